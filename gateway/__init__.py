@@ -1,0 +1,1 @@
+"""The only package that knows HTTP, protocols, identity and telemetry; it composes the engines."""

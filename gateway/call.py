@@ -1,0 +1,298 @@
+"""The neutral vocabulary of the data path: what came in, what was asked, what goes out.
+
+Governance sees only these values and never a protocol (DESIGN section 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+
+    from durable.step import Effect, Kind, Outcome, Repeat, RunRef
+    from policy.decision import Principal
+    from redaction.finding import Shape
+
+#: Header name in lower case and value, as ASGI gives them.
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+def header(headers: Headers, name: bytes) -> bytes | None:
+    """Return the first value of `name` (lower case), or `None`."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One HTTP request after the front door: limits checked, caller verified, run token scrubbed.
+
+    `path` is without the run-token prefix. `disconnected` resolves when the client has gone.
+    """
+
+    method: str
+    path: str
+    query: bytes
+    headers: Headers
+    body: bytes
+    principal: Principal
+    run: RunRef | None
+    #: literal gateway tokens of this request (the run token), replaced by `run` before hashing or sending
+    own_tokens: tuple[str, ...] = ()
+    correlation: str
+    disconnected: Callable[[], Awaitable[None]]
+
+
+RefusalCode = Literal[
+    "bad_request", "unauthenticated", "denied", "not_found", "approval_pending", "blocked", "too_large",
+    "limited", "key_reused", "in_doubt", "in_flight", "attempt_superseded", "run_closed", "call_failed",
+    "upstream_unreachable", "upstream_failed", "unavailable", "internal",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal(Exception):  # noqa: N818 - a value of the vocabulary that is also raised
+    """A call that is not answered by its upstream; every adapter says it in its protocol.
+
+    `message` is one lower-case sentence that says what to do; it is the same for the same (rule,
+    resource, step), today and after a restart: no ids, no times, no argument values. `final` tells
+    clients not to retry. `rule` is the deciding policy line's id.
+    """
+
+    code: RefusalCode
+    message: str
+    status: int
+    final: bool = True
+    rule: str | None = None
+    call_id: str | None = None
+    retry_after_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One governed operation on a resource, as an adapter read it.
+
+    `tree` is the parsed JSON that redaction walks and the upstream gets (a chat body; the JSON-RPC
+    message). `arguments` is the part conditions and restore pointers see. `canonical` is what the
+    fingerprint covers. `use` names the tool call for evidence: (last part of the name, argument
+    tree pointer is `arguments_path` into `tree`).
+    """
+
+    exchange: Exchange
+    adapter: Adapter
+    target: object
+    endpoint: str
+    resource: str
+    resource_domain: str
+    action: str
+    kind: Kind
+    effect: Effect
+    repeat: Repeat = "once_per_arguments"
+    tree: object
+    arguments: object
+    arguments_path: tuple[str, ...] = ()
+    shape: Shape
+    canonical: bytes
+    key: str | None = None
+    declared_retry: bool = False
+    #: false for housekeeping that passes without a journal entry (MCP list, initialize, ping)
+    journaled: bool = True
+    stream: bool = False
+    seconds_max: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamRequest:
+    """What is sent. `body` is whole; `headers` carry neither the caller's credential nor its cookies."""
+
+    method: str
+    path: str
+    headers: Headers
+    body: bytes
+
+
+class UpstreamResponse(Protocol):
+    """An answer that has begun. `aclose` gives the connection back or drops it; always call it."""
+
+    status: int
+    headers: Headers
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives (decoded transfer coding). Raises `Sent` when it is cut."""
+        ...
+
+    async def aclose(self) -> None:
+        """End it; an unread rest drops the connection."""
+        ...
+
+
+class Upstream(Protocol):
+    """One upstream: a pool of connections or a child process, behind one method."""
+
+    async def send(self, request: UpstreamRequest, *, seconds_max: float) -> UpstreamResponse:
+        """Send and wait for the answer's head.
+
+        Raises `NotSent` when not one byte can have reached the upstream, `Sent` in every other case.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close all connections or end the process."""
+        ...
+
+
+class UpstreamError(Exception):
+    """An upstream did not answer; the message names the stage, never content or credentials."""
+
+
+class NotSent(UpstreamError):  # noqa: N818 - says what is known, and that is what callers decide on
+    """Known not executed: connecting failed, or the request was never written."""
+
+
+class Sent(UpstreamError):  # noqa: N818
+    """Perhaps executed: timeout or broken connection after the first byte of the request."""
+
+
+SlotKind = Literal["text", "json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A text that arrives in pieces: which one (`key`), and where its piece stands in the unit's tree.
+
+    `json` slots (streamed tool arguments) are held to their end, then walked as JSON.
+    """
+
+    key: Hashable
+    path: tuple[str | int, ...]
+    kind: SlotKind = "text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One piece of an upstream's answer: a whole body, a stream event, or a protocol message.
+
+    `raw` is its bytes as they arrived (with SSE framing), sent verbatim when nothing changed.
+    `tree` is its JSON, `None` where it has none (`[DONE]`, comments). With `slots` only those texts
+    are redacted piecewise and the rest of the tree whole. `closes` are slots that end with this unit.
+    `hold` means it must not reach the agent before the outcome is journaled; `final` marks the unit
+    that is the outcome itself (a whole body, the JSON-RPC response).
+    """
+
+    raw: bytes
+    tree: object = None
+    slots: tuple[Slot, ...] = ()
+    closes: tuple[Hashable, ...] = ()
+    hold: bool = False
+    final: bool = False
+
+
+class AnswerReader(Protocol):
+    """Reads one upstream answer; made new for each send. Pure: bytes in, units out."""
+
+    #: parts of a unit's tree that are structure (as `Shape` of the request)
+    shape: Shape
+
+    def begin(self, status: int, headers: Headers) -> None:
+        """Take the answer's head."""
+        ...
+
+    def feed(self, chunk: bytes) -> list[Unit]:
+        """Take bytes, return the units they complete. Raises `Sent` on bytes that are not the protocol."""
+        ...
+
+    def end(self) -> list[Unit]:
+        """Take the end of the body. Raises `Sent` when the answer is incomplete."""
+        ...
+
+    def encode(self, unit: Unit, tree: object) -> bytes:
+        """Return the wire bytes of `unit` with another tree (framing included)."""
+        ...
+
+    def continuation(self, key: Hashable, text: str) -> Unit:
+        """Return a unit that carries `text` for slot `key` (text a segmenter still held at its close)."""
+        ...
+
+    def verdict(self) -> Verdict:
+        """Say, after the end, what the answer proves about the effect."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What an answer proves. `outcome` advances the step; `not_executed` leaves it open; `unknown` is doubt.
+
+    `status`, `media` and `meta` (usage, finish reason: no content) go into the journaled outcome.
+    `form` says what its body is. `reason` is for the journal, without content.
+    """
+
+    kind: Literal["outcome", "not_executed", "unknown"]
+    form: Literal["body", "frames", "result", "error"] = "body"
+    status: int = 200
+    media: str = "application/json"
+    reason: str = ""
+    meta: Mapping[str, object] = field(default_factory=dict[str, object])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the agent gets. `frames`, when given, follow `body` as they come."""
+
+    status: int
+    headers: Headers
+    body: bytes = b""
+    frames: AsyncIterator[bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolUse:
+    """A tool call named in model traffic or made: last part of the tool's name, and its arguments."""
+
+    name: str
+    arguments: object
+
+
+class Adapter(Protocol):
+    """One protocol: bytes to a `Call`, an outcome back to bytes. Knows no policy, journal or telemetry."""
+
+    name: str
+
+    def request(self, call: Call, tree: object, *, upstream_key: str | None) -> UpstreamRequest:
+        """Return what is sent for `call` with the (redacted, partly restored) `tree`."""
+        ...
+
+    def upstream(self, call: Call) -> Upstream:
+        """Return where it is sent."""
+        ...
+
+    def reader(self, call: Call) -> AnswerReader:
+        """Return a fresh reader for the answer."""
+        ...
+
+    def head(self, call: Call, verdict: Verdict | None, extra: Headers) -> tuple[int, Headers]:
+        """Return status and headers for the agent; `verdict` is `None` while a stream is still running."""
+        ...
+
+    def present(self, call: Call, outcome: Outcome, body: bytes, extra: Headers) -> Reply:
+        """Return a journaled outcome, its body restored, as the answer to this request."""
+        ...
+
+    def refuse(self, refusal: Refusal, call: Call | None, extra: Headers) -> Reply:
+        """Say a refusal in the protocol."""
+        ...
+
+    def refusal_frame(self, refusal: Refusal, call: Call) -> bytes:
+        """Say a refusal inside a stream that has begun; the stream ends after it."""
+        ...
+
+    def results_shown(self, tree: object) -> Sequence[ToolUse]:
+        """Return the tool calls whose results a (redacted) model request carries; empty for others."""
+        ...
+
+    def tools_asked(self, outcome: Outcome) -> Sequence[ToolUse]:
+        """Return the tool calls a (redacted) model answer asks for; empty for others."""
+        ...

@@ -1,0 +1,89 @@
+"""The values redaction takes and returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Treatment = Literal["placeholder", "mask", "drop", "block", "keep"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """One detected value: `text[start:end]` in characters, with its entity type and score 0..1.
+
+    `recognizer` names what found it (for `oncegate redact` and the console).
+    """
+
+    start: int
+    end: int
+    entity: str
+    score: float
+    recognizer: str = ""
+
+
+class Detector(Protocol):
+    """Finds entities in texts. CPU-heavy and synchronous; the gateway runs it off the event loop."""
+
+    def find(self, texts: Sequence[str]) -> list[tuple[Finding, ...]]:
+        """Return, for each text, its findings without overlaps, in order of `start`.
+
+        Raises `DetectionError` when any recognizer failed or timed out: never a partial result.
+        """
+        ...
+
+
+class DetectionError(Exception):
+    """Detection failed or could not be run; the call it was for must fail closed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """Which parts of a JSON tree are structure and which strings carry JSON themselves.
+
+    Paths are dotted with `*` for any list index or key (`messages.*.role`) and a final `**` for
+    everything below. `keep` is never scanned nor changed. `embedded` strings are parsed as JSON,
+    walked, and encoded again (chat tool-call arguments); one that does not parse is scanned as text.
+    """
+
+    keep: tuple[str, ...] = ()
+    embedded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Within which a value always gets the same placeholder, and outside which it is inert.
+
+    `id` names it in the vault (`run/<id>`, `agent/<domain>/<agent>/<user>`, `call/<id>`), `key` is
+    32 secret bytes.
+    """
+
+    id: str
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """A placeholder and the original it stands for; becomes a sealed vault row."""
+
+    token: str
+    entity: str
+    original: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redacted:
+    """What redaction made of a tree. `tree` is the same object when `changed` is false.
+
+    `counts` is per entity; `minted` are the placeholders put in (each once); `blocked` names
+    entity and JSON pointer of every find whose treatment is `block`: the call must be refused.
+    """
+
+    tree: object
+    changed: bool
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    minted: tuple[Minted, ...] = ()
+    blocked: tuple[tuple[str, str], ...] = ()
