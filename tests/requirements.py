@@ -1,5 +1,15 @@
-"""What Oncegate must do: requirement id, text, source. `tests/test_requirements.py` holds it both ways.
+"""What Oncegate must do, whole: each area's requirements, joined. Held both ways by `test_requirements.py`."""
 
-One tuple of `Requirement` per area file `tests/requirements_<area>.py` would split what a reader wants
-to see whole; areas are sections here.
-"""
+from __future__ import annotations
+
+from tests.cli.requirements import REQUIREMENTS as CLI
+from tests.durable.requirements import REQUIREMENTS as DURABLE
+from tests.e2e.requirements import REQUIREMENTS as E2E
+from tests.faults.requirements import REQUIREMENTS as FAULTS
+from tests.gateway.requirements import REQUIREMENTS as GATEWAY
+from tests.identity.requirements import REQUIREMENTS as IDENTITY
+from tests.mcp.requirements import REQUIREMENTS as MCP
+from tests.policy.requirements import REQUIREMENTS as POLICY
+from tests.redaction.requirements import REQUIREMENTS as REDACTION
+
+REQUIREMENTS = (*CLI, *DURABLE, *E2E, *FAULTS, *GATEWAY, *IDENTITY, *MCP, *POLICY, *REDACTION)
