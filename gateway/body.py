@@ -7,6 +7,8 @@ Floats are kept as `jiter.LosslessFloat`, so `1.0` leaves as it came.
 
 from __future__ import annotations
 
+from typing import cast
+
 import jiter
 import msgspec
 
@@ -59,9 +61,9 @@ def canonical(tree: object) -> bytes:
 def plain(tree: object) -> object:
     """Return `tree` with `LosslessFloat` as `float`, for engines that calculate."""
     if isinstance(tree, dict):
-        return {key: plain(value) for key, value in tree.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return {key: plain(value) for key, value in cast("dict[str, object]", tree).items()}
     if isinstance(tree, list):
-        return [plain(value) for value in tree]  # pyright: ignore[reportUnknownVariableType]
+        return [plain(value) for value in cast("list[object]", tree)]
     if isinstance(tree, jiter.LosslessFloat):
         return float(tree)
     return tree
@@ -73,9 +75,9 @@ def _deeper_than(tree: object, depth_max: int) -> bool:
         below: list[object] = []
         for value in level:
             if isinstance(value, dict):
-                below.extend(value.values())  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+                below.extend(cast("dict[str, object]", value).values())
             elif isinstance(value, list):
-                below.extend(value)  # pyright: ignore[reportUnknownArgumentType]
+                below.extend(cast("list[object]", value))
         if not below:
             return False
         level = below

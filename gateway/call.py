@@ -99,6 +99,8 @@ class Call:
     canonical: bytes
     key: str | None = None
     declared_retry: bool = False
+    #: further resources that must be allowed as well (hosted tools of a model call)
+    also: tuple[str, ...] = ()
     #: false for housekeeping that passes without a journal entry (MCP list, initialize, ping)
     journaled: bool = True
     stream: bool = False
@@ -186,6 +188,8 @@ class Unit:
     raw: bytes
     tree: object = None
     slots: tuple[Slot, ...] = ()
+    #: texts that cannot be inspected piece by piece (log probabilities); null wherever redaction is on
+    blind: tuple[tuple[str | int, ...], ...] = ()
     closes: tuple[Hashable, ...] = ()
     hold: bool = False
     final: bool = False
@@ -194,8 +198,10 @@ class Unit:
 class AnswerReader(Protocol):
     """Reads one upstream answer; made new for each send. Pure: bytes in, units out."""
 
-    #: parts of a unit's tree that are structure (as `Shape` of the request)
-    shape: Shape
+    @property
+    def shape(self) -> Shape:
+        """Which parts of a unit's tree are structure, as for requests."""
+        ...
 
     def begin(self, status: int, headers: Headers) -> None:
         """Take the answer's head."""
@@ -259,7 +265,10 @@ class ToolUse:
 class Adapter(Protocol):
     """One protocol: bytes to a `Call`, an outcome back to bytes. Knows no policy, journal or telemetry."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The protocol's name, as evidence and metrics show it."""
+        ...
 
     def request(self, call: Call, tree: object, *, upstream_key: str | None) -> UpstreamRequest:
         """Return what is sent for `call` with the (redacted, partly restored) `tree`."""
@@ -283,6 +292,10 @@ class Adapter(Protocol):
 
     def refuse(self, refusal: Refusal, call: Call | None, extra: Headers) -> Reply:
         """Say a refusal in the protocol."""
+        ...
+
+    def refusal_outcome(self, refusal: Refusal, call: Call) -> Outcome:
+        """Return a refusal as an outcome: the effect happened, its answer is withheld."""
         ...
 
     def refusal_frame(self, refusal: Refusal, call: Call) -> bytes:

@@ -58,4 +58,6 @@ class Evidence:
     arguments_digest: str = ""
     result_digest: str = ""
     traceparent: str | None = None
-    protocol_facts: Mapping[str, str | int | float | bool] = field(default_factory=dict[str, "str | int | float | bool"])
+    protocol_facts: Mapping[str, str | int | float | bool] = field(
+        default_factory=dict[str, "str | int | float | bool"]
+    )

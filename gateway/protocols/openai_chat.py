@@ -1,0 +1,271 @@
+"""`/v1/chat/completions`: OpenAI's chat wire protocol, plain and streamed.
+
+Only named paths are read or replaced; every other field, known or not, passes as it came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+from durable.step import Outcome
+from gateway import body
+from gateway.call import Call, Refusal, Reply, ToolUse, UpstreamRequest, Verdict, header
+from gateway.protocols.openai_chat_answer import ChatReader
+from gateway.protocols.openai_error import error_object, error_reply
+from policy.resources import UnusableName, resource_name
+from redaction.finding import Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from durable.step import Effect
+    from gateway.call import Exchange, Headers, Upstream
+
+#: Left out of the fingerprint: they never change the answer's meaning, or change by themselves
+#: (facts/agents.md section 5, measured over 30 framework variants).
+VOLATILE: Final = frozenset({
+    "metadata", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier",
+    "store", "stream_options",
+})  # fmt: skip
+
+#: Structure of a request; every other string is scanned.
+REQUEST_SHAPE: Final = Shape(
+    keep=(
+        "model", "stream", "messages.*.role", "messages.*.tool_calls.*.type",
+        "messages.*.tool_calls.*.function.name", "messages.*.content.*.type",
+        "messages.*.content.*.image_url.detail", "messages.*.content.*.input_audio.**",
+        "tools.*.type", "tools.*.function.name", "tools.*.function.parameters.type", "tool_choice.**",
+        "response_format.type", "reasoning_effort", "service_tier", "modalities.*", "audio.**", "verbosity",
+        "prompt_cache_retention",
+    ),
+    embedded=("messages.*.tool_calls.*.function.arguments", "messages.*.function_call.arguments"),
+)  # fmt: skip
+
+#: Request headers of the caller that mean something to the provider; no credential is among them.
+_FORWARDED: Final = frozenset({b"openai-beta", b"user-agent", b"x-client-request-id"})
+_FUNCTION_TYPES: Final = frozenset({"function", "custom"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelTarget:
+    """A configured model: where its calls go and under which name and credential.
+
+    `authorization` returns the upstream's `Authorization` header value, or `None` where it needs none.
+    """
+
+    name: str
+    domain: str
+    upstream: Upstream
+    upstream_model: str
+    authorization: Callable[[], bytes | None]
+    seconds_max: float
+
+
+class ChatAdapter:
+    """Chat completions; one instance serves all configured models."""
+
+    name: str = "openai_chat"
+
+    def __init__(self, models: Mapping[str, ModelTarget], *, depth_max: int = body.DEPTH_MAX) -> None:
+        self._models = models
+        self._depth_max = depth_max
+
+    def read(self, exchange: Exchange) -> Call:
+        """Return the call in `exchange`. Raises `Refusal` (400, 404)."""
+        try:
+            tree = body.parse(exchange.body, depth_max=self._depth_max)
+        except body.MalformedBody as error:
+            raise _bad_request(f"the body is not usable JSON: {error}") from None
+        request = _object(tree, "the body must be a JSON object")
+        model = request.get("model")
+        if not isinstance(model, str) or not model:
+            raise _bad_request("`model` must be a string")
+        target = self._models.get(model)
+        if target is None:
+            raise Refusal(code="not_found", message="no such model is configured here", status=404)
+        if not isinstance(request.get("messages"), list):
+            raise _bad_request("`messages` must be a list")
+        stream = request.get("stream", False)
+        if not isinstance(stream, bool | None):
+            raise _bad_request("`stream` must be true or false")
+        hosted = _hosted_resources(model, request)
+        effect: Effect = "once" if hosted else "safe"
+        return Call(
+            exchange=exchange, adapter=self, target=target, endpoint="openai_chat",
+            resource=_model_resource(model), resource_domain=target.domain, action="call", kind="model",
+            effect=effect, tree=request, arguments=request, shape=REQUEST_SHAPE,
+            canonical=_canonical(request), key=_explicit_key(exchange),
+            declared_retry=_declares_retry(exchange), stream=bool(stream), also=hosted,
+            seconds_max=target.seconds_max,
+        )  # fmt: skip
+
+    def upstream(self, call: Call) -> Upstream:
+        """Return the model's upstream."""
+        return _target(call).upstream
+
+    def request(self, call: Call, tree: object, *, upstream_key: str | None) -> UpstreamRequest:
+        """Return the request as sent to the provider; the original bytes when nothing changed."""
+        target = _target(call)
+        unchanged = tree is call.tree and target.upstream_model == target.name
+        if unchanged:
+            sent = call.exchange.body
+        else:
+            sent = body.encode(cast("dict[str, object]", tree) | {"model": target.upstream_model})
+        headers: list[tuple[bytes, bytes]] = [(b"content-type", b"application/json")]
+        headers += [pair for pair in call.exchange.headers if pair[0] in _FORWARDED]
+        if (authorization := target.authorization()) is not None:
+            headers.append((b"authorization", authorization))
+        if upstream_key is not None:
+            headers.append((b"idempotency-key", upstream_key.encode()))
+        return UpstreamRequest(method="POST", path="/chat/completions", headers=tuple(headers), body=sent)
+
+    def reader(self, call: Call) -> ChatReader:
+        """Return a reader for a plain or streamed answer."""
+        del call
+        return ChatReader()
+
+    def head(self, call: Call, verdict: Verdict | None, extra: Headers) -> tuple[int, Headers]:
+        """Return status and headers for the agent."""
+        del call
+        if verdict is None:
+            return 200, ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), *extra)
+        kept = cast("Mapping[str, str]", verdict.meta.get("headers", {}))
+        named = tuple((key.encode(), value.encode()) for key, value in kept.items())
+        return verdict.status, ((b"content-type", verdict.media.encode()), *named, *extra)
+
+    def present(self, call: Call, outcome: Outcome, body: bytes, extra: Headers) -> Reply:
+        """Return a journaled outcome as it was answered."""
+        del call
+        headers = ((b"content-type", outcome.media.encode()), *extra)
+        return Reply(status=outcome.status, headers=headers, body=body)
+
+    def refuse(self, refusal: Refusal, call: Call | None, extra: Headers) -> Reply:
+        """Return the error object with the refusal's status."""
+        del call
+        status, headers, content = error_reply(refusal, extra)
+        return Reply(status=status, headers=headers, body=content)
+
+    def refusal_outcome(self, refusal: Refusal, call: Call) -> Outcome:
+        """Return the error object as the outcome of a call whose answer is withheld."""
+        del call
+        content = body.encode(error_object(refusal))
+        return Outcome(form="body", status=refusal.status, media="application/json", body=content)
+
+    def refusal_frame(self, refusal: Refusal, call: Call) -> bytes:
+        """Return the error event OpenAI's SDKs raise on inside a stream."""
+        del call
+        return b"data: " + body.encode(error_object(refusal)) + b"\n\n"
+
+    def results_shown(self, tree: object) -> Sequence[ToolUse]:
+        """Return the tool calls of the conversation that have a result message."""
+        if not isinstance(tree, dict):
+            return ()
+        messages = _list(cast("dict[str, object]", tree).get("messages"))
+        answered = {message.get("tool_call_id") for message in messages if message.get("role") == "tool"}
+        calls = [call for message in messages for call in _list(message.get("tool_calls"))]
+        return [use for call in calls if call.get("id") in answered and (use := _tool_use(call)) is not None]
+
+    def tools_asked(self, outcome: Outcome) -> Sequence[ToolUse]:
+        """Return the tool calls of the first choice of an answer."""
+        if outcome.status != 200:  # noqa: PLR2004 - only a completion asks for tools
+            return ()
+        reader = ChatReader()
+        reader.begin(outcome.status, ((b"content-type", outcome.media.encode()),))
+        reader.feed(outcome.body)
+        reader.end()
+        return [use for call in reader.tool_calls() if (use := _tool_use(call)) is not None]
+
+
+def _target(call: Call) -> ModelTarget:
+    return cast("ModelTarget", call.target)
+
+
+def _bad_request(message: str) -> Refusal:
+    return Refusal(code="bad_request", message=message, status=400)
+
+
+def _object(value: object, complaint: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise _bad_request(complaint)
+    return cast("dict[str, object]", value)
+
+
+def _list(value: object) -> list[dict[str, object]]:
+    if not isinstance(value, list):
+        return []
+    return [cast("dict[str, object]", item) for item in cast("list[object]", value) if isinstance(item, dict)]
+
+
+def _model_resource(model: str) -> str:
+    try:
+        return resource_name("model", model)
+    except UnusableName as error:
+        raise _bad_request(f"`model` cannot be used as a name: {error}") from None
+
+
+def _hosted_resources(model: str, request: dict[str, object]) -> tuple[str, ...]:
+    """Return the resources of tools the provider itself would run; they are refused unless a line allows."""
+    kinds = [str(tool.get("type", "function")) for tool in _list(request.get("tools"))]
+    hosted = [kind for kind in kinds if kind not in _FUNCTION_TYPES]
+    if request.get("web_search_options") is not None:
+        hosted.append("web_search")
+    try:
+        return tuple(dict.fromkeys(resource_name("model", model, "hosted", kind, "-") for kind in hosted))
+    except UnusableName as error:
+        raise _bad_request(f"a tool's `type` cannot be used as a name: {error}") from None
+
+
+def _canonical(request: dict[str, object]) -> bytes:
+    kept = {key: value for key, value in request.items() if key not in VOLATILE}
+    kept["messages"] = _twins_sorted(cast("list[object]", request["messages"]))
+    return body.canonical(kept)
+
+
+def _twins_sorted(messages: list[object]) -> list[object]:
+    """Return `messages` with the results of equal tool calls in sorted order.
+
+    Frameworks that run equal calls in parallel assign their results to call ids in any order.
+    """
+    uses: dict[str, bytes] = {}
+    for message in _list(messages):
+        for call in _list(message.get("tool_calls")):
+            call_id, function = call.get("id"), call.get("function")
+            if isinstance(call_id, str):
+                uses[call_id] = body.canonical(function)
+    if len(set(uses.values())) == len(uses):
+        return messages
+    groups: dict[bytes, list[int]] = {}
+    for at, message in enumerate(messages):
+        if isinstance(message, dict) and (use := uses.get(str(cast("dict[str, object]", message).get("tool_call_id")))):
+            groups.setdefault(use, []).append(at)
+    ordered = list(messages)
+    for places in groups.values():
+        contents = sorted((cast("dict[str, object]", messages[at]).get("content") for at in places), key=body.canonical)
+        for at, content in zip(places, contents, strict=True):
+            ordered[at] = cast("dict[str, object]", messages[at]) | {"content": content}
+    return ordered
+
+
+def _explicit_key(exchange: Exchange) -> str | None:
+    value = header(exchange.headers, b"idempotency-key")
+    return None if value is None else value.decode("latin-1")
+
+
+def _declares_retry(exchange: Exchange) -> bool:
+    count = header(exchange.headers, b"x-stainless-retry-count")
+    return count is not None and count.isdigit() and int(count) > 0
+
+
+def _tool_use(call: dict[str, object]) -> ToolUse | None:
+    function = call.get("function")
+    if not isinstance(function, dict):
+        return None
+    named = cast("dict[str, object]", function)
+    name, arguments = named.get("name"), named.get("arguments")
+    if not isinstance(name, str) or not isinstance(arguments, str):
+        return None
+    try:
+        return ToolUse(name=name, arguments=body.parse(arguments.encode() or b"{}"))
+    except body.MalformedBody:
+        return ToolUse(name=name, arguments=arguments)

@@ -1,0 +1,249 @@
+"""Reads a chat completion, plain or streamed, as it arrives (OpenAI API reference, chat object and chunk)."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Final, cast
+
+from gateway import body
+from gateway.call import Sent, Slot, Unit, Verdict, header
+from gateway.sse import EventSplitter, EventTooLong
+from redaction.finding import Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from gateway.call import Headers
+
+_SHAPE: Final = Shape(
+    keep=(
+        "id", "object", "model", "created", "system_fingerprint", "service_tier",
+        "choices.*.finish_reason", "choices.*.message.role", "choices.*.delta.role",
+        "choices.*.message.tool_calls.*.id", "choices.*.message.tool_calls.*.type",
+        "choices.*.message.tool_calls.*.function.name",
+        "choices.*.delta.tool_calls.*.id", "choices.*.delta.tool_calls.*.type",
+        "choices.*.delta.tool_calls.*.function.name", "choices.*.message.audio.data", "usage.**", "error.type",
+        "error.code",
+    ),
+    embedded=("choices.*.message.tool_calls.*.function.arguments", "choices.*.message.function_call.arguments"),
+)  # fmt: skip
+
+#: Answer headers worth keeping for the agent; the rest belongs to the connection to the provider.
+_KEPT_HEADERS: Final = (b"retry-after", b"retry-after-ms", b"x-request-id", b"openai-processing-ms")
+#: Statuses after which it is known that nothing was executed; asking again asks the same.
+_NOT_EXECUTED: Final = frozenset({401, 403, 429})
+_UNKNOWN: Final = frozenset({408, 409})
+
+
+class ChatReader:
+    """Units of one answer: the whole body, or one unit per stream event."""
+
+    shape: Shape = _SHAPE
+
+    def __init__(self) -> None:
+        self._status = 0
+        self._media = "application/json"
+        self._headers: dict[str, str] = {}
+        self._splitter: EventSplitter | None = None
+        self._plain: list[bytes] = []
+        self._holding = False
+        self._done = False
+        self._failed = False
+        self._open: set[Hashable] = set()
+        self._last: dict[str, object] = {}
+        self._usage: dict[str, int] = {}
+        self._finish: list[str] = []
+        self._choices: set[int] = set()
+        self._calls: dict[tuple[int, int], dict[str, str]] = {}
+
+    def begin(self, status: int, headers: Headers) -> None:
+        """Take the answer's head; a stream is what says it is one."""
+        self._status = status
+        self._media = (header(headers, b"content-type") or b"application/json").decode("latin-1")
+        self._headers = {
+            name.decode(): value.decode("latin-1")
+            for name in _KEPT_HEADERS
+            if (value := header(headers, name)) is not None
+        }
+        if self._media.startswith("text/event-stream"):
+            self._splitter = EventSplitter()
+
+    def feed(self, chunk: bytes) -> list[Unit]:
+        """Return the stream events that `chunk` completes; nothing before the end of a plain body."""
+        if self._splitter is None:
+            self._plain.append(chunk)
+            return []
+        try:
+            events = self._splitter.feed(chunk)
+        except EventTooLong:
+            raise Sent("an event of the stream is too long") from None
+        return [self._event(event.raw, event.data) for event in events]
+
+    def end(self) -> list[Unit]:
+        """Return the whole body of a plain answer. Raises `Sent` when a stream ended before its end."""
+        if self._splitter is None:
+            return [self._whole(b"".join(self._plain))]
+        finished = self._done or (bool(self._choices) and len(self._finish) >= len(self._choices))
+        if self._failed or not finished or self._splitter.rest().strip():
+            raise Sent("the stream ended before its last event")
+        return []
+
+    def encode(self, unit: Unit, tree: object) -> bytes:
+        """Return `tree` framed like `unit`."""
+        del unit
+        encoded = body.encode(tree)
+        return encoded if self._splitter is None else b"data: " + encoded + b"\n\n"
+
+    def continuation(self, key: Hashable, text: str) -> Unit:
+        """Return a chunk like the last one that carries `text` for slot `key` only."""
+        kind, choice, *rest = cast("tuple[str, int, *tuple[int, ...]]", key)
+        if kind == "arguments":
+            delta: dict[str, object] = {"tool_calls": [{"index": rest[0], "function": {"arguments": text}}]}
+            path: tuple[str | int, ...] = ("choices", 0, "delta", "tool_calls", 0, "function", "arguments")
+        else:
+            delta, path = {kind: text}, ("choices", 0, "delta", kind)
+        tree = {name: copy.copy(value) for name, value in self._last.items() if name not in {"choices", "usage"}}
+        tree["choices"] = [{"index": choice, "delta": delta, "finish_reason": None}]
+        raw = b"data: " + body.encode(tree) + b"\n\n"
+        return Unit(raw=raw, tree=tree, slots=(Slot(key, path, "text"),), hold=self._holding)
+
+    def verdict(self) -> Verdict:
+        """Say what the answer proves."""
+        meta: dict[str, object] = {"headers": self._headers}
+        if self._usage:
+            meta["usage"] = self._usage
+        if self._finish:
+            meta["finish"] = sorted(set(self._finish))
+        form = "body" if self._splitter is None else "frames"
+        if self._status in _NOT_EXECUTED:
+            return Verdict(kind="not_executed", form=form, status=self._status, media=self._media,
+                           reason=f"upstream answered {self._status}", meta=meta)  # fmt: skip
+        if self._status in _UNKNOWN or self._status >= 500:  # noqa: PLR2004 - RFC 9110 section 15.6
+            return Verdict(kind="unknown", form=form, status=self._status, media=self._media,
+                           reason=f"upstream answered {self._status}", meta=meta)  # fmt: skip
+        return Verdict(kind="outcome", form=form, status=self._status, media=self._media, meta=meta)
+
+    def tool_calls(self) -> list[dict[str, object]]:
+        """Return the tool calls asked for, in the form of a message's `tool_calls`."""
+        return [{"function": dict(self._calls[place])} for place in sorted(self._calls)]
+
+    def _whole(self, raw: bytes) -> Unit:
+        try:
+            tree: object = body.parse(raw)
+        except body.MalformedBody:
+            if self._status < 400:  # noqa: PLR2004 - an error page need not be JSON, a completion must
+                raise Sent("the answer is not usable JSON") from None
+            return Unit(raw=raw, tree={"error": {"message": raw.decode("utf-8", "replace"), "type": "api_error"}},
+                        hold=True, final=True)  # fmt: skip
+        blind: list[tuple[str | int, ...]] = []
+        answer: dict[str, object] = cast("dict[str, object]", tree) if isinstance(tree, dict) else {}
+        self._note_usage(answer)
+        for at, choice in enumerate(_objects(answer.get("choices"))):
+            self._note_finish(choice)
+            message = choice.get("message")
+            if isinstance(message, dict):
+                self._note_calls(at, _objects(cast("dict[str, object]", message).get("tool_calls")))
+            if choice.get("logprobs") is not None:
+                blind.append(("choices", at, "logprobs"))
+        return Unit(raw=raw, tree=tree, blind=tuple(blind), hold=True, final=True)
+
+    def _event(self, raw: bytes, data: bytes | None) -> Unit:
+        if data is None:
+            return Unit(raw=raw, hold=self._holding)
+        if data.strip() == b"[DONE]":
+            self._done = self._holding = True
+            return Unit(raw=raw, closes=self._close_all(), hold=True)
+        try:
+            tree = body.parse(data)
+        except body.MalformedBody:
+            raise Sent("an event of the stream is not usable JSON") from None
+        if not isinstance(tree, dict):
+            raise Sent("an event of the stream is not a JSON object")
+        return self._chunk(raw, cast("dict[str, object]", tree))
+
+    def _chunk(self, raw: bytes, tree: dict[str, object]) -> Unit:
+        if "error" in tree:
+            self._failed = self._holding = True
+            return Unit(raw=raw, tree=tree, closes=self._close_all(), hold=True)
+        self._last = tree
+        self._note_usage(tree)
+        slots: list[Slot] = []
+        closes: list[Hashable] = []
+        blind: list[tuple[str | int, ...]] = []
+        for at, choice in enumerate(_objects(tree.get("choices"))):
+            index = choice.get("index", 0)
+            number = index if isinstance(index, int) else 0
+            self._choices.add(number)
+            slots += self._slots(at, number, choice)
+            if choice.get("logprobs") is not None:
+                blind.append(("choices", at, "logprobs"))
+            if choice.get("finish_reason") is not None:
+                self._note_finish(choice)
+                self._holding = True
+                closes += [key for key in self._open if cast("tuple[str, int]", key)[1] == number]
+        self._open.difference_update(closes)
+        return Unit(raw=raw, tree=tree, slots=tuple(slots), closes=tuple(closes), blind=tuple(blind),
+                    hold=self._holding)  # fmt: skip
+
+    def _slots(self, at: int, number: int, choice: dict[str, object]) -> list[Slot]:
+        delta = choice.get("delta")
+        if not isinstance(delta, dict):
+            return []
+        found: list[Slot] = []
+        for name, value in cast("dict[str, object]", delta).items():
+            if isinstance(value, str) and name != "role":
+                found.append(Slot((name, number), ("choices", at, "delta", name)))
+        calls = _objects(cast("dict[str, object]", delta).get("tool_calls"))
+        if calls:
+            # a tool call may be acted on as soon as it parses: nothing of it leaves before the journal has it
+            self._holding = True
+            self._note_calls(number, calls)
+        for place, call in enumerate(calls):
+            function, index = call.get("function"), call.get("index", place)
+            if isinstance(function, dict) and isinstance(cast("dict[str, object]", function).get("arguments"), str):
+                path = ("choices", at, "delta", "tool_calls", place, "function", "arguments")
+                found.append(Slot(("arguments", number, index), path, "json"))
+        self._open.update(slot.key for slot in found)
+        return found
+
+    def _close_all(self) -> tuple[Hashable, ...]:
+        closes = tuple(self._open)
+        self._open.clear()
+        return closes
+
+    def _note_usage(self, tree: dict[str, object]) -> None:
+        usage = tree.get("usage")
+        if not isinstance(usage, dict):
+            return
+        named = cast("dict[str, object]", usage)
+        for theirs, ours in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")):
+            if isinstance(count := named.get(theirs), int):
+                self._usage[ours] = count
+        details = named.get("prompt_tokens_details")
+        if isinstance(details, dict):
+            cached = cast("dict[str, object]", details).get("cached_tokens")
+            if isinstance(cached, int):
+                self._usage["cached_input_tokens"] = cached
+
+    def _note_finish(self, choice: dict[str, object]) -> None:
+        if isinstance(reason := choice.get("finish_reason"), str):
+            self._finish.append(reason)
+
+    def _note_calls(self, choice: int, calls: list[dict[str, object]]) -> None:
+        if choice != 0:  # agents act on the first choice; counting the others would only add evidence
+            return
+        for place, call in enumerate(calls):
+            index = call.get("index", place)
+            function = call.get("function")
+            if not isinstance(index, int) or not isinstance(function, dict):
+                continue
+            known = self._calls.setdefault((choice, index), {"name": "", "arguments": ""})
+            for part in ("name", "arguments"):
+                if isinstance(piece := cast("dict[str, object]", function).get(part), str):
+                    known[part] += piece
+
+
+def _objects(value: object) -> list[dict[str, object]]:
+    if not isinstance(value, list):
+        return []
+    return [cast("dict[str, object]", item) for item in cast("list[object]", value) if isinstance(item, dict)]

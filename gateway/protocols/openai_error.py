@@ -1,0 +1,48 @@
+"""Refusals in the OpenAI error object, shared by the endpoints that speak it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway import body
+
+if TYPE_CHECKING:
+    from gateway.call import Headers, Refusal
+
+#: `type` of the error object per refusal code; the official SDKs choose the class by HTTP status.
+_TYPES = {
+    "bad_request": "invalid_request_error",
+    "too_large": "invalid_request_error",
+    "not_found": "invalid_request_error",
+    "key_reused": "invalid_request_error",
+    "unauthenticated": "authentication_error",
+    "denied": "permission_error",
+    "approval_pending": "permission_error",
+    "blocked": "permission_error",
+    "limited": "rate_limit_error",
+}
+_CODES = {"not_found": "model_not_found", "unauthenticated": "invalid_api_key"}
+
+
+def error_object(refusal: Refusal) -> dict[str, object]:
+    """Return the error object of `refusal` (https://platform.openai.com/docs/guides/error-codes)."""
+    return {
+        "error": {
+            "message": f"oncegate: {refusal.message}",
+            "type": _TYPES.get(refusal.code, "api_error"),
+            "param": None,
+            "code": _CODES.get(refusal.code, refusal.code),
+        }
+    }
+
+
+def error_reply(refusal: Refusal, extra: Headers) -> tuple[int, Headers, bytes]:
+    """Return status, headers and body of `refusal`."""
+    headers: list[tuple[bytes, bytes]] = [(b"content-type", b"application/json"), *extra]
+    if refusal.final:
+        headers.append((b"x-should-retry", b"false"))
+    if refusal.retry_after_seconds is not None:
+        headers.append((b"retry-after", str(refusal.retry_after_seconds).encode()))
+    if refusal.status == 401:  # noqa: PLR2004 - RFC 9110 section 11.6.1 wants a challenge
+        headers.append((b"www-authenticate", b"Bearer"))
+    return refusal.status, tuple(headers), body.encode(error_object(refusal))

@@ -1,0 +1,80 @@
+"""Server-sent events, split and joined without changing a byte that need not change (WHATWG HTML 9.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: An event longer than this is not forwarded piece by piece; the stream is treated as broken.
+EVENT_BYTES_MAX = 16 * 1024 * 1024
+
+
+class EventTooLong(Exception):  # noqa: N818 - says what is wrong with the stream
+    """One event exceeds `EVENT_BYTES_MAX`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event: its bytes as they came with the blank line, and its fields.
+
+    `data` is the data lines joined by a newline, `None` when the event has none (comments, pings).
+    """
+
+    raw: bytes
+    data: bytes | None
+    name: str = ""
+    id: str | None = None
+
+
+class EventSplitter:
+    """Cuts a byte stream into events wherever the chunks are cut; line ends LF, CRLF and CR."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._scanned = 0
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """Return the events completed by `chunk`. Raises `EventTooLong`."""
+        self._buffer += chunk
+        events: list[Event] = []
+        while (end := _end_of_event(self._buffer, self._scanned)) is not None:
+            raw, self._buffer = self._buffer[:end], self._buffer[end:]
+            self._scanned = 0
+            events.append(_read(raw))
+        self._scanned = max(0, len(self._buffer) - 3)  # a blank line may be cut in its middle
+        if len(self._buffer) > EVENT_BYTES_MAX:
+            raise EventTooLong
+        return events
+
+    def rest(self) -> bytes:
+        """Return what has arrived of an event that has not ended."""
+        return self._buffer
+
+
+def event(data: bytes, *, name: str = "", event_id: str | None = None) -> bytes:
+    """Return the bytes of one event; `data` must hold no line end (JSON never needs one)."""
+    head = f"event: {name}\n".encode() if name else b""
+    if event_id is not None:
+        head += f"id: {event_id}\n".encode()
+    return head + b"data: " + data + b"\n\n"
+
+
+def _end_of_event(buffer: bytes, start: int) -> int | None:
+    ends = [at + len(mark) for mark in (b"\n\n", b"\r\n\r\n", b"\r\r") if (at := buffer.find(mark, start)) >= 0]
+    return min(ends) if ends else None
+
+
+def _read(raw: bytes) -> Event:
+    if raw.startswith(b"data: ") and raw.count(b"\n") == 2 and b"\r" not in raw:  # noqa: PLR2004 - the usual form
+        return Event(raw, raw[6:-2])
+    data: list[bytes] = []
+    name, event_id = "", None
+    for line in raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value.decode("utf-8", "replace")
+        elif field == b"id":
+            event_id = value.decode("utf-8", "replace")
+    return Event(raw, b"\n".join(data) if data else None, name, event_id)
