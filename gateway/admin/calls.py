@@ -1,0 +1,93 @@
+"""`/api/v1/calls`: the journal's calls, and the decision on one that is in doubt."""
+
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+
+from durable.journal import NotInDoubt, TooEarly
+from durable.records import CallFilter, CallRecord
+from durable.step import Outcome
+from gateway.admin.door import TREE
+from gateway.admin.permit import Permit, permit
+from gateway.admin.problem import Problem
+from gateway.admin.views import STORED, Call, CallQuery, Resolution, Resolved, call_view, state_view
+from gateway.body import encode
+from gateway.call import Refusal
+
+_Reader = Annotated[Permit, Depends(permit("admin/calls", "read"))]
+_Changer = Annotated[Permit, Depends(permit("admin/calls", "change"))]
+_Id = Annotated[str, Path(max_length=128)]
+
+
+def routes() -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(prefix="/api/v1/calls", tags=["calls"])
+    router.add_api_route("", _list, methods=["GET"], summary="List calls, newest first")
+    router.add_api_route("/{call_id}", _show, methods=["GET"], summary="Show a call")
+    router.add_api_route("/{call_id}/resolve", _resolve, methods=["POST"], summary="Settle a call in doubt")
+    return router
+
+
+async def _list(allowed: _Reader, wanted: Annotated[CallQuery, Query()]) -> list[Call]:
+    state = None if wanted.state is None else STORED[wanted.state]
+    found = await allowed.parts.operator.list_calls(
+        CallFilter(limit=wanted.limit, state=state, run=wanted.run, agent=wanted.agent, resource=wanted.resource)
+    )
+    return [call_view(record) for record in found]
+
+
+async def _show(allowed: _Reader, call_id: _Id) -> Call:
+    return call_view(await _existing(allowed, call_id))
+
+
+async def _resolve(allowed: _Changer, call_id: _Id, wanted: Resolution, request: Request) -> Resolved:
+    record = await _existing(allowed, call_id)
+    given = "outcome" in wanted.model_fields_set
+    if given != (wanted.verdict == "happened"):
+        raise Problem(422, "invalid", "expected an `outcome` with `happened`, and only there")
+    if wanted.verdict == "fail" and not wanted.reason:
+        raise Problem(422, "invalid", "expected a `reason` with `fail`")
+    # numbers stay as the operator wrote them: the tree of the front door, not a second parser's
+    tree = cast("dict[str, object]", request.scope["state"][TREE])
+    outcome = await _outcome(allowed, record, tree["outcome"]) if given else None
+    audit = [allowed.record(f"resolve:{wanted.verdict}", call_id, wanted.reason)]
+    try:
+        state = await allowed.parts.operator.resolve(call_id, wanted.verdict, outcome, audit)
+    except LookupError:
+        raise _unknown(call_id) from None
+    except NotInDoubt:
+        raise Problem(409, "not_in_doubt", f"call `{call_id}` is not in doubt, there is nothing to settle") from None
+    except TooEarly as early:
+        raise Problem(409, "too_early", str(early)) from None
+    return Resolved(id=call_id, state=state_view(state))
+
+
+async def _existing(allowed: Permit, call_id: str) -> CallRecord:
+    record = await allowed.parts.operator.read_call(call_id)
+    if record is None:
+        raise _unknown(call_id)
+    return record
+
+
+def _unknown(call_id: str) -> Problem:
+    return Problem(404, "not_found", f"there is no call `{call_id}`")
+
+
+async def _outcome(allowed: Permit, record: CallRecord, tree: object) -> Outcome:
+    kind = record.resource.partition("/")[0]
+    if not isinstance(tree, dict):
+        raise Problem(422, "invalid", "expected `outcome` to be a JSON object")
+    if kind == "mcp" and not isinstance(cast("dict[str, object]", tree).get("content"), list):
+        detail = 'expected `outcome` to be the tool\'s `result`: `{"content": [{"type": "text", "text": "…"}]}`'
+        raise Problem(422, "invalid", detail)
+    try:
+        kept = await allowed.parts.redact_outcome(record, cast("object", tree))
+    except Refusal as refusal:
+        raise Problem(refusal.status, refusal.code, refusal.message) from None
+    return Outcome(
+        form="result" if kind == "mcp" else "body",
+        status=200,
+        media="application/json",
+        body=encode(kept),
+        meta={"source": "operator"},
+    )

@@ -1,0 +1,137 @@
+"""What the admin API is made of; the composition root fills it in.
+
+The API itself knows no store, no issuer and no policy file: it asks these seams.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from durable.journal import Operator, Runs
+    from durable.records import CallRecord
+    from gateway.call import Headers
+    from policy.decision import Decision, Principal
+
+#: Actions of the admin resources (DESIGN section 7).
+AdminAction = Literal["read", "change"]
+#: Which door a request came through: the loopback listener, or the owner's Unix socket.
+Listener = Literal["tcp", "socket"]
+
+#: An operator's outcome is at most as large as an upstream's.
+BODY_BYTES_MAX = 8 * 1024 * 1024
+#: Why an operator decided; a sentence, not a document.
+REASON_CHARACTERS_MAX = 500
+#: How many rows one listing gives at most.
+ROWS_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedRun:
+    """A run's newest attempt: its token (a secret) and where its agent finds the gateway."""
+
+    id: str
+    token: str
+    attempt: int
+    openai_base_url: str
+    anthropic_base_url: str
+    mcp_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """Something an operator did, or was not allowed to do, for the audit.
+
+    `resource` is the admin resource (`admin/calls`), `object` what it was done to (a call id, a run
+    id, `-`). `deed` is what was done (`resolve:happened`, `open_run`), `reason` the operator's words.
+    `decision` is `None` for the owner on the Unix socket. `time` is seconds since the epoch.
+    """
+
+    principal: Principal
+    resource: str
+    action: AdminAction
+    object: str
+    deed: str
+    reason: str
+    decision: Decision | None
+    time: float
+
+
+class Authenticate(Protocol):
+    """Verifies who asks on the TCP listener."""
+
+    async def __call__(self, headers: Headers) -> Principal:
+        """Return the verified principal. Raises `gateway.call.Refusal`."""
+        ...
+
+
+class Decide(Protocol):
+    """Decides by today's policy."""
+
+    def __call__(self, principal: Principal, resource: str, action: AdminAction) -> Decision:
+        """Return the decision on an admin resource, whose domain is the principal's own."""
+        ...
+
+
+class Record(Protocol):
+    """Turns a deed into the audit's form."""
+
+    def __call__(self, deed: Deed) -> Mapping[str, object]:
+        """Return one audit record."""
+        ...
+
+
+class Audit(Protocol):
+    """Writes audit records that belong to no journal entry (`Journal.write_audit`)."""
+
+    async def __call__(self, records: Sequence[Mapping[str, object]]) -> None:
+        """Return when the records are durable. Raises `JournalUnavailable`."""
+        ...
+
+
+class OpenRun(Protocol):
+    """Opens a run, or the next attempt of one, in the name of an agent."""
+
+    async def __call__(self, agent: str, domain: str, run_id: str | None) -> OpenedRun:
+        """Return the new attempt. Raises `LookupError` (someone else's run), `RunOver`, `Refusal`."""
+        ...
+
+
+class RedactOutcome(Protocol):
+    """Inward redaction of an outcome an operator gives, as if the upstream had given it."""
+
+    async def __call__(self, call: CallRecord, tree: object) -> object:
+        """Return the tree with placeholders. Raises `Refusal` when it may not be kept."""
+        ...
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def __call__(self) -> float:
+        """Return seconds since the epoch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminParts:
+    """Everything the admin API needs.
+
+    `hosts` are the accepted values of the `Host` header on the TCP listener (`127.0.0.1:8081`).
+    `clock` gives seconds since the epoch.
+    """
+
+    runs: Runs
+    operator: Operator
+    authenticate: Authenticate
+    decide: Decide
+    record: Record
+    write_audit: Audit
+    open_run: OpenRun
+    redact_outcome: RedactOutcome
+    clock: Clock
+    hosts: frozenset[str]
+    version: str = field(default="0")

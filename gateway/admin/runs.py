@@ -1,0 +1,81 @@
+"""`/api/v1/runs`: the runs of the journal, one as a timeline, and the supervisor's door to them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query
+
+from durable.journal import RunOver
+from durable.records import CallFilter
+from gateway.admin.parts import ROWS_MAX, Listener
+from gateway.admin.permit import Permit, permit
+from gateway.admin.problem import Problem
+from gateway.admin.views import (
+    NewAttempt,
+    Run,
+    RunClosed,
+    RunEnd,
+    RunQuery,
+    RunRequest,
+    Timeline,
+    run_view,
+    timeline_view,
+)
+from gateway.body import canonical
+from gateway.call import Refusal
+
+_Reader = Annotated[Permit, Depends(permit("admin/runs", "read"))]
+_Changer = Annotated[Permit, Depends(permit("admin/runs", "change"))]
+_Id = Annotated[str, Path(max_length=128)]
+
+
+def routes(listener: Listener) -> APIRouter:
+    """Return the routes; opening and closing runs for agents is the owner's, on the socket."""
+    router = APIRouter(prefix="/api/v1/runs", tags=["runs"])
+    router.add_api_route("", _list, methods=["GET"], summary="List runs, newest first")
+    router.add_api_route("/{run_id}", _show, methods=["GET"], summary="Show a run with its calls in order")
+    if listener == "socket":
+        # elsewhere a run is opened with the agent's own credential, on the agents' listener
+        router.add_api_route("", _open, methods=["POST"], summary="Open a run or its next attempt", status_code=201)
+        router.add_api_route("/{run_id}/finish", _finish, methods=["POST"], summary="Close a run")
+    return router
+
+
+async def _list(allowed: _Reader, wanted: Annotated[RunQuery, Query()]) -> list[Run]:
+    records = await allowed.parts.runs.list_runs(limit=wanted.limit, agent=wanted.agent, state=wanted.state)
+    return [run_view(record) for record in records]
+
+
+async def _show(allowed: _Reader, run_id: _Id) -> Timeline:
+    record = await allowed.parts.runs.read_run(run_id)
+    if record is None:
+        raise Problem(404, "not_found", f"there is no run `{run_id}`")
+    calls = await allowed.parts.operator.list_calls(CallFilter(run=run_id, limit=ROWS_MAX))
+    return timeline_view(record, calls)
+
+
+async def _open(allowed: _Changer, wanted: RunRequest) -> NewAttempt:
+    try:
+        opened = await allowed.parts.open_run(wanted.agent, wanted.domain, wanted.id)
+    except LookupError:
+        raise Problem(404, "not_found", f"there is no run `{wanted.id}` of this agent") from None
+    except RunOver as over:
+        raise Problem(409, "run_closed", str(over)) from None
+    except Refusal as refusal:
+        raise Problem(refusal.status, refusal.code, refusal.message) from None
+    await allowed.parts.write_audit([allowed.record(f"open_run:{opened.attempt}", opened.id)])
+    return NewAttempt(
+        id=opened.id,
+        token=opened.token,
+        attempt=opened.attempt,
+        openai_base_url=opened.openai_base_url,
+        anthropic_base_url=opened.anthropic_base_url,
+        mcp_url=opened.mcp_url,
+    )
+
+
+async def _finish(allowed: _Changer, run_id: _Id, end: RunEnd) -> RunClosed:
+    result = None if end.result is None else canonical(end.result)
+    if not await allowed.parts.runs.close_run(run_id, end.attempt, end.state, result):
+        raise Problem(409, "not_running", f"run `{run_id}` is not running attempt {end.attempt}")
+    await allowed.parts.write_audit([allowed.record(f"close_run:{end.state}", run_id)])
+    return RunClosed(id=run_id, state=end.state)
