@@ -69,6 +69,15 @@ def plain(tree: object) -> object:
     return tree
 
 
+def at(tree: object, path: tuple[str, ...]) -> object:
+    """Return the value at `path` of object keys, `None` where there is none."""
+    for part in path:
+        if not isinstance(tree, dict):
+            return None
+        tree = cast("dict[str, object]", tree).get(part)
+    return tree
+
+
 def _deeper_than(tree: object, depth_max: int) -> bool:
     level: list[object] = [tree]
     for _ in range(depth_max):

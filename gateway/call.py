@@ -78,8 +78,8 @@ class Call:
 
     `tree` is the parsed JSON that redaction walks and the upstream gets (a chat body; the JSON-RPC
     message). `arguments` is the part conditions and restore pointers see. `canonical` is what the
-    fingerprint covers. `use` names the tool call for evidence: (last part of the name, argument
-    tree pointer is `arguments_path` into `tree`).
+    fingerprint covers. A tool call is named by `tool_name` as its server knows it, and its arguments
+    stand at `arguments_path` in `tree`.
     """
 
     exchange: Exchange
@@ -95,6 +95,7 @@ class Call:
     tree: object
     arguments: object
     arguments_path: tuple[str, ...] = ()
+    tool_name: str = ""
     shape: Shape
     canonical: bytes
     key: str | None = None
@@ -104,6 +105,10 @@ class Call:
     #: false for housekeeping that passes without a journal entry (MCP list, initialize, ping)
     journaled: bool = True
     stream: bool = False
+    #: a client that goes away ends the call upstream; otherwise it is finished and journaled
+    cancel_on_disconnect: bool = False
+    #: names the telemetry conventions want (`mcp.method.name`, `gen_ai.request.model`)
+    facts: Mapping[str, str | int | float | bool] = field(default_factory=dict[str, "str | int | float | bool"])
     seconds_max: float = 60.0
 
 
@@ -246,12 +251,20 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What the agent gets. `frames`, when given, follow `body` as they come."""
+    """What the agent gets. `frames`, when given, follow `body` as they come.
+
+    The front door calls `delivered` once: true after the last byte, false when the client has gone.
+    """
 
     status: int
     headers: Headers
     body: bytes = b""
     frames: AsyncIterator[bytes] | None = None
+    delivered: Callable[[bool], None] | None = None
+
+
+class ClientGone(Exception):  # noqa: N818 - nobody is left to be told an error
+    """The client has gone before its answer; there is nothing to send."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,12 +295,12 @@ class Adapter(Protocol):
         """Return a fresh reader for the answer."""
         ...
 
-    def head(self, call: Call, verdict: Verdict | None, extra: Headers) -> tuple[int, Headers]:
-        """Return status and headers for the agent; `verdict` is `None` while a stream is still running."""
+    def head(self, call: Call, extra: Headers) -> tuple[int, Headers]:
+        """Return status and headers of a stream that begins before its outcome is known."""
         ...
 
     def present(self, call: Call, outcome: Outcome, body: bytes, extra: Headers) -> Reply:
-        """Return a journaled outcome, its body restored, as the answer to this request."""
+        """Return an outcome, its body restored, as the answer to this request; the same for a replay."""
         ...
 
     def refuse(self, refusal: Refusal, call: Call | None, extra: Headers) -> Reply:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from durable.step import Outcome
 from gateway import body
-from gateway.call import Call, Refusal, Reply, ToolUse, UpstreamRequest, Verdict, header
+from gateway.call import Call, Refusal, Reply, ToolUse, UpstreamRequest, header
 from gateway.protocols.openai_chat_answer import ChatReader
 from gateway.protocols.openai_error import error_object, error_reply
 from policy.resources import UnusableName, resource_name
@@ -96,7 +96,8 @@ class ChatAdapter:
             resource=_model_resource(model), resource_domain=target.domain, action="call", kind="model",
             effect=effect, tree=request, arguments=request, shape=REQUEST_SHAPE,
             canonical=_canonical(request), key=_explicit_key(exchange),
-            declared_retry=_declares_retry(exchange), stream=bool(stream), also=hosted,
+            declared_retry=_declares_retry(exchange),
+            facts={"gen_ai.operation.name": "chat", "gen_ai.request.model": model}, stream=bool(stream), also=hosted,
             seconds_max=target.seconds_max,
         )  # fmt: skip
 
@@ -125,19 +126,17 @@ class ChatAdapter:
         del call
         return ChatReader()
 
-    def head(self, call: Call, verdict: Verdict | None, extra: Headers) -> tuple[int, Headers]:
-        """Return status and headers for the agent."""
+    def head(self, call: Call, extra: Headers) -> tuple[int, Headers]:
+        """Return status and headers of a stream."""
         del call
-        if verdict is None:
-            return 200, ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), *extra)
-        kept = cast("Mapping[str, str]", verdict.meta.get("headers", {}))
-        named = tuple((key.encode(), value.encode()) for key, value in kept.items())
-        return verdict.status, ((b"content-type", verdict.media.encode()), *named, *extra)
+        return 200, ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), *extra)
 
     def present(self, call: Call, outcome: Outcome, body: bytes, extra: Headers) -> Reply:
-        """Return a journaled outcome as it was answered."""
+        """Return an outcome with the status, media type and kept headers it came with."""
         del call
-        headers = ((b"content-type", outcome.media.encode()), *extra)
+        kept = cast("Mapping[str, str]", outcome.meta.get("headers", {}))
+        named = tuple((key.encode(), value.encode()) for key, value in kept.items())
+        headers = ((b"content-type", outcome.media.encode()), *named, *extra)
         return Reply(status=outcome.status, headers=headers, body=body)
 
     def refuse(self, refusal: Refusal, call: Call | None, extra: Headers) -> Reply:
@@ -168,7 +167,7 @@ class ChatAdapter:
 
     def tools_asked(self, outcome: Outcome) -> Sequence[ToolUse]:
         """Return the tool calls of the first choice of an answer."""
-        if outcome.status != 200:  # noqa: PLR2004 - only a completion asks for tools
+        if outcome.status != 200 or b'"tool_calls"' not in outcome.body:  # noqa: PLR2004 - RFC 9110 15.3.1
             return ()
         reader = ChatReader()
         reader.begin(outcome.status, ((b"content-type", outcome.media.encode()),))

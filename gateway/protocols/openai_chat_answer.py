@@ -31,7 +31,7 @@ _SHAPE: Final = Shape(
 #: Answer headers worth keeping for the agent; the rest belongs to the connection to the provider.
 _KEPT_HEADERS: Final = (b"retry-after", b"retry-after-ms", b"x-request-id", b"openai-processing-ms")
 #: Statuses after which it is known that nothing was executed; asking again asks the same.
-_NOT_EXECUTED: Final = frozenset({401, 403, 429})
+_NOT_EXECUTED: Final = frozenset({401, 429})
 _UNKNOWN: Final = frozenset({408, 409})
 
 
@@ -105,7 +105,9 @@ class ChatReader:
         tree = {name: copy.copy(value) for name, value in self._last.items() if name not in {"choices", "usage"}}
         tree["choices"] = [{"index": choice, "delta": delta, "finish_reason": None}]
         raw = b"data: " + body.encode(tree) + b"\n\n"
-        return Unit(raw=raw, tree=tree, slots=(Slot(key, path, "text"),), hold=self._holding)
+        return Unit(
+            raw=raw, tree=tree, slots=(Slot(key, path, "json" if kind == "arguments" else "text"),), hold=self._holding
+        )
 
     def verdict(self) -> Verdict:
         """Say what the answer proves."""

@@ -1,0 +1,273 @@
+"""One execution of a call upstream: sent once, read to its end, journaled, and only then completed.
+
+It runs in a task of its own, so that a client that goes away does not undo it: the answer is drained
+(bounded) and journaled, and the retry gets all of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from durable.journal import JournalUnavailable
+from durable.step import Outcome, Settlement
+from gateway import body, refusals
+from gateway.call import NotSent, Refusal, Reply, Sent
+from gateway.inward import Inward
+from gateway.outward import vault_entries
+from gateway.restoring import Restoring
+from gateway.trail import digest_of
+from redaction.finding import DetectionError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from durable.journal import Journal
+    from durable.step import Began
+    from gateway.call import AnswerReader, Call, Headers, UpstreamRequest, UpstreamResponse, Verdict
+    from gateway.evidence import Ending
+    from gateway.inward import Clean
+    from gateway.outward import Redaction, Veil
+    from gateway.restoring import Originals
+    from gateway.trail import Trail
+
+
+_log = logging.getLogger("oncegate.execution")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything an execution needs, decided before it starts. `began` is `None` for housekeeping."""
+
+    call: Call
+    began: Began | None
+    request: UpstreamRequest
+    redaction: Redaction
+    veil: Veil
+    grant: frozenset[str] | None
+    originals: Originals
+    journal: Journal
+    trail: Trail
+    audit_key: bytes
+    uses: Callable[[Outcome], Mapping[bytes, int]]
+    price: Callable[[Mapping[str, int]], float | None]
+    answer_bytes_max: int
+
+
+class Execution:
+    """A running execution; its `reply` is the agent's part of it."""
+
+    def __init__(self, plan: Plan, extra: Headers) -> None:
+        self._plan = plan
+        self._extra = extra
+        self._reader: AnswerReader = plan.call.adapter.reader(plan.call)
+        self._inward = Inward(self._reader, plan.redaction, plan.veil)
+        self._restoring = Restoring(self._reader, plan.grant, plan.originals)
+        self._journaled: list[bytes] = []
+        self._final: Clean | None = None
+        self._held: list[Clean] = []
+        self._bytes = 0
+        self._holding = False
+        self._relay: asyncio.Queue[bytes | None] = asyncio.Queue()
+        #: the answer, as soon as its first frame may leave, or the `Refusal`
+        self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.streaming = False
+        self.ending: Ending = "failed"
+        self.task: asyncio.Task[None] = asyncio.create_task(self._run())
+        self.task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._relay.put_nowait(None)
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if not self.reply.done():
+            self.reply.set_exception(error or refusals.internal())
+            self.reply.exception()  # the client may have gone; then nobody reads it
+
+    async def _run(self) -> None:
+        try:
+            await self._attempt()
+        except JournalUnavailable:
+            raise refusals.unwritten() from None
+        except Refusal:
+            raise
+        except asyncio.CancelledError:
+            self.ending = "in_doubt"
+            await self._doubt("cancelled by the client")
+            raise
+        except Exception:
+            # the outermost handler of this task: whatever went wrong, the effect may have happened
+            _log.exception("call %s ended by an error of the gateway", self._plan.trail.audit_id)
+            await self._doubt("an error of the gateway")
+            raise refusals.internal() from None
+
+    async def _attempt(self) -> None:
+        plan = self._plan
+        try:
+            async with asyncio.timeout(plan.call.seconds_max):
+                await self._exchange()
+        except NotSent as error:
+            await self._release(str(error))
+            raise refusals.unreachable() from None
+        except TimeoutError:
+            await self._lost(f"no complete answer within {plan.call.seconds_max:g} s")
+        except Sent as error:
+            await self._lost(str(error))
+        except DetectionError:
+            await self._lost("the answer could not be inspected for personal data")
+        else:
+            await self._conclude()
+
+    async def _exchange(self) -> None:
+        plan = self._plan
+        plan.trail.upstream_start = time.time()
+        try:
+            response = await plan.call.adapter.upstream(plan.call).send(plan.request, seconds_max=plan.call.seconds_max)
+            try:
+                await self._read(response)
+            finally:
+                await response.aclose()
+        finally:
+            plan.trail.upstream_end = time.time()
+
+    async def _read(self, response: UpstreamResponse) -> None:
+        self._reader.begin(response.status, response.headers)
+        async for chunk in response.chunks():
+            self._bytes += len(chunk)
+            if self._bytes > self._plan.answer_bytes_max:
+                raise Sent(f"the answer is longer than {self._plan.answer_bytes_max} bytes")
+            for clean in await self._inward.take(self._reader.feed(chunk)):
+                await self._pass(clean)
+        for clean in await self._inward.take(self._reader.end()):
+            await self._pass(clean)
+
+    async def _pass(self, clean: Clean) -> None:
+        if clean.unit.final:
+            self._final = clean
+        self._journaled.append(clean.raw)
+        if self._inward.minted:
+            self._plan.originals.minted |= self._inward.minted
+        if self._inward.blocked or clean.unit.hold or self._holding:
+            self._holding = True
+            self._held.append(clean)
+            return
+        self._begin_stream()
+        for raw, _ in await self._restoring.take(clean):
+            self._relay.put_nowait(raw)
+
+    def _begin_stream(self) -> None:
+        if self.streaming:
+            return
+        self.streaming = True
+        call = self._plan.call
+        status, headers = call.adapter.head(call, self._extra)
+        self.reply.set_result(Reply(status=status, headers=headers, frames=self._frames()))
+
+    async def _frames(self) -> AsyncIterator[bytes]:
+        while (frame := await self._relay.get()) is not None:
+            frames = [frame]
+            while not self._relay.empty() and (more := self._relay.get_nowait()) is not None:
+                frames.append(more)
+            yield b"".join(frames)
+            if self.task.done() and self._relay.empty():
+                break
+        if not self.task.cancelled() and isinstance(refusal := self.task.exception(), Refusal):
+            yield self._plan.call.adapter.refusal_frame(refusal, self._plan.call)
+
+    async def _conclude(self) -> None:
+        """Journal the outcome, then let go of what was held for it."""
+        verdict = self._reader.verdict()
+        trail = self._plan.trail
+        trail.status = verdict.status
+        trail.redacted_inward = self._inward.counts
+        trail.usage = cast("Mapping[str, int]", verdict.meta.get("usage", {}))
+        trail.cost_usd = self._plan.price(trail.usage)
+        withheld = self._withheld()
+        outcome = withheld or self._outcome(verdict)
+        trail.result_digest = digest_of(self._plan.audit_key, outcome.body)
+        if verdict.kind == "outcome":
+            await self._settle(outcome)
+        elif verdict.kind == "not_executed":
+            await self._release(verdict.reason)
+        else:
+            await self._doubt(verdict.reason)
+        if verdict.status == 401:  # noqa: PLR2004 - RFC 9110 section 15.5.2; the agent's own would be a lie
+            raise refusals.credential_refused()
+        if withheld is not None and self.streaming:
+            raise refusals.withheld(self._inward.blocked)
+        await self._complete(outcome, plain=withheld is not None)
+
+    async def _complete(self, outcome: Outcome, *, plain: bool) -> None:
+        call = self._plan.call
+        if self.streaming:
+            for clean in self._held:
+                for raw, _ in await self._restoring.take(clean):
+                    self._relay.put_nowait(raw)
+            return
+        content = outcome.body if plain else await self._restored(outcome)
+        self.reply.set_result(call.adapter.present(call, outcome, content, self._extra))
+
+    async def _restored(self, outcome: Outcome) -> bytes:
+        restored = [part for clean in self._held for part in await self._restoring.take(clean)]
+        if outcome.form in {"body", "frames"}:
+            return b"".join(raw for raw, _ in restored)
+        return body.encode(cast("dict[str, object]", restored[-1][1])[outcome.form])
+
+    def _outcome(self, verdict: Verdict) -> Outcome:
+        if verdict.form in {"result", "error"} and self._final is not None:
+            content = body.encode(cast("dict[str, object]", self._final.tree)[verdict.form])
+        else:
+            content = b"".join(self._journaled)
+        return Outcome(form=verdict.form, status=verdict.status, media=verdict.media, body=content, meta=verdict.meta)
+
+    def _withheld(self) -> Outcome | None:
+        if not self._inward.blocked:
+            return None
+        call = self._plan.call
+        return call.adapter.refusal_outcome(refusals.withheld(self._inward.blocked), call)
+
+    async def _settle(self, outcome: Outcome) -> None:
+        plan = self._plan
+        self.ending = "passed" if plan.began is None else "executed"
+        if plan.began is None:
+            await plan.journal.write_audit([plan.trail.ended("passed")])
+            return
+        settlement = Settlement(
+            outcome=outcome,
+            uses=plan.uses(outcome),
+            vault=vault_entries(plan.veil.scope, self._inward.minted.values()),
+            audit=(plan.trail.ended("executed"),),
+        )
+        try:
+            kept = await plan.journal.settle(plan.began, settlement)
+        except JournalUnavailable:
+            raise refusals.unwritten() from None
+        if not kept:
+            raise refusals.taken_over()
+
+    async def _release(self, reason: str) -> None:
+        plan = self._plan
+        self.ending = "not_executed"
+        record = plan.trail.ended("not_executed", reason)
+        if plan.began is None:
+            await plan.journal.write_audit([record])
+        else:
+            await plan.journal.release(plan.began, reason, [record])
+
+    async def _doubt(self, reason: str) -> None:
+        plan = self._plan
+        self.ending = "in_doubt"
+        record = plan.trail.ended("in_doubt", reason)
+        if plan.began is None:
+            await plan.journal.write_audit([record])
+        else:
+            await plan.journal.doubt(plan.began, reason, [record])
+
+    async def _lost(self, reason: str) -> None:
+        """No proof of an outcome: the journal says doubt, the agent is told what that means."""
+        await self._doubt(reason)
+        if self._plan.began is not None and self._plan.call.effect == "once":
+            raise refusals.in_doubt()
+        raise refusals.unanswered()

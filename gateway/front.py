@@ -1,0 +1,225 @@
+"""The front door: raw ASGI in, an `Exchange` to the right protocol, its `Reply` out.
+
+Limits, Host and Origin, the run token's path, authentication: what must be settled before any
+protocol is read (DESIGN section 3, steps 1 and 2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+from gateway.call import ClientGone, Exchange, Refusal, Reply, header
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+
+    from durable.step import RunRef
+    from gateway.call import Headers
+    from policy.decision import Principal
+
+    Scope = MutableMapping[str, object]
+    Receive = Callable[[], Awaitable[MutableMapping[str, object]]]
+    Send = Callable[[MutableMapping[str, object]], Awaitable[None]]
+
+_log = logging.getLogger("oncegate.front")
+
+_RUN_PREFIX = "/r/"
+
+
+class Entry(Protocol):
+    """What a path leads to: an exchange in, a reply out, and its protocol's way to refuse."""
+
+    async def answer(self, exchange: Exchange) -> Reply:
+        """Return the reply. Raises `Refusal`, `ClientGone`."""
+        ...
+
+    def refuse(self, refusal: Refusal, extra: Headers) -> Reply:
+        """Say a refusal in the protocol."""
+        ...
+
+
+class Identify(Protocol):
+    """Verifies who calls and in which run."""
+
+    async def __call__(self, headers: Headers, path_token: str | None) -> Identified:
+        """Return the caller. Raises `Refusal`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identified:
+    """A verified caller; `own_tokens` are gateway tokens that may stand in the body."""
+
+    principal: Principal
+    run: RunRef | None
+    own_tokens: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """Bounds and names of the listener. `hosts` are accepted Host values in lower case, without port."""
+
+    hosts: frozenset[str]
+    body_bytes_max: int
+    header_bytes_max: int
+
+
+class Front:
+    """The agents' listener. Paths it does not know go to `rest` (health, runs, documents)."""
+
+    def __init__(self, door: Door, identify: Identify, entry_of: Callable[[str], Entry | None], rest: object) -> None:
+        self._door = door
+        self._identify = identify
+        self._entry_of = entry_of
+        self._rest = cast("Callable[[Scope, Receive, Send], Awaitable[None]]", rest)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope."""
+        if scope["type"] != "http":
+            await self._rest(scope, receive, send)
+            return
+        path, token = _split_run_token(cast("str", scope["path"]))
+        entry = self._entry_of(path)
+        if entry is None:
+            if token is not None:  # never let a token's path reach a framework that logs it
+                await _write(_not_found(), send, receive)
+                return
+            await self._rest(scope, receive, send)
+            return
+        correlation = secrets.token_hex(12)
+        try:
+            reply = await self._serve(scope, receive, entry, (path, token, correlation))
+        except ClientGone:
+            return
+        except Refusal as refusal:
+            reply = entry.refuse(refusal, ((b"oncegate-correlation", correlation.encode()),))
+        except Exception:
+            # the outermost handler of a request: an error of ours is an answer too, without its text
+            _log.exception("request %s ended by an error of the gateway", correlation)
+            failure = Refusal(code="internal", message="the gateway failed; ask again later", status=500)
+            reply = entry.refuse(failure, ((b"oncegate-correlation", correlation.encode()),))
+        await _write(reply, send, receive)
+
+    async def _serve(self, scope: Scope, receive: Receive, entry: Entry, at: tuple[str, str | None, str]) -> Reply:
+        path, token, correlation = at
+        headers = tuple(cast("list[tuple[bytes, bytes]]", scope["headers"]))
+        self._check(headers)
+        identified = await self._identify(headers, token)
+        content = await self._body(headers, receive)
+        for own in identified.own_tokens:
+            if (literal := own.encode()) in content:
+                content = content.replace(literal, b"run")
+        return await entry.answer(
+            Exchange(
+                method=cast("str", scope["method"]),
+                path=path,
+                query=cast("bytes", scope.get("query_string", b"")),
+                headers=headers,
+                body=content,
+                principal=identified.principal,
+                run=identified.run,
+                own_tokens=identified.own_tokens,
+                correlation=correlation,
+                disconnected=lambda: _gone(receive),
+            )
+        )
+
+    def _check(self, headers: Headers) -> None:
+        if sum(len(name) + len(value) for name, value in headers) > self._door.header_bytes_max:
+            raise Refusal(code="too_large", message="the request's headers are too large", status=431)
+        if host_name(header(headers, b"host")) not in self._door.hosts:
+            raise Refusal(code="denied", message="this Host is not served here (see `hosts`)", status=403)
+        origin = header(headers, b"origin")
+        if origin is not None and host_name(origin.partition(b"://")[2]) not in self._door.hosts:
+            raise Refusal(code="denied", message="this Origin is not accepted here (see `hosts`)", status=403)
+
+    async def _body(self, headers: Headers, receive: Receive) -> bytes:
+        limit = self._door.body_bytes_max
+        too_large = Refusal(code="too_large", message=f"the body is longer than {limit} bytes", status=413)
+        encoding = header(headers, b"content-encoding")
+        if encoding is not None and encoding != b"identity":
+            raise Refusal(code="bad_request", message="send the body without content encoding", status=415)
+        declared = header(headers, b"content-length")
+        if declared is not None and declared.isdigit() and int(declared) > limit:
+            raise too_large
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            part = cast("bytes", message.get("body", b""))
+            size += len(part)
+            if size > limit:
+                raise too_large
+            parts.append(part)
+            if not message.get("more_body"):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def host_name(value: bytes | None) -> str:
+    """Return the host of a `Host` value in lower case without its port; empty when there is none."""
+    text = (value or b"").decode("latin-1").lower()
+    if text.startswith("["):
+        return text.partition("]")[0] + "]"
+    return text.partition(":")[0]
+
+
+def _split_run_token(path: str) -> tuple[str, str | None]:
+    if not path.startswith(_RUN_PREFIX):
+        return path, None
+    token, slash, rest = path[len(_RUN_PREFIX) :].partition("/")
+    return slash + rest, token
+
+
+def _not_found() -> Reply:
+    return Reply(status=404, headers=((b"content-type", b"text/plain"),), body=b"not found\n")
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue
+
+
+async def _write(reply: Reply, send: Send, receive: Receive) -> None:
+    headers = list(reply.headers)
+    if reply.frames is None:
+        headers.append((b"content-length", str(len(reply.body)).encode()))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    if reply.frames is None:
+        await send({"type": "http.response.body", "body": reply.body})
+        _delivered(reply, complete=True)
+        return
+    gone = asyncio.ensure_future(_watch(reply, receive))
+    try:
+        await _stream(reply, send, gone)
+    finally:
+        complete = gone.cancel()
+    if complete:
+        _delivered(reply, complete=True)
+
+
+async def _watch(reply: Reply, receive: Receive) -> None:
+    # told at once, so that a retry on a new connection finds its call without a client
+    await _gone(receive)
+    _delivered(reply, complete=False)
+
+
+async def _stream(reply: Reply, send: Send, gone: asyncio.Future[None]) -> None:
+    if reply.body:
+        await send({"type": "http.response.body", "body": reply.body, "more_body": True})
+    async for frame in cast("AsyncIterator[bytes]", reply.frames):
+        if gone.done():
+            return
+        await send({"type": "http.response.body", "body": frame, "more_body": True})
+    if not gone.done():
+        await send({"type": "http.response.body", "body": b""})
+
+
+def _delivered(reply: Reply, *, complete: bool) -> None:
+    if reply.delivered is not None:
+        reply.delivered(complete)

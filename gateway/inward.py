@@ -1,0 +1,141 @@
+"""Redaction of what comes in, piece by piece: an answer's units in, the same units clean out.
+
+One segmenter serves whole and streamed texts, so cutting never changes the result. A text slot is
+held back only as far as its segment reaches; a JSON slot (streamed tool arguments) to its end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from gateway import body
+from gateway.call import Unit
+from redaction.finding import Shape
+from redaction.stream import Segmenter
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from gateway.call import AnswerReader, Slot
+    from gateway.outward import Redaction, Veil
+    from redaction.finding import Minted, Redacted
+
+_NO_SHAPE = Shape()
+
+
+@dataclass(frozen=True, slots=True)
+class Clean:
+    """A unit after redaction: its tree, and its bytes as journaled."""
+
+    unit: Unit
+    tree: object
+    raw: bytes
+
+
+class Inward:
+    """Redacts one answer. `minted` and `counts` grow as it goes; `blocked` is set by a find to be blocked."""
+
+    def __init__(self, reader: AnswerReader, redaction: Redaction, veil: Veil) -> None:
+        self._reader = reader
+        self._redaction = redaction
+        self._veil = veil
+        self._segmenters: dict[Hashable, Segmenter] = {}
+        self._json: dict[Hashable, list[str]] = {}
+        self.minted: dict[str, Minted] = {}
+        self.counts: dict[str, int] = {}
+        self.blocked: tuple[tuple[str, str], ...] = ()
+
+    async def take(self, units: Sequence[Unit]) -> list[Clean]:
+        """Return `units` redacted, in order, with the units that carry what slots still held."""
+        if not self._veil.profile.inspects:
+            return [Clean(unit, unit.tree, unit.raw) for unit in units]
+        clean: list[Clean] = []
+        for unit in units:
+            if unit.slots or unit.closes:
+                clean += await self._pieces(unit)
+            elif unit.tree is None:
+                clean.append(Clean(unit, None, unit.raw))
+            else:
+                clean.append(await self._whole(unit))
+        return clean
+
+    async def _whole(self, unit: Unit) -> Clean:
+        tree = unit.tree
+        for path in unit.blind:
+            _put(tree, path, None)
+        redacted = self._noted(await self._redaction.tree(tree, self._reader.shape, self._veil))
+        if not redacted.changed and not unit.blind:
+            return Clean(unit, unit.tree, unit.raw)
+        return Clean(unit, redacted.tree, self._reader.encode(unit, redacted.tree))
+
+    async def _pieces(self, unit: Unit) -> list[Clean]:
+        pieces = {slot.key: await self._piece(slot, _get(unit.tree, slot.path)) for slot in unit.slots}
+        before: list[Clean] = []
+        for key in unit.closes:
+            rest = await self._rest(key)
+            if key in pieces:
+                pieces[key] += rest
+            elif rest:
+                more = self._reader.continuation(key, rest)
+                before.append(Clean(more, more.tree, more.raw))
+        if unit.tree is None:
+            return [*before, Clean(unit, None, unit.raw)]
+        for path in (*unit.blind, *(slot.path for slot in unit.slots)):
+            _put(unit.tree, path, None)
+        redacted = self._noted(await self._redaction.tree(unit.tree, self._reader.shape, self._veil))
+        for slot in unit.slots:
+            _put(redacted.tree, slot.path, pieces[slot.key])
+        return [*before, Clean(unit, redacted.tree, self._reader.encode(unit, redacted.tree))]
+
+    async def _piece(self, slot: Slot, text: str) -> str:
+        if slot.kind == "json":
+            self._json.setdefault(slot.key, []).append(text)
+            return ""
+        segmenter = self._segmenters.get(slot.key)
+        if segmenter is None:
+            segmenter = self._segmenters[slot.key] = Segmenter()
+        return await self._segments(segmenter.feed(text))
+
+    async def _rest(self, key: Hashable) -> str:
+        if (parts := self._json.pop(key, None)) is not None:
+            return await self._arguments("".join(parts))
+        segmenter = self._segmenters.pop(key, None)
+        return "" if segmenter is None else await self._segments(segmenter.finish())
+
+    async def _segments(self, segments: Sequence[str]) -> str:
+        if not segments:
+            return ""
+        redacted = self._noted(await self._redaction.tree(list(segments), _NO_SHAPE, self._veil))
+        return "".join(cast("list[str]", redacted.tree))
+
+    async def _arguments(self, text: str) -> str:
+        try:
+            tree = body.parse(text.encode())
+        except body.MalformedBody:
+            return await self._segments([text])
+        redacted = self._noted(await self._redaction.tree(tree, _NO_SHAPE, self._veil))
+        return body.encode(redacted.tree).decode() if redacted.changed else text
+
+    def _noted(self, redacted: Redacted) -> Redacted:
+        for one in redacted.minted:
+            self.minted[one.token] = one
+        for entity, count in redacted.counts.items():
+            self.counts[entity] = self.counts.get(entity, 0) + count
+        self.blocked += redacted.blocked
+        return redacted
+
+
+def _get(tree: object, path: tuple[str | int, ...]) -> str:
+    return cast("str", _walk(tree, path))
+
+
+def _put(tree: object, path: tuple[str | int, ...], value: object) -> None:
+    parent = _walk(tree, path[:-1])
+    cast("dict[str | int, object]", parent)[path[-1]] = value
+
+
+def _walk(tree: object, path: tuple[str | int, ...]) -> object:
+    for part in path:
+        tree = cast("dict[str | int, object]", tree)[part]
+    return tree

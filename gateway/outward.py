@@ -1,0 +1,92 @@
+"""Redaction of what goes out: a whole tree in, the tree an upstream may see out.
+
+The engines are plain functions; the detection between their two halves is awaited, because it runs in
+worker processes (`gateway/detection.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from durable.step import VaultEntry
+from redaction import redactor
+from redaction.finding import Minted, Redacted, Scope
+from redaction.profile import Profile, combine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from durable.journal import RunKeys
+    from gateway.call import Call
+    from gateway.detection import Detection
+    from policy.decision import Decision, Principal
+    from redaction.finding import Shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Veil:
+    """What redaction applies to one call: which finds, and whose placeholders."""
+
+    profile: Profile
+    scope: Scope
+
+
+class Redaction:
+    """The redaction engines with the configured profiles."""
+
+    def __init__(self, detection: Detection, profiles: Mapping[str, Profile], default_profile: str) -> None:
+        self._detection = detection
+        self._profiles = profiles
+        self._default = default_profile
+
+    def profile_of(self, decision: Decision) -> Profile:
+        """Return the strictest of the profiles the decision demands, the default where it names none."""
+        names = decision.obligations.profiles or (self._default,)
+        if len(names) == 1:
+            return self._profiles[names[0]]
+        return combine([self._profiles[name] for name in names])
+
+    def digest(self, profile: Profile) -> str:
+        """Return what names profile and detector, to know later whether an answer was made under the same."""
+        return f"{profile.digest}/{self._detection.version}"
+
+    async def tree(self, tree: object, shape: Shape, veil: Veil) -> Redacted:
+        """Return `tree` redacted. Raises `DetectionError`: the call fails closed."""
+        if not veil.profile.inspects:
+            return Redacted(tree=tree, changed=False)
+        plan = redactor.plan(tree, shape, veil.profile)
+        findings = await self._detection.find(plan.texts) if plan.texts else {}
+        return redactor.finish(plan, findings, veil.scope)
+
+
+def scope_of(call: Call, keys: RunKeys, run: str | None) -> Scope:
+    """Return the placeholder scope of a call: its run, else its agent for a known user, else itself alone.
+
+    A call with an explicit key keeps its scope over retries, so that its replay can be restored.
+    """
+    principal = call.exchange.principal
+    if run is not None:
+        return Scope(id=f"run/{run}", key=keys.placeholder)
+    if principal.user is not None:
+        return Scope(id=f"agent/{principal.domain}/{principal.agent}/{principal.user}", key=keys.placeholder)
+    name = call.key.encode() if call.key is not None else secrets.token_bytes(16)
+    one = hmac.new(keys.placeholder, b"call/" + name, hashlib.sha256).digest()
+    return Scope(id=f"call/{one.hex()[:32]}", key=one)
+
+
+def vault_entries(scope: Scope, minted: Iterable[Minted]) -> tuple[VaultEntry, ...]:
+    """Return `minted` as the journal's vault rows."""
+    return tuple(
+        VaultEntry(scope=scope.id, token=one.token, entity=one.entity, original=one.original) for one in minted
+    )
+
+
+def owner_user(principal: Principal) -> str:
+    """Return user and actor chain as one identity, `-` without them; it separates what owners may replay."""
+    if principal.user is None and not principal.actors:
+        return "-"
+    return "|".join((principal.user or "-", *principal.actors))

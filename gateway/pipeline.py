@@ -1,0 +1,327 @@
+"""The path of every call, whatever its protocol: decide, look up, redact, begin, execute or replay.
+
+A reader who knows this page knows the product (DESIGN section 3). Steps 1 and 2 are the front door's
+(`gateway/front.py`); sending and journaling one execution is `gateway/execution.py`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from durable.journal import JournalUnavailable
+from durable.step import Began, InFlight, Intent, Owner, Replay, Step, fingerprint
+from gateway import body, refusals
+from gateway.body import at
+from gateway.call import ClientGone, Refusal
+from gateway.execution import Execution, Plan
+from gateway.outward import Veil, owner_user, scope_of, vault_entries
+from gateway.replay import replayed_body
+from gateway.restoring import Originals, agent_grant, restore_arguments
+from gateway.tool_use import count_uses, use_digest
+from gateway.trail import Trail, digest_of
+from policy.decision import Question
+from redaction.finding import DetectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from durable.journal import Journal, RunKeys
+    from durable.step import Known, Outcome
+    from gateway.call import Call, Headers, Reply, UpstreamRequest
+    from gateway.outward import Redaction
+    from gateway.policies import Policies
+    from gateway.telemetry import Telemetry
+    from policy.decision import Decision
+    from redaction.finding import Redacted
+
+_log = logging.getLogger("oncegate.pipeline")
+
+#: Client-chosen identifiers (DESIGN section 6).
+_KEY = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
+#: Most answers come sooner; only then is it worth a task to watch for the client's leaving.
+_WATCH_AFTER_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Bounds of the path; past one is an error, never a cut."""
+
+    answer_bytes_max: int
+    wait_seconds_max: float
+    in_flight_per_agent_max: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """One call with what has been found out about it."""
+
+    call: Call
+    trail: Trail
+    decision: Decision
+    owner: Owner
+    keys: RunKeys
+    veil: Veil
+    digests: str
+    step: Step
+    originals: Originals
+    redacted: Redacted | None = None
+
+
+class Pipeline:
+    """The composed path. `handle` never raises but `ClientGone` and cancellation."""
+
+    def __init__(
+        self,
+        *,
+        policies: Policies,
+        journal: Journal,
+        redaction: Redaction,
+        telemetry: Telemetry,
+        bounds: Bounds,
+        price: Callable[[str, Mapping[str, int]], float | None],
+    ) -> None:
+        self._policies = policies
+        self._journal = journal
+        self._redaction = redaction
+        self._telemetry = telemetry
+        self._bounds = bounds
+        self._price = price
+        self._in_flight: Counter[str] = Counter()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def handle(self, call: Call) -> Reply:
+        """Return the answer to `call`: the upstream's, the journal's, or a refusal in its protocol."""
+        trail = Trail(call=call)
+        try:
+            work = await self._prepare(call, trail, self._decide(call, trail))
+            if not call.journaled:
+                return await self._execute(work, None)
+            known = await self._find_or_begin(work)
+            if isinstance(known, Began):
+                return await self._execute(work, known)
+            if isinstance(known, Replay):
+                return await self._replay(work, known)
+            raise refusals.of_known(known)
+        except Refusal as refusal:
+            return await self._refuse(refusal, call, trail)
+        except JournalUnavailable:
+            return self._refused(refusals.unwritable(), call, trail)
+        except DetectionError:
+            return await self._refuse(refusals.uninspected(), call, trail)
+
+    async def drain(self, seconds_max: float) -> None:
+        """Wait for running executions, at most `seconds_max`; those left stay in doubt."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds_max)
+
+    def _decide(self, call: Call, trail: Trail) -> Decision:
+        question = Question(
+            principal=call.exchange.principal,
+            resource=call.resource,
+            resource_domain=call.resource_domain,
+            action=call.action,
+            arguments=call.arguments,
+            time=trail.start,
+            certain_only=call.action == "list",
+        )
+        decision = trail.decision = self._policies.current.decide(question)
+        if not decision.allowed:
+            raise refusals.denied(decision)
+        for resource in call.also:
+            also = self._policies.current.decide(replace(question, resource=resource))
+            if not also.allowed:
+                trail.decision = also
+                raise refusals.denied(also)
+        return decision
+
+    async def _prepare(self, call: Call, trail: Trail, decision: Decision) -> Work:
+        principal, run = call.exchange.principal, call.exchange.run
+        owner = Owner(principal.domain, principal.agent, owner_user(principal))
+        keys = await self._journal.run_keys(owner, run.id if run else None)
+        profile = self._redaction.profile_of(decision)
+        veil = Veil(profile=profile, scope=scope_of(call, keys, run.id if run else None))
+        trail.arguments_digest = digest_of(keys.fingerprint, call.canonical)
+        step = Step(
+            owner=owner, run=run, key=call.key, kind=call.kind, resource=call.resource, action=call.action,
+            effect=call.effect, repeat=call.repeat, declared_retry=call.declared_retry,
+            fingerprint=fingerprint(keys.fingerprint, endpoint=call.endpoint, resource=call.resource,
+                                    action=call.action, canonical=call.canonical),
+        )  # fmt: skip
+        return Work(
+            call=call, trail=trail, decision=decision, owner=owner, keys=keys, veil=veil, step=step,
+            digests=f"{decision.digest}/{self._redaction.digest(profile)}",
+            originals=Originals(self._journal, veil.scope.id),
+        )  # fmt: skip
+
+    async def _find_or_begin(self, work: Work) -> Known | Began:
+        """Return what is known of the step, or the right to send; waits while it is in flight."""
+        until = time.monotonic() + self._bounds.wait_seconds_max
+        known: Known | Began | None = None
+        if work.step.run is not None or work.step.key is not None:
+            await self._inspect_key(work)
+            known = await self._journal.look_up(work.step)
+        while True:
+            if known is None:
+                known = await self._journal.begin(await self._intent(work))
+            if not isinstance(known, InFlight):
+                return known
+            try:
+                known = await self._journal.wait(known.id, max(0.0, until - time.monotonic()))
+            except LookupError:  # released: known not executed, so it may be begun
+                known = None
+            if isinstance(known, InFlight):
+                return known
+
+    async def _inspect_key(self, work: Work) -> None:
+        key = work.step.key
+        if key is None:
+            return
+        if not _KEY.fullmatch(key):
+            message = "the idempotency key must be 1 to 128 characters of A-Z a-z 0-9 . _ : -"
+            raise Refusal(code="bad_request", message=message, status=400)
+        redacted = await self._redaction.tree([key], work.call.shape, work.veil)
+        if redacted.changed or redacted.blocked:
+            message = "the idempotency key holds personal data or a secret; use a random one"
+            raise Refusal(code="bad_request", message=message, status=400)
+
+    async def _redact(self, work: Work) -> Redacted:
+        if work.redacted is None:
+            work.redacted = await self._redaction.tree(work.call.tree, work.call.shape, work.veil)
+            if work.redacted.blocked:
+                raise refusals.blocked(work.redacted.blocked)
+            work.trail.redacted_outward = work.redacted.counts
+            work.originals.minted |= {one.token: one for one in work.redacted.minted}
+        return work.redacted
+
+    async def _intent(self, work: Work) -> Intent:
+        redacted, call, key = await self._redact(work), work.call, work.keys.fingerprint
+        arguments = at(redacted.tree, call.arguments_path)
+        return Intent(
+            step=work.step,
+            request=body.encode(redacted.tree),
+            use=use_digest(key, call.tool_name, arguments) if call.kind == "tool" else None,
+            shown=count_uses(key, call.adapter.results_shown(redacted.tree)) if call.kind == "model" else {},
+            vault=vault_entries(work.veil.scope, redacted.minted),
+            audit=(work.trail.decided(),),
+            digests=work.digests,
+            seconds_max=call.seconds_max,
+        )
+
+    async def _execute(self, work: Work, began: Began | None) -> Reply:
+        call, trail = work.call, work.trail
+        if began is not None:
+            trail.call_id, trail.occurrence = began.id, began.occurrence
+        try:
+            self._admit(call)
+            redacted = await self._redact(work)
+            tree = await restore_arguments(
+                redacted.tree, work.decision, work.originals, call.shape, call.arguments_path
+            )
+            key = began.upstream_key if began else None
+            request = call.adapter.request(call, tree, upstream_key=key)
+        except BaseException:
+            if began is not None:  # not one byte was sent: the step stays open
+                await self._journal.release(began, "refused before sending", ())
+            raise
+        execution = Execution(self._plan(work, began, request), self._extra(work, replayed=False))
+        self._in_flight[work.owner.agent] += 1
+        self._running.add(execution.task)
+        execution.task.add_done_callback(lambda task: self._ended(task, execution, work))
+        return await self._answer(execution, work)
+
+    def _plan(self, work: Work, began: Began | None, request: UpstreamRequest) -> Plan:
+        call, key = work.call, work.keys.fingerprint
+
+        def uses(outcome: Outcome) -> Mapping[bytes, int]:
+            return count_uses(key, call.adapter.tools_asked(outcome)) if call.kind == "model" else {}
+
+        return Plan(
+            call=call, began=began, request=request, redaction=self._redaction, veil=work.veil,
+            grant=agent_grant(work.decision), originals=work.originals, journal=self._journal,
+            trail=work.trail, audit_key=key, uses=uses, price=lambda usage: self._price(call.resource, usage),
+            answer_bytes_max=self._bounds.answer_bytes_max,
+        )  # fmt: skip
+
+    async def _answer(self, execution: Execution, work: Work) -> Reply:
+        call = work.call
+        await asyncio.wait({execution.reply}, timeout=_WATCH_AFTER_SECONDS)
+        if not execution.reply.done():
+            gone = asyncio.ensure_future(call.exchange.disconnected())
+            await asyncio.wait({execution.reply, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not execution.reply.done():
+                self._client_gone(execution, work)
+                raise ClientGone
+            gone.cancel()
+        try:
+            reply = execution.reply.result()
+        except Refusal as refusal:  # audited by the execution, with what it means for the effect
+            return self._refused(refusal, call, work.trail)
+
+        def delivered(complete: bool) -> None:  # noqa: FBT001 - a callback with one fact
+            if complete:
+                self._tell_delivered(work, complete=True)
+            else:
+                self._client_gone(execution, work)
+
+        return replace(reply, delivered=delivered)
+
+    def _client_gone(self, execution: Execution, work: Work) -> None:
+        self._tell_delivered(work, complete=False)
+        if work.call.cancel_on_disconnect:
+            execution.task.cancel()
+
+    def _tell_delivered(self, work: Work, *, complete: bool) -> None:
+        if work.trail.call_id is not None:
+            self._journal.delivered(work.trail.call_id, complete=complete)
+
+    async def _replay(self, work: Work, known: Replay) -> Reply:
+        call, trail = work.call, work.trail
+        trail.call_id, trail.occurrence, trail.status = known.id, known.occurrence, known.outcome.status
+        content = await replayed_body(
+            call, known, self._redaction, work.veil, agent_grant(work.decision), work.originals,
+            same_digests=known.digests == work.digests,
+        )  # fmt: skip
+        trail.result_digest = digest_of(work.keys.fingerprint, known.outcome.body)
+        await self._journal.write_audit([trail.ended("replayed")])
+        reply = call.adapter.present(call, known.outcome, content, self._extra(work, replayed=True))
+        self._telemetry.record(trail.evidence("replayed"))
+        return replace(reply, delivered=lambda complete: self._tell_delivered(work, complete=complete))
+
+    async def _refuse(self, refusal: Refusal, call: Call, trail: Trail) -> Reply:
+        try:
+            await self._journal.write_audit([trail.refused(refusal)])
+        except JournalUnavailable:
+            refusal = refusals.unwritable()
+        return self._refused(refusal, call, trail)
+
+    def _refused(self, refusal: Refusal, call: Call, trail: Trail) -> Reply:
+        trail.refusal, trail.status = refusal.code, refusal.status
+        self._telemetry.record(trail.evidence("refused"))
+        extra: Headers = ((b"oncegate-correlation", call.exchange.correlation.encode()),)
+        if trail.call_id is not None:
+            extra = (*extra, (b"oncegate-call", trail.call_id.encode()))
+        return call.adapter.refuse(refusal, call, extra)
+
+    def _extra(self, work: Work, *, replayed: bool) -> Headers:
+        headers = [(b"oncegate-correlation", work.call.exchange.correlation.encode())]
+        if work.trail.call_id is not None:
+            headers.append((b"oncegate-call", work.trail.call_id.encode()))
+        if replayed:
+            headers.append((b"oncegate-replayed", b"true"))
+        return tuple(headers)
+
+    def _admit(self, call: Call) -> None:
+        if self._in_flight[call.exchange.principal.agent] >= self._bounds.in_flight_per_agent_max:
+            raise refusals.too_many(self._bounds.in_flight_per_agent_max)
+
+    def _ended(self, task: asyncio.Task[None], execution: Execution, work: Work) -> None:
+        self._running.discard(task)
+        self._in_flight[work.owner.agent] -= 1
+        if execution.reply.done() and execution.reply.exception() is None:
+            self._telemetry.record(work.trail.evidence(execution.ending))

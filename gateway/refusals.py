@@ -1,0 +1,185 @@
+"""The path's refusals, each in one sentence a model can act on and that never changes for the same step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from durable.step import Failed, InDoubt, InFlight, KeyReused, RunClosed, Superseded
+from gateway.call import Refusal
+
+if TYPE_CHECKING:
+    from durable.step import Began, Known
+    from policy.decision import Decision
+
+
+def denied(decision: Decision) -> Refusal:
+    """Return the refusal of a decision that is not an allow."""
+    if decision.effect == "approval":
+        groups = " and ".join(f"`{group}`" for group in decision.obligations.approvals)
+        return Refusal(
+            code="approval_pending",
+            message=f"this call needs the approval of {groups} before it runs; nothing was executed",
+            status=403,
+            rule=decision.rule,
+        )
+    return Refusal(
+        code="denied",
+        message=f"not allowed by policy (rule {decision.rule}): {decision.reason}; nothing was executed",
+        status=403,
+        rule=decision.rule,
+    )
+
+
+def of_known(known: Known | Began) -> Refusal:
+    """Return what a caller is told when its step can be neither executed nor replayed."""
+    match known:
+        case InDoubt():
+            return in_doubt()
+        case KeyReused():
+            return Refusal(
+                code="key_reused",
+                message="this idempotency key was used for another request; use a new key. nothing was executed",
+                status=422,
+            )
+        case Superseded(newest=newest):
+            return Refusal(
+                code="attempt_superseded",
+                message=f"attempt_superseded: attempt {newest} of this run has taken over; this process must stop",
+                status=409,
+            )
+        case RunClosed(state=state):
+            return Refusal(
+                code="run_closed", message=f"this run is {state}; start a new run. nothing was executed", status=409
+            )
+        case Failed():
+            return Refusal(
+                code="call_failed",
+                message="an operator settled this call as failed; it is not executed again",
+                status=409,
+            )
+        case InFlight():
+            return Refusal(
+                code="in_flight",
+                message="this call is still being executed; ask again for its result",
+                status=409,
+                final=False,
+                retry_after_seconds=1,
+            )
+        case _:
+            return Refusal(code="internal", message="the gateway failed; ask again later", status=500)
+
+
+def in_doubt() -> Refusal:
+    """Return the refusal of a step that may have been executed and is never repeated silently."""
+    return Refusal(
+        code="in_doubt",
+        message="in_doubt: this call was sent and its outcome is unknown; it is not repeated. "
+        "an operator decides; ask again for the result, do not call it another way",
+        status=409,
+    )
+
+
+def unwritable() -> Refusal:
+    """Return the refusal while the journal cannot be written: nothing is sent."""
+    return Refusal(
+        code="unavailable",
+        message="the journal cannot be written; nothing was sent, ask again later",
+        status=503,
+        final=False,
+        retry_after_seconds=5,
+    )
+
+
+def unwritten() -> Refusal:
+    """Return the refusal of a sent call whose outcome could not be written."""
+    return Refusal(
+        code="in_doubt",
+        message="in_doubt: the call was sent, but its outcome could not be journaled; ask again later",
+        status=503,
+        final=False,
+    )
+
+
+def uninspected() -> Refusal:
+    """Return the refusal of a call that could not be inspected."""
+    return Refusal(
+        code="unavailable",
+        message="the call could not be inspected for personal data; nothing was sent, ask again later",
+        status=503,
+        final=False,
+        retry_after_seconds=5,
+    )
+
+
+def blocked(found: tuple[tuple[str, str], ...]) -> Refusal:
+    """Return the refusal of a call that holds what a profile blocks; names entity and place, no value."""
+    entity, pointer = found[0]
+    return Refusal(
+        code="blocked", message=f"{entity} at `{pointer}` must not leave; remove it and ask again", status=403
+    )
+
+
+def withheld(found: tuple[tuple[str, str], ...]) -> Refusal:
+    """Return the refusal of an executed call whose answer holds what a profile blocks."""
+    entity, pointer = found[0]
+    return Refusal(
+        code="blocked",
+        message=f"the call was executed, but its answer holds {entity} at `{pointer}` and is withheld; "
+        "do not repeat the call",
+        status=403,
+    )
+
+
+def unreachable() -> Refusal:
+    """Return the refusal of a call that was never sent."""
+    return Refusal(
+        code="upstream_unreachable",
+        message="the upstream could not be reached; nothing was executed, ask again",
+        status=502,
+        final=False,
+    )
+
+
+def unanswered() -> Refusal:
+    """Return the refusal of a repeatable call without a complete answer."""
+    return Refusal(
+        code="upstream_failed",
+        message="the upstream did not answer to the end; ask again",
+        status=502,
+        final=False,
+    )
+
+
+def credential_refused() -> Refusal:
+    """Return the refusal when the upstream does not accept the gateway's credential."""
+    return Refusal(
+        code="upstream_failed",
+        message="the upstream refused the gateway's own credential; nothing was executed, tell the operator",
+        status=502,
+    )
+
+
+def taken_over() -> Refusal:
+    """Return the refusal of an execution that was fenced by a later one."""
+    return Refusal(
+        code="in_flight",
+        message="another attempt has taken this call over; ask again",
+        status=409,
+        final=False,
+    )
+
+
+def too_many(in_flight_max: int) -> Refusal:
+    """Return the refusal of an agent that has too many calls under way."""
+    return Refusal(
+        code="limited",
+        message=f"more than {in_flight_max} calls of this agent are under way; ask again later",
+        status=429,
+        final=False,
+        retry_after_seconds=1,
+    )
+
+
+def internal() -> Refusal:
+    """Return the refusal after an error of the gateway's own."""
+    return Refusal(code="internal", message="the gateway failed; ask again later", status=500)

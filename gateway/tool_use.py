@@ -1,0 +1,45 @@
+"""Keyed digests that let the journal recognise one tool call in model traffic and on the MCP side.
+
+Frameworks prefix tool names (`payments__charge_card`, `mcp_payments_charge_card`); so a name seen in
+model traffic stands for each of its tails, a tool that is called only for its own name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from gateway import body
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gateway.call import ToolUse
+
+_SEPARATOR = re.compile(r"[_./:\-]+")
+#: Tails taken of one name; a longer prefix than this is no framework's.
+_TAILS_MAX = 8
+
+
+def use_digest(key: bytes, name: str, arguments: object) -> bytes:
+    """Return the digest of one tool call; `arguments` are the redacted ones."""
+    content = body.canonical([name, {} if arguments is None else arguments])
+    return hmac.new(key, b"use/" + content, hashlib.sha256).digest()
+
+
+def count_uses(key: bytes, uses: Iterable[ToolUse]) -> Mapping[bytes, int]:
+    """Return how often each digest occurs in `uses`, every tail of a name counted."""
+    counts: Counter[bytes] = Counter()
+    for use in uses:
+        for tail in _tails(use.name):
+            counts[use_digest(key, tail, use.arguments)] += 1
+    return counts
+
+
+def _tails(name: str) -> list[str]:
+    tails = [name]
+    tails += [name[match.end() :] for match in _SEPARATOR.finditer(name) if match.end() < len(name)]
+    return tails[:1] + tails[1:][-_TAILS_MAX:]

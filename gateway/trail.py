@@ -1,0 +1,162 @@
+"""What one call leaves behind, gathered as it goes; audit records and evidence are made of it.
+
+Audit records are flat JSON without floats or content (DESIGN section 11): names, lines, counts, keyed
+digests. The chain that links them is `durable/chain.py`'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.evidence import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.call import Call, Refusal
+    from gateway.evidence import Ending
+    from policy.decision import Decision, Principal
+
+
+def new_audit_id() -> str:
+    """Return a sortable random id: milliseconds since the epoch, then 80 random bits, in hex."""
+    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+
+
+def digest_of(key: bytes, content: bytes) -> str:
+    """Return the keyed digest that stands for `content` in the audit; its key goes with erasure."""
+    return hmac.new(key, b"audit/" + content, hashlib.sha256).hexdigest()[:32]
+
+
+@dataclass(slots=True, kw_only=True)
+class Trail:
+    """One call, being written. Only the pipeline and its execution write to it."""
+
+    call: Call
+    traceparent: str | None = None
+    audit_id: str = field(default_factory=new_audit_id)
+    start: float = field(default_factory=time.time)
+    decision: Decision | None = None
+    call_id: str | None = None
+    occurrence: int = 0
+    upstream_start: float | None = None
+    upstream_end: float | None = None
+    redacted_outward: Mapping[str, int] = field(default_factory=dict[str, int])
+    redacted_inward: Mapping[str, int] = field(default_factory=dict[str, int])
+    usage: Mapping[str, int] = field(default_factory=dict[str, int])
+    cost_usd: float | None = None
+    arguments_digest: str = ""
+    result_digest: str = ""
+    refusal: str | None = None
+    status: int = 200
+
+    def decided(self) -> dict[str, object]:
+        """Return the audit record of the decision, written with the intent."""
+        return self._record("decision") | {
+            "arguments": self.arguments_digest,
+            "redacted": dict(self.redacted_outward),
+        }
+
+    def ended(self, ending: Ending, reason: str = "") -> dict[str, object]:
+        """Return the audit record of how the call ended, written with its outcome."""
+        record = self._record("outcome") | {
+            "ending": ending,
+            "status": self.status,
+            "result": self.result_digest,
+            "redacted": dict(self.redacted_inward),
+            "usage": dict(self.usage),
+            "upstream_microseconds": self._microseconds(),
+        }
+        if self.cost_usd is not None:
+            record["cost_nanodollars"] = round(self.cost_usd * 1_000_000_000)
+        if reason:
+            record["reason"] = reason
+        return record
+
+    def refused(self, refusal: Refusal) -> dict[str, object]:
+        """Return the audit record of a refusal."""
+        return self._record("refusal") | {"code": refusal.code, "status": refusal.status, "reason": refusal.message}
+
+    def evidence(self, ending: Ending) -> Evidence:
+        """Return what telemetry makes spans and metrics of."""
+        call, exchange = self.call, self.call.exchange
+        return Evidence(
+            audit_id=self.audit_id, correlation=exchange.correlation, adapter=call.adapter.name,
+            endpoint=call.endpoint, principal=exchange.principal, resource=call.resource,
+            resource_domain=call.resource_domain, action=call.action, effect=call.effect,
+            decision=self.decision, ending=ending, refusal=self.refusal, status=self.status,
+            call_id=self.call_id, run=exchange.run.id if exchange.run else None,
+            attempt=exchange.run.attempt if exchange.run else 0, occurrence=self.occurrence,
+            stream=call.stream, start=self.start, end=time.time(), upstream_start=self.upstream_start,
+            upstream_end=self.upstream_end, redacted_outward=self.redacted_outward,
+            redacted_inward=self.redacted_inward, usage=self.usage, cost_usd=self.cost_usd,
+            arguments_digest=self.arguments_digest, result_digest=self.result_digest,
+            traceparent=self.traceparent, protocol_facts=call.facts,
+        )  # fmt: skip
+
+    def _microseconds(self) -> int:
+        if self.upstream_start is None or self.upstream_end is None:
+            return 0
+        return round((self.upstream_end - self.upstream_start) * 1_000_000)
+
+    def _record(self, event: str) -> dict[str, object]:
+        call, exchange = self.call, self.call.exchange
+        record: dict[str, object] = {
+            "event": event,
+            "audit": self.audit_id,
+            "correlation": exchange.correlation,
+            **principal_record(exchange.principal),
+            "resource": call.resource,
+            "domain": call.resource_domain,
+            "action": call.action,
+            "effect": call.effect,
+        }
+        if exchange.run is not None:
+            record |= {"run": exchange.run.id, "attempt": exchange.run.attempt}
+        if self.call_id is not None:
+            record |= {"call": self.call_id, "occurrence": self.occurrence}
+        if self.decision is not None:
+            record |= decision_record(self.decision)
+        return record
+
+
+def principal_record(principal: Principal) -> dict[str, object]:
+    """Return who called, as audit records say it."""
+    record: dict[str, object] = {
+        "principal": principal.name,
+        "method": principal.method,
+        "credential": principal.credential,
+    }
+    if principal.issuer is not None:
+        record["issuer"] = principal.issuer
+    if principal.user is not None:
+        record["user"] = principal.user
+    if principal.actors:
+        record["actors"] = list(principal.actors)
+    return record
+
+
+def decision_record(decision: Decision) -> dict[str, object]:
+    """Return what was decided, by which line of which policy set, with which obligations."""
+    obligations = decision.obligations
+    record: dict[str, object] = {
+        "decision": decision.effect,
+        "rule": decision.rule,
+        "policy": decision.digest,
+    }
+    if decision.flow_line is not None:
+        record["flow_rule"] = decision.flow_line.id
+    if decision.error is not None:
+        record["error"] = decision.error
+    if obligations.profiles:
+        record["profiles"] = list(obligations.profiles)
+    if obligations.approvals:
+        record["approvals"] = list(obligations.approvals)
+    if obligations.restores:
+        record["restores"] = [f"{restore.target}{restore.pointer}" for restore in obligations.restores]
+    return record
