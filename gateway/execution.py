@@ -97,7 +97,7 @@ class Execution:
             self.ending = "in_doubt"
             await self._doubt("cancelled by the client")
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - the outermost handler
             # the outermost handler of this task: whatever went wrong, the effect may have happened
             _log.exception("call %s ended by an error of the gateway", self._plan.trail.audit_id)
             await self._doubt("an error of the gateway")

@@ -97,7 +97,7 @@ class Front:
             return
         except Refusal as refusal:
             reply = entry.refuse(refusal, ((b"oncegate-correlation", correlation.encode()),))
-        except Exception:
+        except Exception:  # noqa: BLE001 - the outermost handler
             # the outermost handler of a request: an error of ours is an answer too, without its text
             _log.exception("request %s ended by an error of the gateway", correlation)
             failure = Refusal(code="internal", message="the gateway failed; ask again later", status=500)

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from gateway import body
-from gateway.call import Unit
 from redaction.finding import Shape
 from redaction.stream import Segmenter
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-    from gateway.call import AnswerReader, Slot
+    from gateway.call import AnswerReader, Slot, Unit
     from gateway.outward import Redaction, Veil
     from redaction.finding import Minted, Redacted
 

@@ -284,8 +284,8 @@ class Pipeline:
         call, trail = work.call, work.trail
         trail.call_id, trail.occurrence, trail.status = known.id, known.occurrence, known.outcome.status
         content = await replayed_body(
-            call, known, self._redaction, work.veil, agent_grant(work.decision), work.originals,
-            same_digests=known.digests == work.digests,
+            call, known, redaction=self._redaction, veil=work.veil, grant=agent_grant(work.decision),
+            originals=work.originals, same_digests=known.digests == work.digests,
         )  # fmt: skip
         trail.result_digest = digest_of(work.keys.fingerprint, known.outcome.body)
         await self._journal.write_audit([trail.ended("replayed")])

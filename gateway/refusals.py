@@ -9,6 +9,7 @@ from gateway.call import Refusal
 
 if TYPE_CHECKING:
     from durable.step import Began, Known
+    from gateway.call import RefusalCode
     from policy.decision import Decision
 
 
@@ -34,31 +35,22 @@ def of_known(known: Known | Began) -> Refusal:
     """Return what a caller is told when its step can be neither executed nor replayed."""
     match known:
         case InDoubt():
-            return in_doubt()
+            refusal = in_doubt()
         case KeyReused():
-            return Refusal(
-                code="key_reused",
-                message="this idempotency key was used for another request; use a new key. nothing was executed",
-                status=422,
+            refusal = _conflict(
+                "key_reused", "this idempotency key was used for another request; use a new key. nothing was executed"
             )
         case Superseded(newest=newest):
-            return Refusal(
-                code="attempt_superseded",
-                message=f"attempt_superseded: attempt {newest} of this run has taken over; this process must stop",
-                status=409,
+            refusal = _conflict(
+                "attempt_superseded",
+                f"attempt_superseded: attempt {newest} of this run has taken over; this process must stop",
             )
         case RunClosed(state=state):
-            return Refusal(
-                code="run_closed", message=f"this run is {state}; start a new run. nothing was executed", status=409
-            )
+            refusal = _conflict("run_closed", f"this run is {state}; start a new run. nothing was executed")
         case Failed():
-            return Refusal(
-                code="call_failed",
-                message="an operator settled this call as failed; it is not executed again",
-                status=409,
-            )
+            refusal = _conflict("call_failed", "an operator settled this call as failed; it is not executed again")
         case InFlight():
-            return Refusal(
+            refusal = Refusal(
                 code="in_flight",
                 message="this call is still being executed; ask again for its result",
                 status=409,
@@ -66,7 +58,13 @@ def of_known(known: Known | Began) -> Refusal:
                 retry_after_seconds=1,
             )
         case _:
-            return Refusal(code="internal", message="the gateway failed; ask again later", status=500)
+            refusal = internal()
+    return refusal
+
+
+def _conflict(code: RefusalCode, message: str) -> Refusal:
+    # 422 for a reused key as draft-ietf-httpapi-idempotency-key-header says, 409 for the others
+    return Refusal(code=code, message=message, status=422 if code == "key_reused" else 409)
 
 
 def in_doubt() -> Refusal:

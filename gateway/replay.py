@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 async def replayed_body(
     call: Call,
     known: Replay,
+    *,
     redaction: Redaction,
     veil: Veil,
     grant: frozenset[str] | None,
     originals: Originals,
-    *,
     same_digests: bool,
 ) -> bytes:
     """Return the body of `known` for the agent.

@@ -79,7 +79,7 @@ class Restoring:
 
     async def take(self, clean: Clean) -> list[tuple[bytes, object]]:
         """Return the bytes (and tree) of `clean` as the agent gets it, after units for what was held."""
-        if self._grant is None or clean.tree is None and not clean.unit.closes:
+        if self._grant is None or (clean.tree is None and not clean.unit.closes):
             return [(clean.raw, clean.tree)]
         if clean.unit.slots or clean.unit.closes:
             return await self._pieces(clean.unit, clean)
