@@ -1,0 +1,53 @@
+"""Read `oncegate.yaml` once, verify it whole."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from gateway.config.problems import ConfigInvalid
+from gateway.config.reading import Reading
+from gateway.config.root import ROOT, Config
+from gateway.config.tree import read_tree
+from gateway.config.types import State
+from gateway.config.verify import verify
+from gateway.secrets import SecretReference
+
+
+def load(path: Path) -> Config:
+    """Return the configuration in the file at `path`.
+
+    Reads no other file and no secret. Raises `ConfigInvalid` with every problem of the file.
+    """
+    tree = read_tree(path, str(path))
+    folder = path.absolute().parent
+    reading = Reading(str(path), folder)
+    config = ROOT.read(tree, reading, ())
+    if isinstance(config, Config):
+        config = _completed(config, path.absolute(), folder)
+        verify(config, reading)
+    if reading.problems or not isinstance(config, Config):
+        raise ConfigInvalid(reading.problems)
+    return config
+
+
+def _completed(config: Config, file: Path, folder: Path) -> Config:
+    """Put in the defaults that depend on where the file is, or on other settings."""
+    policies = folder / config.policies_folder
+    redaction = config.redaction
+    if redaction.profiles_file is None:
+        redaction = dataclasses.replace(redaction, profiles_file=policies / "redaction.yaml")
+    return dataclasses.replace(
+        config,
+        file=file,
+        public_url=config.public_url or f"http://{config.listen}",
+        state=State(path=folder / config.state.path, synchronous=config.state.synchronous),
+        secret_keys=config.secret_keys or (SecretReference.parse("file:oncegate.key", folder=folder),),
+        policies_folder=policies,
+        redaction=redaction,
+    )
+
+
+def default_path() -> Path:
+    """Return where the configuration is looked for when nothing is said."""
+    return Path("oncegate.yaml")

@@ -1,0 +1,138 @@
+"""The whole file."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
+
+from gateway.config.forms import Address, Flag, Listen, PathText, Secret, Text, Url
+from gateway.config.problems import shown
+from gateway.config.reading import ListOf, MapOf, Reading, Section, Setting, Where
+from gateway.config.tree import Leaf, Node
+from gateway.config.types import (
+    DOMAIN_NAME,
+    MODEL_NAME,
+    SERVER_NAME,
+    Limits,
+    McpServer,
+    Model,
+    Redaction,
+    Resilience,
+    RunLimits,
+    State,
+    Telemetry,
+    TrustDomain,
+)
+from gateway.secrets import SecretReference
+
+_STATE: Final = r"sqlite:///([^?#\s]+)(\?synchronous=(FULL|NORMAL))?"
+_AGENTS: Final = Address("127.0.0.1", 8080)
+_OPERATORS: Final = Address("127.0.0.1", 8081)
+_PATTERN: Final = r"[^\s/]+(/[^\s/]+)*"
+
+
+@dataclass(frozen=True, slots=True)
+class StateUrl:
+    """`sqlite:///PATH`, the path relative to the file (four slashes: absolute), `?synchronous=NORMAL` allowed."""
+
+    def read(self, node: Node, reading: Reading, where: Where) -> object:
+        """Return a `State`."""
+        del where
+        text = node.text if isinstance(node, Leaf) else ""
+        if text.startswith("postgres"):
+            return reading.refuse(node.line, "PostgreSQL is not served yet; expected `sqlite:///PATH`")
+        match = re.fullmatch(_STATE, text)
+        if match is None:
+            message = "expected `sqlite:///PATH`, with `?synchronous=NORMAL` where speed matters more than power loss"
+            return reading.refuse(node.line, f"{message}, not {shown(text)}")
+        synchronous: Literal["FULL", "NORMAL"] = "NORMAL" if match.group(3) == "NORMAL" else "FULL"
+        return State(path=reading.folder / match.group(1), synchronous=synchronous)
+
+    def schema(self) -> dict[str, object]:
+        """Return a string with a pattern."""
+        return {"type": "string", "pattern": f"^{_STATE}$"}
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The number 1."""
+
+    def read(self, node: Node, reading: Reading, where: Where) -> object:
+        """Return 1."""
+        del where
+        if isinstance(node, Leaf) and node.value == 1 and node.text == "1":
+            return 1
+        return reading.refuse(node.line, "expected `1`, the only version there is")
+
+    def schema(self) -> dict[str, object]:
+        """Return a constant."""
+        return {"const": 1}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """`oncegate.yaml`. Relative paths are relative to the file, whose place is `file`."""
+
+    version: Annotated[int, Setting("version", Version(), "The version of this format.")]
+    file: Path = Path("oncegate.yaml")
+    listen: Annotated[Address, Setting("listen", Listen(), "Where agents call; loopback by default.")] = _AGENTS
+    admin: Annotated[Address, Setting("admin", Listen(), "Where operators call; loopback by default.")] = _OPERATORS
+    public_url: Annotated[
+        str, Setting("public_url", Url(), "How agents reach `listen`; left out, its address over plain http.")
+    ] = ""
+    state: Annotated[State, Setting("state", StateUrl(), "The store: `sqlite:///oncegate.db`.")] = field(
+        default_factory=lambda: State(path=Path("oncegate.db"))
+    )
+    secret_keys: Annotated[
+        tuple[SecretReference, ...],
+        Setting("secret_key", ListOf(Secret(), or_one=True),
+                "32 random bytes in base64; of a list the first writes and all read (rotation)."),
+    ] = ()  # fmt: skip
+    policies_folder: Annotated[
+        Path, Setting("policies", PathText("the path of a folder"), "The folder of policy files.")
+    ] = Path("policies")
+    development: Annotated[
+        bool, Setting("development", Flag(), "Admits callers without credentials; on loopback only.")
+    ] = False
+    trust_domains: Annotated[
+        Mapping[str, TrustDomain],
+        Setting("trust_domains", MapOf(Section(TrustDomain, named=True), DOMAIN_NAME, "a trust domain's name"),
+                "Who is who: issuers and keys, by trust domain."),
+    ] = field(default_factory=lambda: MappingProxyType({}))  # fmt: skip
+    models: Annotated[
+        Mapping[str, Model],
+        Setting("models", MapOf(Section(Model, named=True), MODEL_NAME, "a model's name"), "Models by name."),
+    ] = field(default_factory=lambda: MappingProxyType({}))
+    mcp_servers: Annotated[
+        Mapping[str, McpServer],
+        Setting("mcp_servers", MapOf(Section(McpServer, one_of=("url", "command"), named=True), SERVER_NAME,
+                                     "a server's name"), "MCP servers by name."),
+    ] = field(default_factory=lambda: MappingProxyType({}))  # fmt: skip
+    resilience: Annotated[
+        Mapping[str, Resilience],
+        Setting("resilience", MapOf(Section(Resilience), _PATTERN, "a resource pattern"),
+                "How calls are carried out; the most specific resource pattern counts."),
+    ] = field(default_factory=lambda: MappingProxyType({}))  # fmt: skip
+    redaction: Annotated[
+        Redaction, Setting("redaction", Section(Redaction), "What is found in texts, and what becomes of it.")
+    ] = field(default_factory=Redaction)
+    telemetry: Annotated[Telemetry, Setting("telemetry", Section(Telemetry), "Traces and audit.")] = field(
+        default_factory=Telemetry
+    )
+    limits: Annotated[Limits, Setting("limits", Section(Limits), "Bounds; over one is refused.")] = field(
+        default_factory=Limits
+    )
+    hosts: Annotated[
+        tuple[str, ...],
+        Setting("hosts", ListOf(Text("a host name, with `:port` where it is not the usual one",
+                                     r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?"), items_min=0),
+                "Host headers accepted beside the listeners' own."),
+    ] = ()  # fmt: skip
+    runs: Annotated[RunLimits, Setting("runs", Section(RunLimits), "How long runs live.")] = field(
+        default_factory=RunLimits
+    )
+
+
+ROOT: Final = Section(Config)

@@ -1,0 +1,388 @@
+"""The configuration as the program sees it: typed, immutable, units in the names.
+
+Each field that stands in the file says so once: key, form, meaning. Only what is served exists.
+Annotations are read at run time, so this file has no `from __future__ import annotations`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
+
+from gateway.config.forms import (
+    Amount,
+    Choice,
+    Count,
+    Duration,
+    Flag,
+    PathText,
+    Secret,
+    Size,
+    Text,
+    Url,
+)
+from gateway.config.reading import ListOf, MapOf, Section, Setting
+from gateway.secrets import SecretReference
+
+_KIB: Final = 1024
+_MIB: Final = 1024 * 1024
+_HOUR: Final = 3600.0
+_DAY: Final = 86400.0
+
+#: Signature algorithms, by family: one issuer uses one (RFC 8725 section 3.1).
+ALGORITHM_FAMILIES: Final[Mapping[str, str]] = MappingProxyType({
+    "RS256": "RSA", "RS384": "RSA", "RS512": "RSA", "PS256": "RSA-PSS", "PS384": "RSA-PSS", "PS512": "RSA-PSS",
+    "ES256": "EC", "ES384": "EC", "ES512": "EC", "EdDSA": "OKP",
+})  # fmt: skip
+
+DOMAIN_NAME: Final = r"[a-z0-9][a-z0-9.-]{0,62}"
+SERVER_NAME: Final = r"[A-Za-z0-9]([A-Za-z0-9.-]|_(?!_)){0,63}"
+MODEL_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}"
+_CLAIM: Final = Text("the name of a claim", r"[\x21-\x7e]{1,128}")
+_DOMAIN: Final = Text("the name of a trust domain", DOMAIN_NAME)
+_HEADER_NAME: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}"
+
+#: Where anonymous callers and upstreams without `domain:` belong; always there.
+DEFAULT_DOMAIN: Final = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuer:
+    """Who may sign tokens for a trust domain, and what is asked of them (RFC 8725, RFC 9068)."""
+
+    issuer: Annotated[
+        str, Setting("issuer", Text("the `iss` of the tokens", r"[\x21-\x7e]{1,1000}"), "The exact `iss` claim.")
+    ]
+    audience: Annotated[
+        tuple[str, ...],
+        Setting("audience", ListOf(Text("an audience", r"[\x21-\x7e]{1,1000}"), or_one=True),
+                "Who tokens are for; every `aud` of a token must be among these."),
+    ]  # fmt: skip
+    algorithms: Annotated[
+        tuple[str, ...],
+        Setting("algorithms", ListOf(Choice(tuple(ALGORITHM_FAMILIES))), "Allowed signature algorithms, one family."),
+    ]
+    jwks_url: Annotated[
+        str | None, Setting("jwks_url", Url(secure=True), "Where the issuer publishes its keys; https except loopback.")
+    ] = None
+    jwks_file: Annotated[
+        Path | None, Setting("jwks_file", PathText("the path of a JWKS file"), "A file with the issuer's keys.")
+    ] = None
+    token_types: Annotated[
+        tuple[str, ...],
+        Setting("token_types", ListOf(Choice(("at+jwt", "JWT")), or_one=True),
+                "Allowed `typ` headers; `at+jwt` marks an access token, `JWT` admits issuers that do not mark theirs."),
+    ] = ("at+jwt",)  # fmt: skip
+    agent_claim: Annotated[str, Setting("agent_claim", _CLAIM, "The claim that names the agent.")] = "sub"
+    agents: Annotated[
+        tuple[str, ...],
+        Setting("agents", ListOf(Text("a name or a pattern with `*`", r"[^\s,]{1,255}"), or_one=True),
+                "The agents this issuer may speak for; `*` stands for any characters."),
+    ] = ("*",)  # fmt: skip
+    shared_names: Annotated[
+        bool, Setting("shared_names", Flag(), "Another issuer of the domain may speak for the same agents.")
+    ] = False
+    roles_claim: Annotated[
+        str | None, Setting("roles_claim", _CLAIM, "The claim with the agent's roles, a list or one text.")
+    ] = None
+    groups_claim: Annotated[
+        str | None, Setting("groups_claim", _CLAIM, "The claim with the agent's groups, a list or one text.")
+    ] = None
+    user_claim: Annotated[
+        str | None, Setting("user_claim", _CLAIM, "The claim that names the user on whose behalf the agent acts.")
+    ] = None
+    admin_audience: Annotated[
+        tuple[str, ...],
+        Setting("admin_audience", ListOf(Text("an audience", r"[\x21-\x7e]{1,1000}"), or_one=True),
+                "Who tokens for the admin listener are for; without it this issuer opens nothing there."),
+    ] = ()  # fmt: skip
+    lifetime_seconds_max: Annotated[
+        float,
+        Setting("max_lifetime", Duration(1.0, _DAY), "How long a token may be valid, from `iat` to `exp`."),
+    ] = _HOUR
+    leeway_seconds: Annotated[
+        float, Setting("leeway", Duration(0.0, 60.0), "How far the issuer's clock and ours may be apart.")
+    ] = 30.0
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong with the settings together."""
+        families = {ALGORITHM_FAMILIES[name] for name in self.algorithms}
+        if len(families) > 1:
+            yield "algorithms", f"algorithms of one family are expected, not of {', '.join(sorted(families))}"
+        if set(self.audience) & set(self.admin_audience):
+            yield "admin_audience", "the admin listener needs an audience of its own"
+        claims = [self.agent_claim, self.user_claim, self.roles_claim, self.groups_claim]
+        named = [claim for claim in claims if claim is not None]
+        if len(named) != len(set(named)):
+            yield "agent_claim", "agent, user, roles and groups must come from different claims"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustDomain:
+    """A named boundary around issuers, keys and agents. One without credentials only holds upstreams."""
+
+    name: str
+    issuers: Annotated[
+        tuple[Issuer, ...],
+        Setting("issuers", ListOf(Section(Issuer, one_of=("jwks_url", "jwks_file")), items_min=0),
+                "Who may sign tokens for agents of this domain."),
+    ] = ()  # fmt: skip
+    api_keys_file: Annotated[
+        Path | None,
+        Setting("api_keys_file", PathText("the path of a keys file"),
+                "Hashed API keys; `oncegate token create` writes it."),
+    ] = None  # fmt: skip
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether anybody can prove to belong here."""
+        return bool(self.issuers) or self.api_keys_file is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """US dollars per million tokens."""
+
+    input_usd: Annotated[float, Setting("input", Amount(), "US dollars per million input tokens.")]
+    output_usd: Annotated[float, Setting("output", Amount(), "US dollars per million output tokens.")]
+    cached_input_usd: Annotated[
+        float | None, Setting("cached_input", Amount(), "US dollars per million cached input tokens.")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model by the name agents use."""
+
+    name: str
+    provider: Annotated[
+        Literal["openai", "openai_compatible"],
+        Setting("provider", Choice(("openai", "openai_compatible")), "The wire protocol the upstream speaks."),
+    ]
+    url: Annotated[str, Setting("url", Url(), "The provider's base URL, ending in its version.")]
+    credential: Annotated[
+        SecretReference | None, Setting("credential", Secret(), "The provider's key; left out where it needs none.")
+    ] = None
+    upstream_model: Annotated[
+        str | None,
+        Setting("upstream_model", Text("the name of a model"), "The provider's name of the model, when it differs."),
+    ] = None
+    domain: Annotated[str, Setting("domain", _DOMAIN, "The trust domain the model belongs to.")] = DEFAULT_DOMAIN
+    price: Annotated[Price | None, Setting("price", Section(Price), "What it costs.")] = None
+
+    @property
+    def sent_name(self) -> str:
+        """The name sent to the provider."""
+        return self.upstream_model or self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderCredential:
+    """A credential in a header of the upstream's choice."""
+
+    name: Annotated[str, Setting("name", Text("the name of a header", _HEADER_NAME), "The header's name.")]
+    value: Annotated[SecretReference, Setting("value", Secret(), "The header's value.")]
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield header names that are the gateway's to write."""
+        reserved = {"host", "content-length", "content-type", "transfer-encoding", "connection", "accept", "cookie"}
+        if self.name.lower() in reserved or self.name.lower().startswith("mcp-"):
+            yield "name", f"`{self.name}` is written by the gateway itself and cannot carry a credential"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpCredential:
+    """How the gateway proves itself to an MCP server. The caller's own credential never travels."""
+
+    bearer: Annotated[
+        SecretReference | None, Setting("bearer", Secret(), "A token sent as `Authorization: Bearer`.")
+    ] = None
+    header: Annotated[
+        HeaderCredential | None, Setting("header", Section(HeaderCredential), "A secret in a header of another name.")
+    ] = None
+
+    @property
+    def header_name(self) -> str:
+        """The name of the header that carries it, lower case."""
+        return "authorization" if self.header is None else self.header.name.lower()
+
+    def header_value(self) -> str:
+        """Return the header's value, read now. Raises `gateway.secrets.SecretUnavailable`."""
+        if self.header is not None:
+            return self.header.value.read_header()
+        if self.bearer is None:
+            raise AssertionError("a credential is a bearer token or a header")
+        return f"Bearer {self.bearer.read_header()}"
+
+    @property
+    def reference(self) -> SecretReference:
+        """Where the secret stands."""
+        found = self.bearer if self.header is None else self.header.value
+        if found is None:
+            raise AssertionError("a credential is a bearer token or a header")
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """How calls of one tool may be repeated."""
+
+    name: str
+    effect: Annotated[
+        Literal["safe", "keyed", "once"],
+        Setting("effect", Choice(("safe", "keyed", "once")),
+                "`safe` has no effect, `keyed` honours an idempotency key, `once` is never repeated."),
+    ] = "once"  # fmt: skip
+    repeat: Annotated[
+        Literal["each", "once_per_arguments"],
+        Setting("repeat", Choice(("each", "once_per_arguments")),
+                "What equal calls mean in a run without model traffic."),
+    ] = "once_per_arguments"  # fmt: skip
+    idempotency_argument: Annotated[
+        str | None,
+        Setting("idempotency_argument", Text("the name of an argument", r"[^\x00-\x1f\x7f]{1,128}"),
+                "The argument in which the tool takes an idempotency key."),
+    ] = None  # fmt: skip
+    on_disconnect: Annotated[
+        Literal["finish", "cancel"],
+        Setting("on_disconnect", Choice(("finish", "cancel")), "What happens when the agent goes away meanwhile."),
+    ] = "finish"
+    timeout_seconds: Annotated[float | None, Setting("timeout", Duration(0.001, _DAY), "How long a call may take.")] = (
+        None
+    )
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong with the settings together."""
+        if self.on_disconnect == "cancel" and self.effect == "once":
+            yield "on_disconnect", "a `once` tool is finished, not cancelled: its effect would be in doubt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpServer:
+    """An MCP server: a URL, or a command the gateway starts."""
+
+    name: str
+    url: Annotated[str | None, Setting("url", Url(), "The server's Streamable HTTP endpoint.")] = None
+    command: Annotated[
+        tuple[str, ...] | None,
+        Setting("command", ListOf(Text("a word of a command", r"[^\x00]{0,4096}")),
+                "Program and arguments, run without a shell, spoken to over its standard streams."),
+    ] = None  # fmt: skip
+    environment: Annotated[
+        tuple[str, ...],
+        Setting("env", ListOf(Text("the name of an environment variable", r"[A-Za-z_][A-Za-z0-9_]*"), items_min=0),
+                "Names of environment variables the command gets to see besides the minimum."),
+    ] = ()  # fmt: skip
+    domain: Annotated[str, Setting("domain", _DOMAIN, "The trust domain the server belongs to.")] = DEFAULT_DOMAIN
+    credential: Annotated[
+        McpCredential | None,
+        Setting("credential", Section(McpCredential, one_of=("bearer", "header")), "How the gateway proves itself."),
+    ] = None
+    era: Annotated[
+        Literal["auto", "legacy", "modern"],
+        Setting("era", Choice(("auto", "legacy", "modern")), "The protocol revision: with sessions, without, or ask."),
+    ] = "auto"
+    trust_annotations: Annotated[
+        bool,
+        Setting("trust_annotations", Flag(), "Whether the server's own readOnlyHint and idempotentHint count."),
+    ] = False
+    tools: Annotated[
+        Mapping[str, Tool],
+        Setting("tools", MapOf(Section(Tool, named=True), r"[^\x00-\x1f\x7f]{1,128}", "a tool's name"),
+                "What is known of its tools; one not named here is `once`."),
+    ] = field(default_factory=lambda: MappingProxyType({}))  # fmt: skip
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield settings that mean nothing for this kind of server."""
+        if self.url is not None and self.environment:
+            yield "env", "only a `command` has an environment"
+        if self.command is not None and self.credential is not None:
+            yield "credential", "a `command` gets its secrets by `env`, not by a header"
+        if self.command is not None and not self.command[0]:
+            yield "command", "the program's name is empty"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resilience:
+    """How calls of matching resources are carried out."""
+
+    timeout_seconds: Annotated[float, Setting("timeout", Duration(0.001, _DAY), "How long a call may take.")] = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redaction:
+    """What is found in texts, and what becomes of it."""
+
+    profiles_file: Annotated[
+        Path | None,
+        Setting(
+            "profiles", PathText("the path of a profiles file"), "The profiles; left out, `policies/redaction.yaml`."
+        ),
+    ] = None
+    default_profile: Annotated[
+        str,
+        Setting("default_profile", Text("the name of a profile", r"[A-Za-z0-9_-]{1,64}"),
+                "The profile of a call for which no policy line names one."),
+    ] = "standard"  # fmt: skip
+    model_folder: Annotated[
+        Path | None,
+        Setting("model", PathText("the path of a language model"),
+                "A language model's folder; left out, the one `oncegate model install` brings."),
+    ] = None  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telemetry:
+    """Where traces go, and whether a call may go on without its audit record."""
+
+    otlp_url: Annotated[
+        str | None, Setting("otlp", Url(), "An OTLP/HTTP collector; left out, nothing is exported.")
+    ] = None
+    audit: Annotated[
+        Literal["required"],
+        Setting("audit", Choice(("required",)), "`required`: what cannot be audited is not done."),
+    ] = "required"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds; what is over one is refused, never cut."""
+
+    body_bytes_max: Annotated[int, Setting("body", Size(_KIB, 256 * _MIB), "A request's body.")] = 8 * _MIB
+    answer_bytes_max: Annotated[int, Setting("answer", Size(_KIB, 256 * _MIB), "An upstream's answer.")] = 32 * _MIB
+    header_bytes_max: Annotated[int, Setting("header", Size(_KIB, 64 * _KIB), "A request's headers together.")] = (
+        16 * _KIB
+    )
+    depth_max: Annotated[int, Setting("depth", Count(4, 128), "Levels of nesting in JSON.")] = 64
+    drain_bytes_max: Annotated[
+        int, Setting("drain", Size(_KIB, 256 * _MIB), "What is still read for an agent that went away.")
+    ] = 8 * _MIB
+    drain_seconds_max: Annotated[float, Setting("drain_time", Duration(0.1, _HOUR), "How long it is still read.")] = (
+        120.0
+    )
+    drains_per_agent_max: Annotated[
+        int, Setting("drains_per_agent", Count(1, 10_000), "Answers read at a time for one agent that went away.")
+    ] = 16
+    in_flight_max: Annotated[int, Setting("in_flight", Count(1, 100_000), "Calls at a time.")] = 1024
+    in_flight_per_agent_max: Annotated[
+        int, Setting("in_flight_per_agent", Count(1, 100_000), "Calls at a time of one agent.")
+    ] = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """How long runs live."""
+
+    idle_seconds: Annotated[float, Setting("idle", Duration(1.0), "A run without a call for this long is over.")] = _DAY
+    seconds_max: Annotated[
+        float, Setting("seconds_max", Duration(1.0), "How long a run token may be used at most.")
+    ] = 7 * _DAY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """The store. `synchronous` is SQLite's: `FULL` survives power loss, `NORMAL` trades that for speed."""
+
+    path: Path
+    synchronous: Literal["FULL", "NORMAL"] = "FULL"

@@ -1,0 +1,119 @@
+"""What only shows when the settings are seen together."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from gateway.config.problems import nearest, shown
+from gateway.config.types import DEFAULT_DOMAIN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.config.reading import Reading
+    from gateway.config.root import Config
+    from gateway.config.types import Issuer, TrustDomain
+
+_WILDCARD_HOSTS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised in order to ask for `public_url`
+
+
+def verify(config: Config, reading: Reading) -> None:
+    """Note every contradiction of `config` in `reading`."""
+    if not config.models and not config.mcp_servers and reading.usable("models") and reading.usable("mcp_servers"):
+        reading.refuse_at((), "nothing to govern: at least one of `models` and `mcp_servers` is needed")
+    _domains(config, reading)
+    _issuers(config.trust_domains, reading)
+    _exposure(config, reading)
+    if config.listen == config.admin and config.listen.port:
+        reading.refuse_at(("admin",), "`listen` and `admin` need different addresses")
+
+
+def _domains(config: Config, reading: Reading) -> None:
+    known = {*config.trust_domains, DEFAULT_DOMAIN}
+    upstreams = [("models", name, model.domain) for name, model in config.models.items()]
+    upstreams += [("mcp_servers", name, server.domain) for name, server in config.mcp_servers.items()]
+    for section, name, domain in upstreams:
+        if domain not in known:
+            message = f"trust domain {shown(domain)} is not among `trust_domains`{nearest(domain, known)}"
+            reading.refuse_at((section, name, "domain"), message)
+
+
+def _issuers(domains: Mapping[str, TrustDomain], reading: Reading) -> None:
+    seen: dict[str, str] = {}
+    for domain in domains.values():
+        for index, entry in enumerate(domain.issuers):
+            place = ("trust_domains", domain.name, "issuers", index, "issuer")
+            if entry.issuer in seen:
+                message = f"issuer {shown(entry.issuer)} already speaks for trust domain `{seen[entry.issuer]}`"
+                reading.refuse_at(place, f"{message}; an issuer belongs to one entry")
+            seen.setdefault(entry.issuer, domain.name)
+        for (_, first), (second_index, second) in combinations(enumerate(domain.issuers), 2):
+            shared = _shared_name(first, second)
+            usable = reading.usable("trust_domains", domain.name, "issuers")
+            if usable and shared is not None and not (first.shared_names and second.shared_names):
+                place = ("trust_domains", domain.name, "issuers", second_index, "agents")
+                message = f"agents {shown(shared)} may be named by issuer {shown(first.issuer)} as well"
+                reading.refuse_at(place, f"{message}; list separate `agents`, or say `shared_names: true` in both")
+
+
+def _shared_name(first: Issuer, second: Issuer) -> str | None:
+    for one in first.agents:
+        for other in second.agents:
+            if patterns_meet(one, other):
+                return other if one == "*" else one
+    return None
+
+
+def patterns_meet(one: str, other: str) -> bool:
+    """Return whether some name matches both patterns; `*` stands for any characters, also none."""
+    reachable = {(0, 0)}
+    waiting = [(0, 0)]
+    while waiting:
+        left, right = waiting.pop()
+        if left == len(one) and right == len(other):
+            return True
+        for step in _steps(one[left : left + 1], other[right : right + 1]):
+            place = (left + step[0], right + step[1])
+            if place not in reachable:
+                reachable.add(place)
+                waiting.append(place)
+    return False
+
+
+def _steps(left: str, right: str) -> list[tuple[int, int]]:
+    steps: list[tuple[int, int]] = []
+    if left == "*":
+        # the star ends here, or takes the other side's character
+        steps.append((1, 0))
+        if right:
+            steps.append((0, 1))
+    if right == "*":
+        steps.append((0, 1))
+        if left:
+            steps.append((1, 0))
+    if left and left == right:
+        steps.append((1, 1))
+    return steps
+
+
+def _exposure(config: Config, reading: Reading) -> None:
+    exposed = [key for key, address in (("listen", config.listen), ("admin", config.admin)) if not address.loopback]
+    if not exposed:
+        return
+    place = (exposed[0],)
+    if config.development:
+        reading.refuse_at(("development",), f"`development: true` admits anyone; `{exposed[0]}` must be loopback then")
+    if not reading.usable("trust_domains"):
+        return
+    if not any(domain.has_credentials for domain in config.trust_domains.values()):
+        message = "needs a trust domain with `issuers` or `api_keys_file` when it is not loopback"
+        reading.refuse_at(place, f"`{exposed[0]}` {message}")
+    holds_upstreams = {model.domain for model in config.models.values()}
+    holds_upstreams |= {server.domain for server in config.mcp_servers.values()}
+    for name, domain in config.trust_domains.items():
+        if not domain.has_credentials and name not in holds_upstreams:
+            message = f"trust domain {shown(name)} has neither credentials nor upstreams"
+            reading.refuse_at(("trust_domains", name), f"{message}; give it `issuers` or `api_keys_file`")
+    if config.listen.host in _WILDCARD_HOSTS and ("public_url",) not in reading.lines:
+        reading.refuse_at(place, "`public_url` is needed when `listen` is every address")
