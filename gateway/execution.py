@@ -70,6 +70,7 @@ class Execution:
         self._final: Clean | None = None
         self._held: list[Clean] = []
         self._bytes = 0
+        self._bytes_max = plan.answer_bytes_max
         self._holding = False
         self._relay: asyncio.Queue[bytes | None] = asyncio.Queue()
         #: the answer, as soon as its first frame may leave, or the `Refusal`
@@ -78,6 +79,10 @@ class Execution:
         self.ending: Ending = "failed"
         self.task: asyncio.Task[None] = asyncio.create_task(self._run())
         self.task.add_done_callback(self._over)
+
+    def bound_rest(self, bytes_max: int) -> None:
+        """Read at most `bytes_max` more: nobody is waiting for them but the journal."""
+        self._bytes_max = min(self._bytes_max, self._bytes + bytes_max)
 
     def _over(self, task: asyncio.Task[None]) -> None:
         self._relay.put_nowait(None)
@@ -136,8 +141,8 @@ class Execution:
         self._reader.begin(response.status, response.headers)
         async for chunk in response.chunks():
             self._bytes += len(chunk)
-            if self._bytes > self._plan.answer_bytes_max:
-                raise Sent(f"the answer is longer than {self._plan.answer_bytes_max} bytes")
+            if self._bytes > self._bytes_max:
+                raise Sent(f"the answer is longer than {self._bytes_max} bytes")
             for clean in await self._inward.take(self._reader.feed(chunk)):
                 await self._pass(clean)
         for clean in await self._inward.take(self._reader.end()):

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import re
 import time
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from gateway import body, refusals
 from gateway.body import at
 from gateway.call import ClientGone, Refusal
 from gateway.execution import Execution, Plan
+from gateway.load import Load
 from gateway.outward import Veil, owner_user, scope_of, vault_entries
 from gateway.replay import replayed_body
 from gateway.restoring import Originals, agent_grant, restore_arguments
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from durable.journal import Journal, RunKeys
     from durable.step import Known, Outcome
     from gateway.call import Call, Headers, Reply, UpstreamRequest
+    from gateway.config import Limits
     from gateway.outward import Redaction
     from gateway.policies import Policies
     from gateway.telemetry import Telemetry
@@ -44,17 +45,10 @@ _log = logging.getLogger("oncegate.pipeline")
 
 #: Client-chosen identifiers (DESIGN section 6).
 _KEY = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
+#: How long a caller waits for a call that is in flight elsewhere before it is told to ask again.
+WAIT_SECONDS_MAX = 55.0
 #: Most answers come sooner; only then is it worth a task to watch for the client's leaving.
 _WATCH_AFTER_SECONDS = 0.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """Bounds of the path; past one is an error, never a cut."""
-
-    answer_bytes_max: int
-    wait_seconds_max: float
-    in_flight_per_agent_max: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,17 +77,16 @@ class Pipeline:
         journal: Journal,
         redaction: Redaction,
         telemetry: Telemetry,
-        bounds: Bounds,
+        limits: Limits,
         price: Callable[[str, Mapping[str, int]], float | None],
     ) -> None:
         self._policies = policies
         self._journal = journal
         self._redaction = redaction
         self._telemetry = telemetry
-        self._bounds = bounds
+        self._limits = limits
+        self._load = Load(limits)
         self._price = price
-        self._in_flight: Counter[str] = Counter()
-        self._running: set[asyncio.Task[None]] = set()
 
     async def handle(self, call: Call) -> Reply:
         """Return the answer to `call`: the upstream's, the journal's, or a refusal in its protocol."""
@@ -117,8 +110,7 @@ class Pipeline:
 
     async def drain(self, seconds_max: float) -> None:
         """Wait for running executions, at most `seconds_max`; those left stay in doubt."""
-        if self._running:
-            await asyncio.wait(self._running, timeout=seconds_max)
+        await self._load.drained(seconds_max)
 
     def _decide(self, call: Call, trail: Trail) -> Decision:
         question = Question(
@@ -161,7 +153,7 @@ class Pipeline:
 
     async def _find_or_begin(self, work: Work) -> Known | Began:
         """Return what is known of the step, or the right to send; waits while it is in flight."""
-        until = time.monotonic() + self._bounds.wait_seconds_max
+        until = time.monotonic() + WAIT_SECONDS_MAX
         known: Known | Began | None = None
         if work.step.run is not None or work.step.key is not None:
             await self._inspect_key(work)
@@ -218,7 +210,7 @@ class Pipeline:
         if began is not None:
             trail.call_id, trail.occurrence = began.id, began.occurrence
         try:
-            self._admit(call)
+            self._load.admit(work.owner)
             redacted = await self._redact(work)
             tree = await restore_arguments(
                 redacted.tree, work.decision, work.originals, call.shape, call.arguments_path
@@ -230,9 +222,8 @@ class Pipeline:
                 await self._journal.release(began, "refused before sending", ())
             raise
         execution = Execution(self._plan(work, began, request), self._extra(work, replayed=False))
-        self._in_flight[work.owner.agent] += 1
-        self._running.add(execution.task)
-        execution.task.add_done_callback(lambda task: self._ended(task, execution, work))
+        self._load.add(execution, work.owner)
+        execution.task.add_done_callback(lambda _: self._ended(execution, work))
         return await self._answer(execution, work)
 
     def _plan(self, work: Work, began: Began | None, request: UpstreamRequest) -> Plan:
@@ -245,7 +236,7 @@ class Pipeline:
             call=call, began=began, request=request, redaction=self._redaction, veil=work.veil,
             grant=agent_grant(work.decision), originals=work.originals, journal=self._journal,
             trail=work.trail, audit_key=key, uses=uses, price=lambda usage: self._price(call.resource, usage),
-            answer_bytes_max=self._bounds.answer_bytes_max,
+            answer_bytes_max=self._limits.answer_bytes_max,
         )  # fmt: skip
 
     async def _answer(self, execution: Execution, work: Work) -> Reply:
@@ -275,6 +266,8 @@ class Pipeline:
         self._tell_delivered(work, complete=False)
         if work.call.cancel_on_disconnect:
             execution.task.cancel()
+        else:
+            self._load.drain(execution, work.owner)
 
     def _tell_delivered(self, work: Work, *, complete: bool) -> None:
         if work.trail.call_id is not None:
@@ -316,12 +309,6 @@ class Pipeline:
             headers.append((b"oncegate-replayed", b"true"))
         return tuple(headers)
 
-    def _admit(self, call: Call) -> None:
-        if self._in_flight[call.exchange.principal.agent] >= self._bounds.in_flight_per_agent_max:
-            raise refusals.too_many(self._bounds.in_flight_per_agent_max)
-
-    def _ended(self, task: asyncio.Task[None], execution: Execution, work: Work) -> None:
-        self._running.discard(task)
-        self._in_flight[work.owner.agent] -= 1
-        if execution.reply.done() and execution.reply.exception() is None:
+    def _ended(self, execution: Execution, work: Work) -> None:
+        if execution.reply.done() and not execution.reply.cancelled() and execution.reply.exception() is None:
             self._telemetry.record(work.trail.evidence(execution.ending))

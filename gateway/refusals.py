@@ -167,11 +167,11 @@ def taken_over() -> Refusal:
     )
 
 
-def too_many(in_flight_max: int) -> Refusal:
-    """Return the refusal of an agent that has too many calls under way."""
+def too_many(whose: str, in_flight_max: int) -> Refusal:
+    """Return the refusal when too many calls are under way."""
     return Refusal(
         code="limited",
-        message=f"more than {in_flight_max} calls of this agent are under way; ask again later",
+        message=f"{in_flight_max} calls {whose} are under way already; nothing was executed, ask again later",
         status=429,
         final=False,
         retry_after_seconds=1,
