@@ -6,7 +6,6 @@ besides, because a mode can be widened by a mistake and a directory can be moved
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
@@ -16,13 +15,12 @@ from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.admin.address import address
+
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Generator
     from pathlib import Path
 
-#: sun_path of sockaddr_un holds 108 bytes with the closing zero (unix(7)).
-ADDRESS_BYTES_MAX = 107
 #: pid, uid, gid: struct ucred of SO_PEERCRED.
 _UCRED = struct.Struct("3i")
 #: Where an ASGI scope's state says who is on the other end of the socket.
@@ -31,19 +29,6 @@ PEER_UID = "oncegate.peer_uid"
 
 class SocketRefused(Exception):  # noqa: N818 - says what happened
     """The socket cannot be made; the message says why."""
-
-
-@contextlib.contextmanager
-def address(path: Path) -> Generator[str]:
-    """Give `path` in a form that fits a socket address; long folders are reached by a descriptor."""
-    if len(os.fsencode(path)) <= ADDRESS_BYTES_MAX:
-        yield str(path)
-        return
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)
 
 
 def bind(path: Path) -> socket.socket:

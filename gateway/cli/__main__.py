@@ -1,0 +1,5 @@
+"""`python -m gateway.cli`: the same command where no script is installed."""
+
+from gateway.cli import main
+
+main()

@@ -1,0 +1,179 @@
+"""`oncegate calls`: what calls there are, one of them whole, and the decision on one in doubt."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from gateway.body import MalformedBody, parse
+from gateway.cli import options
+from gateway.cli.client import ask
+from gateway.cli.output import (
+    USAGE,
+    Column,
+    Failure,
+    ago,
+    milliseconds,
+    print_json,
+    print_pairs,
+    print_table,
+    stamp,
+    state,
+    visible,
+)
+from gateway.cli.runs import Row, segment, subject
+from gateway.cli.target import chosen
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.text import Text
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+class CallState(StrEnum):
+    """States of a call as operators name them."""
+
+    IN_FLIGHT = "in_flight"
+    DONE = "done"
+    IN_DOUBT = "in_doubt"
+    FAILED = "failed"
+    NOT_EXECUTED = "not_executed"
+
+
+class Verdict(StrEnum):
+    """What an operator may decide about a call in doubt."""
+
+    HAPPENED = "happened"
+    EXECUTE = "execute"
+    FAIL = "fail"
+
+
+@app.command("list")
+def list_calls(
+    *,
+    wanted_state: Annotated[CallState | None, typer.Option("--state", help="Only in this state.")] = None,
+    run: Annotated[str | None, typer.Option(help="Only of this run.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Only this agent's.")] = None,
+    resource: Annotated[str | None, typer.Option(help="Only on this resource.")] = None,
+    limit: options.LimitOption = 50,
+    config: options.ConfigOption = options.CONFIG_DEFAULT,
+    url: options.UrlOption = None,
+    token: options.TokenOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """List calls, the newest first."""
+    query = {"limit": str(limit), "state": wanted_state, "run": run, "agent": agent, "resource": resource}
+    given = {name: str(value) for name, value in query.items() if value is not None}
+    calls = cast("list[Row]", ask(chosen(config, url, token), "GET", "/api/v1/calls", query=given))
+    if as_json:
+        print_json(calls)
+        return
+    columns = (
+        Column("CALL", whole=True), Column("RUN", whole=True), Column("STEP", align="right"), Column("AGENT"),
+        Column("RESOURCE"), Column("STATE"), Column("REPLAYS", align="right"), Column("TOOK", align="right"),
+        Column("BEGUN"),
+    )  # fmt: skip
+    print_table(columns, [_row(call) for call in calls], empty="no calls")
+
+
+@app.command("show")
+def show_call(
+    call_id: Annotated[str, typer.Argument(metavar="ID")],
+    *,
+    config: options.ConfigOption = options.CONFIG_DEFAULT,
+    url: options.UrlOption = None,
+    token: options.TokenOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Show one call."""
+    call = cast("Row", ask(chosen(config, url, token), "GET", f"/api/v1/calls/{segment(call_id)}"))
+    if as_json:
+        print_json(call)
+        return
+    pairs: list[tuple[str, Text | str]] = [
+        ("call", str(call["id"])),
+        ("resource", f"{call['resource']} ({call['action']}, {call['effect']})"),
+        ("agent", subject(call)),
+        ("run", "-" if call["run"] is None else f"{call['run']}, attempt {call['run_attempt']}, step {call['step']}"),
+        ("key", str(call["key"] or "-")),
+        ("state", state(str(call["state"]))),
+        ("begun", stamp(cast("float", call["intent_time"]))),
+        ("settled", stamp(cast("float | None", call["outcome_time"]))),
+        ("took", milliseconds(cast("float | None", call["milliseconds"]))),
+        ("executions", str(call["attempt"])),
+        ("replays", str(call["replays"])),
+    ]
+    if call["reason"]:
+        pairs.append(("reason", str(call["reason"])))
+    print_pairs(pairs)
+    if call["state"] == CallState.IN_DOUBT:
+        typer.echo(_SETTLE.format(id=visible(str(call["id"]))))
+
+
+_SETTLE = """
+Nobody knows whether its effect happened. Look at the upstream, then say so:
+  oncegate calls resolve {id} happened --outcome FILE   it happened, and this was the answer
+  oncegate calls resolve {id} execute                   it did not; the agent's next request makes it
+  oncegate calls resolve {id} fail --reason "…"         give up on it"""
+
+
+@app.command("resolve")
+def resolve_call(
+    call_id: Annotated[str, typer.Argument(metavar="ID")],
+    verdict: Annotated[Verdict, typer.Argument(help="What is true of it.")],
+    *,
+    outcome: options.OutcomeOption = None,
+    reason: Annotated[str, typer.Option(help="Why; kept in the audit.")] = "",
+    config: options.ConfigOption = options.CONFIG_DEFAULT,
+    url: options.UrlOption = None,
+    token: options.TokenOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Settle a call in doubt; exits 1 when it is not in doubt."""
+    if (outcome is not None) != (verdict is Verdict.HAPPENED):
+        raise Failure(USAGE, "expected `--outcome FILE` with `happened`, and only there")
+    if verdict is Verdict.FAIL and not reason:
+        raise Failure(USAGE, "expected `--reason` with `fail`")
+    body: dict[str, object] = {"verdict": verdict.value, "reason": reason}
+    if outcome is not None:
+        body["outcome"] = _read_json(outcome)
+    target = chosen(config, url, token)
+    resolved = cast("Row", ask(target, "POST", f"/api/v1/calls/{segment(call_id)}/resolve", body=body))
+    if as_json:
+        print_json(resolved)
+        return
+    print_pairs([("call", str(resolved["id"])), ("state", state(str(resolved["state"]))), ("next", _NEXT[verdict])])
+
+
+_NEXT = {
+    Verdict.HAPPENED: "the agent gets this outcome when it asks again",
+    Verdict.EXECUTE: "the agent's next request for it is sent",
+    Verdict.FAIL: "the agent is told that it failed",
+}
+
+
+def _read_json(path: Path) -> object:
+    try:
+        return parse(path.read_bytes())
+    except OSError as error:
+        raise Failure(USAGE, f"`{path}`: cannot be read ({(error.strerror or 'no reason given').lower()})") from None
+    except MalformedBody as error:
+        raise Failure(USAGE, f"`{path}`: expected one JSON value: {error}") from None
+
+
+def _row(call: Row) -> list[str | Text]:
+    return [
+        str(call["id"]),
+        str(call["run"] or "-"),
+        str(call["step"]),
+        subject(call),
+        str(call["resource"]),
+        state(str(call["state"])),
+        str(call["replays"]),
+        milliseconds(cast("float | None", call["milliseconds"])),
+        ago(cast("float", call["intent_time"])),
+    ]
