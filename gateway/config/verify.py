@@ -42,6 +42,8 @@ def _domains(config: Config, reading: Reading) -> None:
 def _issuers(domains: Mapping[str, TrustDomain], reading: Reading) -> None:
     seen: dict[str, str] = {}
     for domain in domains.values():
+        if not reading.usable("trust_domains", domain.name, "issuers"):
+            continue
         for index, entry in enumerate(domain.issuers):
             place = ("trust_domains", domain.name, "issuers", index, "issuer")
             if entry.issuer in seen:
@@ -50,8 +52,7 @@ def _issuers(domains: Mapping[str, TrustDomain], reading: Reading) -> None:
             seen.setdefault(entry.issuer, domain.name)
         for (_, first), (second_index, second) in combinations(enumerate(domain.issuers), 2):
             shared = _shared_name(first, second)
-            usable = reading.usable("trust_domains", domain.name, "issuers")
-            if usable and shared is not None and not (first.shared_names and second.shared_names):
+            if shared is not None and not (first.shared_names and second.shared_names):
                 place = ("trust_domains", domain.name, "issuers", second_index, "agents")
                 message = f"agents {shown(shared)} may be named by issuer {shown(first.issuer)} as well"
                 reading.refuse_at(place, f"{message}; list separate `agents`, or say `shared_names: true` in both")

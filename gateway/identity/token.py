@@ -1,0 +1,226 @@
+"""Signed tokens (JWT) to principals: what RFC 8725 and RFC 9068 ask, and what PyJWT leaves to us.
+
+The trust domain is that of the issuer's entry in the configuration; no claim can name another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, cast
+
+import jiter
+import jwt
+
+from gateway.identity.compact import Compact, read_compact
+from gateway.identity.names import ANONYMOUS, NAMES_MAX, usable_name
+from gateway.identity.patterns import matches
+from gateway.identity.refused import CredentialRefused, Reason
+from policy.decision import Principal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.config import Issuer
+    from gateway.identity.key_cache import KeyCache
+    from gateway.identity.key_set import Key
+
+Listener = Literal["agents", "admin"]
+
+_REQUIRED: Final = ("iss", "aud", "exp", "iat")
+#: headers that offer a key of the sender's choice (RFC 8725 section 2.6)
+_KEYS_IN_HEADER: Final = frozenset({"jwk", "jku", "x5u", "x5c"})
+_HEADERS: Final = frozenset({"alg", "typ", "kid", "cty", "x5t", "x5t#S256"})
+#: the OpenID Connect marks of an ID token, which is for the client and not for us
+_ID_TOKEN: Final = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
+_KID_CHARACTERS_MAX: Final = 256
+_FAILURES: Final[tuple[tuple[type[jwt.PyJWTError], Reason], ...]] = (
+    (jwt.ExpiredSignatureError, "expired"),
+    (jwt.ImmatureSignatureError, "not_yet_valid"),
+    (jwt.InvalidAudienceError, "audience_wrong"),
+    (jwt.InvalidIssuerError, "issuer_unknown"),
+    (jwt.MissingRequiredClaimError, "claim_missing"),
+    (jwt.InvalidSignatureError, "signature_wrong"),
+    (jwt.InvalidAlgorithmError, "algorithm_not_allowed"),
+    (jwt.InvalidKeyError, "key_unknown"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trusted:
+    """An issuer's entry with the domain it stands in and its keys."""
+
+    domain: str
+    entry: Issuer
+    keys: KeyCache
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What a token proved. `until` is seconds since the epoch, leeway included."""
+
+    principal: Principal
+    issuer: Trusted
+    until: float
+
+
+async def verify(token: str, issuers: Mapping[str, Trusted], *, listener: Listener) -> Verified:
+    """Return what `token` proves to `listener`.
+
+    Raises `CredentialRefused`.
+    """
+    compact = read_compact(token)
+    trusted = _issuer(compact, issuers)
+    algorithm = _check_header(compact.header, trusted.entry)
+    audience = trusted.entry.audience if listener == "agents" else trusted.entry.admin_audience
+    if not audience:
+        raise CredentialRefused("wrong_listener")
+    key = await trusted.keys.find(_kid(compact.header), algorithm)
+    _check_signature(token, key, algorithm, trusted.entry, audience)
+    until = _check_claims(compact, trusted.entry, audience)
+    return Verified(principal=_principal(compact, trusted), issuer=trusted, until=until)
+
+
+def _issuer(compact: Compact, issuers: Mapping[str, Trusted]) -> Trusted:
+    # read before it is verified, and used only to choose whose keys must verify it
+    name = compact.claims.get("iss")
+    trusted = issuers.get(name) if isinstance(name, str) else None
+    if trusted is None:
+        raise CredentialRefused("issuer_unknown")
+    return trusted
+
+
+def _check_header(header: dict[str, object], entry: Issuer) -> str:
+    if _KEYS_IN_HEADER & header.keys():
+        raise CredentialRefused("key_in_header")
+    if "crit" in header or "b64" in header:
+        raise CredentialRefused("critical_unknown")
+    if header.keys() - _HEADERS:
+        raise CredentialRefused("header_unusable")
+    kind = header.get("typ")
+    if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in _types(entry):
+        raise CredentialRefused("type_not_allowed")
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in entry.algorithms:
+        raise CredentialRefused("algorithm_not_allowed")
+    return algorithm
+
+
+def _types(entry: Issuer) -> frozenset[str]:
+    # media types are compared without regard to case (RFC 7515 section 4.1.9)
+    return frozenset(name.lower() for name in entry.token_types)
+
+
+def _kid(header: dict[str, object]) -> str | None:
+    kid = header.get("kid")
+    if kid is None and "kid" not in header:
+        return None
+    if not isinstance(kid, str) or not 0 < len(kid) <= _KID_CHARACTERS_MAX:
+        raise CredentialRefused("key_unknown")
+    return kid
+
+
+def _check_signature(token: str, key: Key, algorithm: str, entry: Issuer, audience: tuple[str, ...]) -> None:
+    try:
+        jwt.decode(
+            token,
+            key=key.public,
+            algorithms=[algorithm],
+            audience=audience,
+            issuer=entry.issuer,
+            leeway=entry.leeway_seconds,
+            options={"require": list(_REQUIRED), "enforce_minimum_key_length": True},
+        )
+    except jwt.PyJWTError as error:
+        for kind, reason in _FAILURES:
+            if isinstance(error, kind):
+                raise CredentialRefused(reason) from None
+        raise CredentialRefused("claim_unusable") from None
+
+
+def _check_claims(compact: Compact, entry: Issuer, audience: tuple[str, ...]) -> float:
+    claims = compact.claims
+    expires, issued = _time(claims, "exp"), _time(claims, "iat")
+    if "nbf" in claims:
+        _time(claims, "nbf")
+    if not 0 < expires - issued <= entry.lifetime_seconds_max:
+        raise CredentialRefused("lifetime_too_long")
+    named = claims["aud"]
+    listed: list[object] = cast("list[object]", named) if isinstance(named, list) else [named]
+    if not listed or not all(isinstance(one, str) and one in audience for one in listed):
+        # somebody else in the list could use the token here
+        raise CredentialRefused("audience_wrong")
+    if _ID_TOKEN & claims.keys():
+        raise CredentialRefused("id_token")
+    if claims.get("cnf") is not None:
+        raise CredentialRefused("bound_token")
+    if claims.get("act") is not None:
+        raise CredentialRefused("delegated_token")
+    if "jti" in claims or _is_access_token(compact):
+        identifier = claims.get("jti")
+        if not isinstance(identifier, str) or not usable_name(identifier, spaces=True):
+            raise CredentialRefused("claim_missing" if identifier is None else "claim_unusable")
+    return expires + entry.leeway_seconds
+
+
+def _is_access_token(compact: Compact) -> bool:
+    # RFC 9068 section 2.2 makes `jti` a duty of what calls itself an access token
+    return str(compact.header.get("typ")).lower().endswith("at+jwt")
+
+
+def _time(claims: dict[str, object], name: str) -> float:
+    value = claims.get(name)
+    if isinstance(value, jiter.LosslessFloat):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise CredentialRefused("claim_unusable")
+    return float(value)
+
+
+def _principal(compact: Compact, trusted: Trusted) -> Principal:
+    entry, claims = trusted.entry, compact.claims
+    subject = claims.get("sub")
+    agent = claims.get(entry.agent_claim)
+    if not isinstance(subject, str) or not usable_name(subject, spaces=True):
+        raise CredentialRefused("subject_unusable")
+    if not isinstance(agent, str) or not usable_name(agent) or agent == ANONYMOUS:
+        raise CredentialRefused("subject_unusable")
+    if not any(matches(pattern, agent) for pattern in entry.agents):
+        raise CredentialRefused("agent_not_allowed")
+    user = claims.get(entry.user_claim) if entry.user_claim is not None else None
+    if user is not None and not (isinstance(user, str) and usable_name(user)):
+        raise CredentialRefused("claim_unusable")
+    return Principal(
+        agent=agent,
+        domain=trusted.domain,
+        roles=_names(claims, entry.roles_claim),
+        groups=_names(claims, entry.groups_claim),
+        user=user,
+        method="jwt",
+        issuer=entry.issuer,
+        credential=_public_id(compact),
+    )
+
+
+def _names(claims: dict[str, object], claim: str | None) -> frozenset[str]:
+    value = claims.get(claim) if claim is not None else None
+    if value is None:
+        return frozenset()
+    # one text is a list separated by spaces, as `scope` is (RFC 6749 section 3.3)
+    listed: list[object] = list(value.split(" ")) if isinstance(value, str) else cast("list[object]", value)
+    if not isinstance(value, str | list) or len(listed) > NAMES_MAX:
+        raise CredentialRefused("claim_unusable")
+    names = [name for name in listed if isinstance(name, str) and usable_name(name, spaces=True)]
+    if len(names) != len(listed):
+        # leaving one out could leave out what a deny line names
+        raise CredentialRefused("claim_unusable")
+    return frozenset(names)
+
+
+def _public_id(compact: Compact) -> str:
+    identifier = compact.claims.get("jti")
+    if not isinstance(identifier, str):
+        return "-"
+    named = f"{compact.claims['iss']}\n{identifier}"
+    return f"jti:{hashlib.sha256(named.encode()).hexdigest()[:16]}"
