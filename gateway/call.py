@@ -54,7 +54,8 @@ RefusalCode = Literal[
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# not frozen: the standard library sets `__traceback__` and `__context__` of what passes through it
+@dataclass(eq=False, slots=True, kw_only=True)
 class Refusal(Exception):  # noqa: N818 - a value of the vocabulary that is also raised
     """A call that is not answered by its upstream; every adapter says it in its protocol.
 
