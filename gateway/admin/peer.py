@@ -37,23 +37,35 @@ def bind(path: Path) -> socket.socket:
     The caller holds the state's lock, so a socket that lies there was left by a dead process and is
     replaced. Raises `SocketRefused` when something else lies there or the folder cannot be written.
     """
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if path.exists() or path.is_symlink():
-            if not stat.S_ISSOCK(path.lstat().st_mode):
-                raise SocketRefused(f"`{path}`: expected a socket or nothing, something else lies there")
-            path.unlink()
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # the mode is right from the first instant, not after a chmod
-        before = os.umask(0o177)
-        try:
-            with address(path) as name:
-                listening.bind(name)
-        finally:
-            os.umask(before)
+        _clear(path)
+        _bind_closed(listening, path)
     except OSError as error:
+        listening.close()
         raise SocketRefused(f"`{path}`: cannot be made a socket ({error.strerror or 'too long'})") from None
+    except SocketRefused:
+        listening.close()
+        raise
     listening.settimeout(0)
     return listening
+
+
+def _clear(path: Path) -> None:
+    if path.exists() or path.is_symlink():
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise SocketRefused(f"`{path}`: expected a socket or nothing, something else lies there")
+        path.unlink()
+
+
+def _bind_closed(listening: socket.socket, path: Path) -> None:
+    # the mode is right from the first instant, not after a chmod
+    before = os.umask(0o177)
+    try:
+        with address(path) as name:
+            listening.bind(name)
+    finally:
+        os.umask(before)
 
 
 def peer_uid(connection: socket.socket) -> int:
@@ -63,6 +75,8 @@ def peer_uid(connection: socket.socket) -> int:
     return int(uid)
 
 
+#: How long a stranger who says nothing keeps a connection.
+_STRANGER_SECONDS_MAX = 2.0
 _DETAIL = "the socket answers only its owner: run the command as the user the gateway runs as"
 _BODY = json.dumps(
     {"type": "about:blank", "title": "Forbidden", "status": 403, "code": "not_the_owner", "detail": _DETAIL}
@@ -76,7 +90,7 @@ _REFUSAL = (
 class OwnerProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol behind a look at the peer; `uvicorn.Config(http=OwnerProtocol)`.
 
-    A stranger is refused before one byte of the request is read. The uid goes into the scope's state
+    A stranger is refused and not one byte of its request is looked at. The uid goes into the scope's state
     under `PEER_UID`; the API refuses socket requests without it, so serving it otherwise fails closed.
     """
 
@@ -88,15 +102,18 @@ class OwnerProtocol(HttpToolsProtocol):
         uid = _uid_behind(transport)
         if uid is None or uid != os.geteuid():
             self._stranger = True
-            transport.write(_REFUSAL)
-            transport.close()
+            self.loop.call_later(_STRANGER_SECONDS_MAX, transport.close)
             return
         self.app_state = {**self.app_state, PEER_UID: uid}
 
     def data_received(self, data: bytes) -> None:
-        """Read nothing from a stranger."""
+        """Answer a stranger with a refusal, whatever it says."""
         if not self._stranger:
             super().data_received(data)
+        elif not self.transport.is_closing():
+            # only now: a socket closed with unread bytes resets, and the refusal would be lost
+            self.transport.write(_REFUSAL)
+            self.transport.close()
 
 
 def _uid_behind(transport: asyncio.Transport) -> int | None:

@@ -4,4 +4,24 @@ from __future__ import annotations
 
 from tests.requirement import Requirement
 
-REQUIREMENTS: tuple[Requirement, ...] = ()
+_ADMIN = "DESIGN section 7, admin listener"
+_COMMANDS = "DESIGN section 13"
+_RUNS = "DESIGN section 6, runs"
+
+REQUIREMENTS: tuple[Requirement, ...] = (
+    Requirement("CLI-01", "The admin listener answers nothing but its health without a credential.", _ADMIN),
+    Requirement("CLI-02", "Policy decides every admin request, and a denied one is audited.", _ADMIN),
+    Requirement(
+        "CLI-03", "Foreign hosts and origins are refused; no cross-origin access is granted.", "DESIGN section 3"
+    ),
+    Requirement("CLI-04", "Calls are listed newest first by known filters; an unknown one is an error.", _COMMANDS),
+    Requirement("CLI-05", "A run is shown as a timeline of its calls.", "issue 3 point 8"),
+    Requirement(
+        "CLI-06", "An operator's outcome is journaled in the call's form, redacted, with who and why.", "issue 3"
+    ),
+    Requirement("CLI-07", "Only a call in doubt can be settled, and only by a complete decision.", _COMMANDS),
+    Requirement("CLI-08", "Bad bodies and an absent journal are refused as problem details.", "RFC 9457"),
+    Requirement("CLI-09", "The admin API describes itself as OpenAPI 3.1.", _ADMIN),
+    Requirement("CLI-10", "The Unix socket answers only processes of the gateway's own user.", _COMMANDS),
+    Requirement("CLI-11", "The socket is 0600 from its first instant and replaces only a socket.", _COMMANDS),
+)

@@ -1,0 +1,139 @@
+"""The smallest journal the admin API can stand on: runs and calls in dictionaries."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from durable.journal import JournalUnavailable, NotInDoubt, RunOver, TooEarly
+from durable.records import CallFilter, CallRecord, RunRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from durable.step import Outcome, Owner
+
+NOW = 1_700_000_000.0
+
+_BLANK = CallRecord(
+    id="call_1",
+    domain="acme",
+    agent="billing",
+    user="-",
+    run=None,
+    run_attempt=0,
+    key=None,
+    occurrence=0,
+    step=1,
+    resource="mcp/payments/tool/charge_card",
+    action="call",
+    effect="once",
+    state="done",
+    reason="",
+    attempt=1,
+    replays=0,
+    intent_time=NOW,
+    outcome_time=NOW + 0.012,
+    milliseconds=12.0,
+    status=200,
+    meta={},
+)
+
+
+class Ledger:
+    """Implements `Runs` and `Operator`, and keeps the audit."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, RunRecord] = {}
+        self.calls: dict[str, CallRecord] = {}
+        self.outcomes: dict[str, Outcome] = {}
+        self.audit: list[Mapping[str, object]] = []
+        self.down = False
+        self.too_early: set[str] = set()
+
+    def add_call(self, call_id: str, **changes: object) -> CallRecord:
+        """Add a call like the blank one."""
+        call = replace(_BLANK, id=call_id, **changes)
+        self.calls[call_id] = call
+        return call
+
+    async def write_audit(self, records: Sequence[Mapping[str, object]]) -> None:
+        self._check()
+        self.audit.extend(records)
+
+    async def open_run(self, owner: Owner, run_id: str | None, details: Mapping[str, object]) -> RunRecord:
+        del details
+        self._check()
+        name = run_id or f"run_{len(self.runs) + 1}"
+        known = self.runs.get(name)
+        if known is None:
+            self.runs[name] = RunRecord(
+                id=name, domain=owner.domain, agent=owner.agent, user=owner.user, state="running", attempt=1,
+                created=NOW, updated=NOW,
+            )  # fmt: skip
+        elif (known.domain, known.agent) != (owner.domain, owner.agent):
+            raise LookupError(name)
+        elif known.state != "running":
+            raise RunOver(f"run `{name}` is {known.state}")
+        else:
+            self.runs[name] = replace(known, attempt=known.attempt + 1)
+        return self.runs[name]
+
+    async def touch_run(self, owner: Owner, run_id: str) -> RunRecord:
+        return self.runs.get(run_id) or await self.open_run(owner, run_id, {})
+
+    async def read_run(self, run_id: str) -> RunRecord | None:
+        self._check()
+        return self.runs.get(run_id)
+
+    async def close_run(self, run_id: str, attempt: int, state: str, result: bytes | None) -> bool:
+        self._check()
+        run = self.runs.get(run_id)
+        if run is None or run.state != "running" or run.attempt != attempt:
+            return False
+        self.runs[run_id] = replace(run, state=state, result=result)
+        return True
+
+    async def list_runs(self, *, limit: int, agent: str | None, state: str | None) -> list[RunRecord]:
+        self._check()
+        return [
+            run for run in reversed(self.runs.values()) if agent in {None, run.agent} and state in {None, run.state}
+        ][:limit]
+
+    async def list_calls(self, wanted: CallFilter) -> list[CallRecord]:
+        self._check()
+        return [
+            call
+            for call in reversed(self.calls.values())
+            if wanted.state in {None, call.state}
+            and wanted.run in {None, call.run}
+            and wanted.agent in {None, call.agent}
+            and wanted.resource in {None, call.resource}
+        ][: wanted.limit]
+
+    async def read_call(self, call_id: str) -> CallRecord | None:
+        self._check()
+        return self.calls.get(call_id)
+
+    async def read_outcome(self, call_id: str) -> Outcome | None:
+        return self.outcomes.get(call_id)
+
+    async def resolve(
+        self, call_id: str, verdict: str, outcome: Outcome | None, audit: Sequence[Mapping[str, object]]
+    ) -> str:
+        self._check()
+        call = self.calls[call_id]
+        if call.state != "doubt":
+            raise NotInDoubt(call_id)
+        if verdict == "execute" and call_id in self.too_early:
+            raise TooEarly("the call may still be on its way for 30 s")
+        if outcome is not None:
+            self.outcomes[call_id] = outcome
+        state = {"happened": "done", "execute": "released", "fail": "failed"}[verdict]
+        self.calls[call_id] = replace(call, state=state)
+        self.audit.extend(audit)
+        return state
+
+    def _check(self) -> None:
+        if self.down:
+            raise JournalUnavailable("the disk is full")

@@ -1,0 +1,159 @@
+"""A real admin API on a real socket and a real port, in a thread of the test."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from durable.step import Owner
+from gateway.admin.address import socket_path
+from gateway.admin.api import build_admin
+from gateway.admin.deeds import deed_record
+from gateway.admin.parts import AdminAction, AdminParts, OpenedRun
+from gateway.admin.peer import OwnerProtocol, bind
+from gateway.call import Headers, Refusal, header
+from policy.decision import Decision, Principal
+from tests.cli.ledger import NOW, Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from starlette.types import ASGIApp
+
+    from durable.records import CallRecord
+
+HOST = "gateway.test:8081"
+_ROLES = {b"Bearer viewer-token": "viewer", b"Bearer operator-token": "operator", b"Bearer nobody-token": "nobody"}
+
+
+async def authenticate(headers: Headers) -> Principal:
+    """Know three tokens."""
+    role = _ROLES.get(header(headers, b"authorization") or b"")
+    if role is None:
+        raise Refusal(code="unauthenticated", message="a valid credential is needed", status=401)
+    return Principal(agent=role, domain="acme", method="api_key", credential=f"key:{role}")
+
+
+def decide(principal: Principal, resource: str, action: AdminAction) -> Decision:
+    """Let viewers read and operators do all."""
+    del resource
+    allowed = principal.agent == "operator" or (principal.agent == "viewer" and action == "read")
+    reason = "a line allows it" if allowed else "no line allows it"
+    return Decision(effect="allow" if allowed else "deny", reason=reason, digest="sha256:0")
+
+
+async def redact_outcome(call: CallRecord, tree: object) -> object:
+    """Hide one planted name, as inward redaction would."""
+    del call
+    return {"content": [{"type": "text", "text": "«PERSON_1»"}]} if "Ada" in str(tree) else tree
+
+
+def parts_of(ledger: Ledger) -> AdminParts:
+    """Return the parts over a ledger."""
+
+    async def open_run(agent: str, domain: str, run_id: str | None) -> OpenedRun:
+        run = await ledger.open_run(Owner(domain, agent), run_id, {})
+        return OpenedRun(
+            id=run.id,
+            token=f"ogr_secret_{run.attempt}",
+            attempt=run.attempt,
+            openai_base_url="http://127.0.0.1:1/v1",
+            anthropic_base_url="http://127.0.0.1:1",
+            mcp_url="http://127.0.0.1:1/mcp",
+        )
+
+    return AdminParts(
+        runs=ledger,
+        operator=ledger,
+        authenticate=authenticate,
+        decide=decide,
+        record=deed_record,
+        write_audit=ledger.write_audit,
+        open_run=open_run,
+        redact_outcome=redact_outcome,
+        clock=lambda: NOW,
+        hosts=frozenset({HOST}),
+        version="test",
+    )
+
+
+class _Announcing(uvicorn.Server):
+    """Says when it has started."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.up.set()
+
+
+@contextlib.contextmanager
+def serving(
+    app: ASGIApp, listening: socket.socket, *, owner_only: bool = False, loop: str = "asyncio"
+) -> Generator[None]:
+    """Serve `app` on a bound socket in a thread."""
+    protocol = OwnerProtocol if owner_only else "httptools"
+    config = uvicorn.Config(app, http=protocol, lifespan="off", log_level="critical", ws="none")
+    server = _Announcing(config)
+    factory = uvicorn.Config(app, loop=loop, log_level="critical").get_loop_factory()
+
+    def work() -> None:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(server.serve(sockets=[listening]))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert server.up.wait(5)
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(5)
+        listening.close()
+        assert not thread.is_alive()
+
+
+def loopback() -> socket.socket:
+    """Return a socket bound to a free port of loopback."""
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    return listening
+
+
+@dataclass(slots=True)
+class Stand:
+    """A folder with a configuration whose gateway's socket answers."""
+
+    folder: Path
+    ledger: Ledger = field(default_factory=Ledger)
+
+    @property
+    def config(self) -> Path:
+        """The configuration file."""
+        return self.folder / "oncegate.yaml"
+
+    def write_config(self, *, development: bool = True) -> None:
+        """Write a configuration with one model."""
+        lines = [
+            "version: 1",
+            f"development: {str(development).lower()}",
+            "models:",
+            '  demo-model: {provider: openai, url: "http://127.0.0.1:1/v1", credential: "env:PLANTED_PROVIDER_KEY"}',
+        ]
+        self.config.write_text("\n".join(lines) + "\n")
+
+    @contextlib.contextmanager
+    def serving(self) -> Generator[None]:
+        """Serve the socket beside the state."""
+        app = build_admin(parts_of(self.ledger), listener="socket")
+        with serving(app, bind(socket_path(self.folder / "oncegate.db")), owner_only=True):
+            yield
