@@ -16,7 +16,3 @@ def main() -> None:
         root(wanted)(prog_name="oncegate")
     except Failure as failure:
         sys.exit(fail(failure))
-    except BrokenPipeError:
-        # the reader (`| head`) has seen enough; the interpreter must not try to flush at exit
-        sys.stderr.close()
-        sys.exit(0)

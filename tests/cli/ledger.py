@@ -57,6 +57,12 @@ class Ledger:
         self.calls[call_id] = call
         return call
 
+    def add_run(self, run_id: str, agent: str = "billing", domain: str = "acme") -> None:
+        """Add a running run at its first attempt."""
+        self.runs[run_id] = RunRecord(
+            id=run_id, domain=domain, agent=agent, user="-", state="running", attempt=1, created=NOW, updated=NOW
+        )
+
     async def write_audit(self, records: Sequence[Mapping[str, object]]) -> None:
         self._check()
         self.audit.extend(records)
@@ -67,10 +73,7 @@ class Ledger:
         name = run_id or f"run_{len(self.runs) + 1}"
         known = self.runs.get(name)
         if known is None:
-            self.runs[name] = RunRecord(
-                id=name, domain=owner.domain, agent=owner.agent, user=owner.user, state="running", attempt=1,
-                created=NOW, updated=NOW,
-            )  # fmt: skip
+            self.add_run(name, owner.agent, owner.domain)
         elif (known.domain, known.agent) != (owner.domain, owner.agent):
             raise LookupError(name)
         elif known.state != "running":

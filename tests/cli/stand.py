@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -23,7 +27,6 @@ from tests.cli.ledger import NOW, Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
     from starlette.types import ASGIApp
 
@@ -55,7 +58,7 @@ async def redact_outcome(call: CallRecord, tree: object) -> object:
     return {"content": [{"type": "text", "text": "«PERSON_1»"}]} if "Ada" in str(tree) else tree
 
 
-def parts_of(ledger: Ledger) -> AdminParts:
+def parts_of(ledger: Ledger, *, host: str = HOST) -> AdminParts:
     """Return the parts over a ledger."""
 
     async def open_run(agent: str, domain: str, run_id: str | None) -> OpenedRun:
@@ -79,7 +82,7 @@ def parts_of(ledger: Ledger) -> AdminParts:
         open_run=open_run,
         redact_outcome=redact_outcome,
         clock=lambda: NOW,
-        hosts=frozenset({HOST}),
+        hosts=frozenset({host}),
         version="test",
     )
 
@@ -157,3 +160,23 @@ class Stand:
         app = build_admin(parts_of(self.ledger), listener="socket")
         with serving(app, bind(socket_path(self.folder / "oncegate.db")), owner_only=True):
             yield
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(*words: str) -> list[str]:
+    """Return the command line of `oncegate` with these words."""
+    return [sys.executable, "-m", "gateway.cli", *words]
+
+
+def surroundings(**more: str) -> dict[str, str]:
+    """Return an environment in which `oncegate` is found without an installation."""
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexistent", "LANG": "C.UTF-8"} | more
+
+
+def oncegate(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run `oncegate` in a folder to its end."""
+    return subprocess.run(
+        command(*words), cwd=folder, env=surroundings(**more), capture_output=True, text=True, timeout=40, check=False
+    )
