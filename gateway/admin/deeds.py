@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.trail import decision_record, new_audit_id, principal_record
+
 if TYPE_CHECKING:
     from gateway.admin.parts import Deed
 
-_MICROSECONDS = 1_000_000
+#: What an admin resource's objects are called in audit records.
+_OBJECTS = {"admin/calls": "call", "admin/runs": "run"}
 
 
 def deed_record(deed: Deed) -> dict[str, object]:
-    """Return `deed` as an audit record: strings and whole numbers only, time in microseconds."""
-    principal = deed.principal
-    decision = deed.decision
-    return {
-        "type": "operator",
-        "time": round(deed.time * _MICROSECONDS),
-        "subject": principal.name,
-        "user": principal.user or "-",
-        "method": principal.method,
-        "credential": principal.credential,
+    """Return `deed` as an audit record, in the form of the other records."""
+    record: dict[str, object] = {
+        "event": "operator",
+        "audit": new_audit_id(),
+        **principal_record(deed.principal),
         "resource": deed.resource,
         "action": deed.action,
-        "object": deed.object,
         "deed": deed.deed,
-        "reason": deed.reason,
-        "effect": "allow" if decision is None else decision.effect,
-        "rule": "owner" if decision is None else decision.rule,
-        "policy": "-" if decision is None else decision.digest,
     }
+    if deed.object != "-":
+        record[_OBJECTS.get(deed.resource, "object")] = deed.object
+    if deed.reason:
+        record["reason"] = deed.reason
+    if deed.decision is None:
+        # the owner of the process needs no line
+        return record | {"decision": "allow", "rule": "owner"}
+    return record | decision_record(deed.decision)

@@ -47,7 +47,7 @@ class Deed:
 
     `resource` is the admin resource (`admin/calls`), `object` what it was done to (a call id, a run
     id, `-`). `deed` is what was done (`resolve:happened`, `open_run`), `reason` the operator's words.
-    `decision` is `None` for the owner on the Unix socket. `time` is seconds since the epoch.
+    `decision` is `None` for the owner on the Unix socket.
     """
 
     principal: Principal
@@ -57,7 +57,6 @@ class Deed:
     deed: str
     reason: str
     decision: Decision | None
-    time: float
 
 
 class Authenticate(Protocol):
@@ -108,20 +107,11 @@ class RedactOutcome(Protocol):
         ...
 
 
-class Clock(Protocol):
-    """Tells the time."""
-
-    def __call__(self) -> float:
-        """Return seconds since the epoch."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminParts:
     """Everything the admin API needs.
 
     `hosts` are the accepted values of the `Host` header on the TCP listener (`127.0.0.1:8081`).
-    `clock` gives seconds since the epoch.
     """
 
     runs: Runs
@@ -132,6 +122,5 @@ class AdminParts:
     write_audit: Audit
     open_run: OpenRun
     redact_outcome: RedactOutcome
-    clock: Clock
     hosts: frozenset[str]
     version: str = field(default="0")

@@ -38,7 +38,6 @@ class Permit:
             deed=deed,
             reason=reason,
             decision=self.decision,
-            time=self.parts.clock(),
         )
 
 

@@ -80,9 +80,9 @@ class Elsewhere:
         return _opened(ask(self.target, "POST", "/runs", body={} if run_id is None else {"id": run_id}))
 
     def finish(self, run_id: str, attempt: int, state: Literal["finished", "failed"], status: int) -> None:
-        """Close the run. Raises `Failure`."""
-        del status
-        ask(self.target, "POST", f"/runs/{segment(run_id)}/finish", body={"state": state, "attempt": attempt})
+        """Close the run, its result the command's status. Raises `Failure`."""
+        body = {"state": state, "attempt": attempt, "result": {"exit_status": status}}
+        ask(self.target, "POST", f"/runs/{segment(run_id)}/finish", body=body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("CLI-10", "The Unix socket answers only processes of the gateway's own user.", _COMMANDS),
     Requirement("CLI-11", "The socket is 0600 from its first instant and replaces only a socket.", _COMMANDS),
     Requirement("CLI-12", "Listings are tables for people, one JSON array for programs, and inert text.", _COMMANDS),
-    Requirement(
-        "CLI-13", "`calls resolve` settles a call in doubt once; otherwise it exits 1 or 2.", _COMMANDS
-    ),
-    Requirement(
-        "CLI-14", "Exit codes: 0 done, 1 a no, 2 usage or configuration, 3 unreachable.", _COMMANDS
-    ),
+    Requirement("CLI-13", "`calls resolve` settles a call in doubt once; otherwise it exits 1 or 2.", _COMMANDS),
+    Requirement("CLI-14", "Exit codes: 0 done, 1 a no, 2 usage or configuration, 3 unreachable.", _COMMANDS),
 )

@@ -23,7 +23,7 @@ from gateway.admin.parts import AdminAction, AdminParts, OpenedRun
 from gateway.admin.peer import OwnerProtocol, bind
 from gateway.call import Headers, Refusal, header
 from policy.decision import Decision, Principal
-from tests.cli.ledger import NOW, Ledger
+from tests.cli.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -81,7 +81,6 @@ def parts_of(ledger: Ledger, *, host: str = HOST) -> AdminParts:
         write_audit=ledger.write_audit,
         open_run=open_run,
         redact_outcome=redact_outcome,
-        clock=lambda: NOW,
         hosts=frozenset({host}),
         version="test",
     )

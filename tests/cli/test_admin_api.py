@@ -10,7 +10,7 @@ import pytest
 
 from gateway.admin.api import build_admin
 from gateway.admin.parts import BODY_BYTES_MAX
-from tests.cli.ledger import NOW, Ledger
+from tests.cli.ledger import Ledger
 from tests.cli.stand import HOST, parts_of
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ async def test_a_viewer_reads_but_may_not_settle_a_call_and_the_attempt_is_audit
     problem(refused, 403, "denied")
     assert ledger.calls["call_1"].state == "doubt"
     (record,) = ledger.audit
-    assert (record["subject"], record["resource"], record["action"]) == ("agent:acme/viewer", "admin/calls", "change")
-    assert record["effect"] == "deny"
+    assert (record["principal"], record["resource"], record["action"]) == ("agent:acme/viewer", "admin/calls", "change")
+    assert record["decision"] == "deny"
 
 
 @pytest.mark.requirement("CLI-02")
@@ -163,11 +163,10 @@ async def test_a_tool_call_that_happened_gets_the_result_given_and_who_and_why_i
     assert outcome.form == "result"
     assert outcome.body == b'{"content":[],"structuredContent":{"usd":12.50}}'
     (record,) = ledger.audit
-    assert record["subject"] == "agent:acme/operator"
+    assert record["principal"] == "agent:acme/operator"
     assert record["deed"] == "resolve:happened"
     assert record["reason"] == "seen in the ledger"
-    assert record["object"] == "call_1"
-    assert record["time"] == NOW * 1_000_000
+    assert record["call"] == "call_1"
 
 
 @pytest.mark.requirement("CLI-06")
