@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from durable.journal import Operator, Runs
-    from durable.records import CallRecord
+    from durable.journal import Operator
+    from durable.records import CallRecord, RunRecord
     from gateway.call import Headers
     from policy.decision import Decision, Principal
 
@@ -107,6 +107,22 @@ class RedactOutcome(Protocol):
         ...
 
 
+class RunRows(Protocol):
+    """The part of `durable.journal.Runs` that operators need."""
+
+    async def read_run(self, run_id: str) -> RunRecord | None:
+        """Return the run or `None`."""
+        ...
+
+    async def list_runs(self, *, limit: int, agent: str | None, state: str | None) -> list[RunRecord]:
+        """Return the newest runs first."""
+        ...
+
+    async def close_run(self, run_id: str, attempt: int, state: str, result: bytes | None) -> bool:
+        """Close a running run; false when it was not running this attempt."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminParts:
     """Everything the admin API needs.
@@ -114,7 +130,7 @@ class AdminParts:
     `hosts` are the accepted values of the `Host` header on the TCP listener (`127.0.0.1:8081`).
     """
 
-    runs: Runs
+    runs: RunRows
     operator: Operator
     authenticate: Authenticate
     decide: Decide

@@ -41,7 +41,7 @@ _BLANK = CallRecord(
 
 
 class Ledger:
-    """Implements `Runs` and `Operator`, and keeps the audit."""
+    """Implements `RunRows` and `Operator`, and keeps the audit."""
 
     def __init__(self) -> None:
         self.runs: dict[str, RunRecord] = {}
@@ -67,8 +67,7 @@ class Ledger:
         self._check()
         self.audit.extend(records)
 
-    async def open_run(self, owner: Owner, run_id: str | None, details: Mapping[str, object]) -> RunRecord:
-        del details
+    async def open_run(self, owner: Owner, run_id: str | None) -> RunRecord:
         self._check()
         name = run_id or f"run_{len(self.runs) + 1}"
         known = self.runs.get(name)
@@ -81,9 +80,6 @@ class Ledger:
         else:
             self.runs[name] = replace(known, attempt=known.attempt + 1)
         return self.runs[name]
-
-    async def touch_run(self, owner: Owner, run_id: str) -> RunRecord:
-        return self.runs.get(run_id) or await self.open_run(owner, run_id, {})
 
     async def read_run(self, run_id: str) -> RunRecord | None:
         self._check()

@@ -27,4 +27,10 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("CLI-12", "Listings are tables for people, one JSON array for programs, and inert text.", _COMMANDS),
     Requirement("CLI-13", "`calls resolve` settles a call in doubt once; otherwise it exits 1 or 2.", _COMMANDS),
     Requirement("CLI-14", "Exit codes: 0 done, 1 a no, 2 usage or configuration, 3 unreachable.", _COMMANDS),
+    Requirement("CLI-15", "A supervised command that dies is started again: same run, next attempt, bounded.", _RUNS),
+    Requirement("CLI-16", "The child gets the gateway's URLs and run token by environment, and no other key.", _RUNS),
+    Requirement("CLI-17", "A stopping signal is passed on, and the run stays open to be continued.", _RUNS),
+    Requirement("CLI-18", "The supervisor waits for an absent gateway, bounded, and spends no attempt on it.", _RUNS),
+    Requirement("CLI-19", "A run is opened only by whom it belongs to, and not when it is over.", _RUNS),
+    Requirement("CLI-20", "Outside development no child is started that could read the gateway's keys.", _COMMANDS),
 )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from tests.cli.ledger import Ledger
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from durable.records import CallRecord
 
@@ -62,7 +63,7 @@ def parts_of(ledger: Ledger, *, host: str = HOST) -> AdminParts:
     """Return the parts over a ledger."""
 
     async def open_run(agent: str, domain: str, run_id: str | None) -> OpenedRun:
-        run = await ledger.open_run(Owner(domain, agent), run_id, {})
+        run = await ledger.open_run(Owner(domain, agent), run_id)
         return OpenedRun(
             id=run.id,
             token=f"ogr_secret_{run.attempt}",
@@ -179,3 +180,30 @@ def oncegate(folder: Path, *words: str, **more: str) -> subprocess.CompletedProc
     return subprocess.run(
         command(*words), cwd=folder, env=surroundings(**more), capture_output=True, text=True, timeout=40, check=False
     )
+
+
+class AgentsListener:
+    """`POST /runs` and `POST /runs/{id}/finish` as the agents' listener answers them, for one credential."""
+
+    def __init__(self, token: str) -> None:
+        self._authorization = f"Bearer {token}".encode()
+        self.asked: list[tuple[str, object]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = (await receive())["body"]
+        if dict(scope["headers"]).get(b"authorization") != self._authorization:
+            await self._answer(send, 401, {"error": {"code": "unauthenticated", "message": "a credential is needed"}})
+            return
+        self.asked.append((scope["path"], json.loads(body)))
+        attempt = sum(path == "/runs" for path, _ in self.asked)
+        base = "http://127.0.0.1:1"
+        opened = OpenedRun(
+            id="run_1", token=f"ogr_{attempt}", attempt=attempt, openai_base_url=f"{base}/v1",
+            anthropic_base_url=base, mcp_url=f"{base}/mcp",
+        )  # fmt: skip
+        await self._answer(send, 200, asdict(opened))
+
+    async def _answer(self, send: Send, status: int, content: object) -> None:
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps(content).encode()})
