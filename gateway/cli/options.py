@@ -27,3 +27,6 @@ OutcomeOption = Annotated[
     Path | None,
     typer.Option("--outcome", metavar="FILE", help="With `happened`: the tool's `result` or the model's answer, JSON."),
 ]
+DatabaseOption = Annotated[
+    Path | None, typer.Option("--db", metavar="FILE", help="A journal's file, instead of the configuration's.")
+]
