@@ -1,8 +1,8 @@
 """The seam between the gateway and a store: what every journal promises.
 
-    JournalError            the store said no, or could not be asked
-    ├── JournalUnavailable  cannot be written now: fail closed, send nothing
-    └── JournalRefused      the file is newer than this program, locked by another, or not ours
+JournalError            the store said no, or could not be asked
+├── JournalUnavailable  cannot be written now: fail closed, send nothing
+└── JournalRefused      the file is newer than this program, locked by another, or not ours
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from durable.records import CallFilter, CallRecord, RunRecord
-    from durable.step import Began, Intent, Known, Outcome, Owner, Settlement, Step, VaultEntry
+    from durable.step import Began, InFlight, Intent, Known, Outcome, Owner, Settlement, Step, VaultEntry
 
 
 class JournalError(Exception):
     """The store said no, or could not be asked."""
 
 
-class JournalUnavailable(JournalError):
+class JournalUnavailable(JournalError):  # noqa: N818 - says what is known
     """The store cannot be written now; nothing may be sent."""
 
 
-class JournalRefused(JournalError):
+class JournalRefused(JournalError):  # noqa: N818 - says what is known
     """The store is locked by another process, newer than this program, or not ours."""
 
 
@@ -59,10 +59,10 @@ class Journal(Protocol):
         """Record that the effect perhaps happened."""
         ...
 
-    async def wait(self, call_id: str, seconds_max: float) -> Known:
-        """Wait until the call leaves `intent`; `InFlight` again when the time is up.
+    async def wait(self, call_id: str, seconds_max: float) -> InFlight:
+        """Wait until the call leaves `intent`; returns `InFlight` when the time is up.
 
-        A released step gives `InFlight` never: it raises `LookupError`, and the caller begins anew.
+        Raises `LookupError` when it has: begin it, and learn what is known of it now.
         """
         ...
 
@@ -112,7 +112,7 @@ class Runs(Protocol):
         """
         ...
 
-    async def touch_run(self, owner: Owner, run_id: str) -> RunRecord:
+    async def touch_run(self, owner: Owner, run_id: str, details: Mapping[str, object]) -> RunRecord:
         """Return the run, created as attempt 1 when unknown (a bare `Oncegate-Run` header)."""
         ...
 
@@ -124,12 +124,16 @@ class Runs(Protocol):
         """Move a running run to `finished`, `failed` or `cancelled`; false when it was not running."""
         ...
 
+    async def close_idle_runs(self, idle_seconds: float) -> int:
+        """Finish running runs without a call for that long; returns how many."""
+        ...
+
     async def list_runs(self, *, limit: int, agent: str | None, state: str | None) -> list[RunRecord]:
         """Return the newest runs first."""
         ...
 
 
-class RunOver(JournalError):
+class RunOver(JournalError):  # noqa: N818 - says what is known
     """The run is finished, failed or cancelled and opens no further attempt."""
 
 
@@ -159,9 +163,9 @@ class Operator(Protocol):
         ...
 
 
-class NotInDoubt(JournalError):
+class NotInDoubt(JournalError):  # noqa: N818 - says what is known
     """The call is not in doubt; there is nothing to settle."""
 
 
-class TooEarly(JournalError):
+class TooEarly(JournalError):  # noqa: N818 - says what is known
     """The call may still be on its way; the message says until when."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,3 +61,5 @@ class RunRecord:
     calls: int = 0
     replays: int = 0
     result: bytes | None = None
+    #: who opened it, as the gateway wrote it down
+    details: dict[str, object] = field(default_factory=dict[str, object])

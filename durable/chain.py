@@ -1,0 +1,142 @@
+"""The audit's hash chain: each record names the hash of the one before, per instance and epoch.
+
+`h = SHA-256(0x00 ‖ h_before ‖ record)` over the record's canonical JSON (sorted keys, no floats). Edits,
+deletions and reordering inside a chain show; a cut tail, or a chain rewritten whole, needs a checkpoint
+kept elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+GENESIS: Final = b"\x00" * 32
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One stored record: its chain, its place in it, its text and its hash."""
+
+    chain: str
+    number: int
+    text: str
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What `verify` found. `problem` names the first record that does not hold, and what is wrong."""
+
+    ok: bool
+    records: int
+    chains: int
+    problem: str | None = None
+
+
+class Chain:
+    """The writing end of one chain."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.number = 0
+        self.head = GENESIS
+
+    def link(self, fields: Mapping[str, object], *, time_microseconds: int) -> Link:
+        """Return the next link for `fields` and move the head. Raises `TypeError` on a float."""
+        number = self.number + 1
+        record = {**fields, "chain": self.name, "number": number, "time": time_microseconds}
+        _refuse_floats(record)
+        text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        digest = link_hash(self.head, text)
+        self.number, self.head = number, digest
+        return Link(self.name, number, text, digest)
+
+    def mark(self) -> tuple[int, bytes]:
+        """Return the head, to go back to when a transaction is undone."""
+        return self.number, self.head
+
+    def back_to(self, mark: tuple[int, bytes]) -> None:
+        """Undo the links made since `mark`."""
+        self.number, self.head = mark
+
+
+def link_hash(before: bytes, text: str) -> bytes:
+    """Return the hash of a record with canonical `text` after one with hash `before`."""
+    return hashlib.sha256(b"\x00" + before + text.encode()).digest()
+
+
+def verify(links: Iterable[Link]) -> Verification:
+    """Check links in order of (chain, number), chains in the order they were opened.
+
+    The first record of a chain must name the last head of the chain opened before it.
+    """
+    heads: dict[str, tuple[int, bytes]] = {}
+    last_chain: str | None = None
+    records = 0
+    for link in links:
+        records += 1
+        problem = _problem(link, heads, last_chain)
+        if problem is not None:
+            return Verification(ok=False, records=records, chains=len(heads), problem=problem)
+        heads[link.chain] = (link.number, link.hash)
+        last_chain = link.chain
+    return Verification(ok=True, records=records, chains=len(heads))
+
+
+def verify_database(path: Path) -> Verification:
+    """Check the audit of an SQLite journal, read-only, beside a running gateway or in a copy.
+
+    Raises `FileNotFoundError`, `sqlite3.DatabaseError` when it is no journal.
+    """
+    return verify(read_links(path))
+
+
+def read_links(path: Path) -> Iterator[Link]:
+    """Yield the audit's links of an SQLite journal in order. Raises as `verify_database`."""
+    if not path.is_file():
+        raise FileNotFoundError(f"`{path}`: expected a journal, there is no such file")
+    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        rows = database.execute("SELECT chain, number, record, hash FROM audit ORDER BY sequence")
+        for chain, number, text, digest in cast("Iterable[tuple[str, int, str, bytes]]", rows):
+            yield Link(chain, number, text, bytes(digest))
+    finally:
+        database.close()
+
+
+def _problem(link: Link, heads: dict[str, tuple[int, bytes]], last_chain: str | None) -> str | None:
+    where = f"record {link.number} of chain {link.chain}"
+    number, head = heads.get(link.chain, (0, GENESIS))
+    if link.number != number + 1:
+        return f"{where}: expected number {number + 1}; records are missing or out of order"
+    if link_hash(head, link.text) != link.hash:
+        return f"{where}: its content does not fit its hash, or the record before it was changed"
+    try:
+        record = cast("dict[str, object]", json.loads(link.text))
+    except ValueError:
+        return f"{where}: its content is no JSON"
+    if record.get("chain") != link.chain or record.get("number") != link.number:
+        return f"{where}: it was moved; it says it is {record.get('number')} of {record.get('chain')}"
+    if link.number == 1:
+        expected = heads[last_chain][1].hex() if last_chain is not None else ""
+        if record.get("previous_head", "") != expected:
+            return f"{where}: it does not continue the chain before it; that one was cut or changed"
+    return None
+
+
+def _refuse_floats(value: object) -> None:
+    if isinstance(value, float):
+        raise TypeError("an audit record holds a float; its text would depend on the writer")
+    if isinstance(value, dict):
+        for inner in cast("dict[str, object]", value).values():
+            _refuse_floats(inner)
+    elif isinstance(value, list | tuple):
+        for inner in cast("list[object]", value):
+            _refuse_floats(inner)

@@ -1,0 +1,174 @@
+"""The one thread that writes: operations queued from the event loop, committed in groups.
+
+Each operation runs in its own savepoint, so that one that fails takes nothing else with it; its caller
+hears of success only after COMMIT. While one group is being flushed to disk the next one gathers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from durable.journal import JournalUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from durable.chain import Chain
+
+Result = TypeVar("Result")
+
+#: Operations of one transaction at most; bounds how long the first of a group waits for the last.
+GROUP_MAX: Final = 256
+#: Past this size of the write-ahead log it is taken back into the file, all readers willing.
+WAL_BYTES_MAX: Final = 64 * 1024 * 1024
+_CHECKPOINT_SECONDS: Final = 5.0
+
+
+@dataclass(slots=True)
+class Operation(Generic[Result]):
+    """Something to write. `name` is where crash points and messages refer to it."""
+
+    name: str
+    run: Callable[[sqlite3.Connection], Result]
+    done: asyncio.Future[Result]
+    result: list[Result] = field(default_factory=list["Result"])
+    error: Exception | None = None
+
+
+class Writer:
+    """Owns the writing connection. `fatal` is called once, from the thread, when a commit failed for good."""
+
+    def __init__(
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        chain: Chain,
+        *,
+        fatal: Callable[[str], None],
+        crash_point: Callable[[str], None],
+    ) -> None:
+        self._connect = connect
+        self._chain = chain
+        self._fatal = fatal
+        self._crash_point = crash_point
+        self._queue: queue.SimpleQueue[Operation[object] | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._dead: str | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._write, name="oncegate-journal", daemon=True)
+        self._checkpointer = threading.Thread(target=self._checkpoint, name="oncegate-checkpoint", daemon=True)
+
+    def start(self) -> None:
+        """Start writing."""
+        self._thread.start()
+        self._checkpointer.start()
+
+    def submit(self, name: str, run: Callable[[sqlite3.Connection], Result]) -> asyncio.Future[Result]:
+        """Queue `run`; the future has its result once it is durable. Raises `JournalUnavailable`."""
+        if self._dead is not None:
+            raise JournalUnavailable(self._dead)
+        done: asyncio.Future[Result] = self._loop.create_future()
+        self._queue.put(Operation(name, run, done))  # pyright: ignore[reportArgumentType] - results come back typed by their future
+        return done
+
+    def close(self) -> None:
+        """Write what is queued and end the threads."""
+        self._queue.put(None)
+        self._thread.join()
+        self._ended.set()
+        self._checkpointer.join()
+
+    def _write(self) -> None:
+        database = self._connect()
+        ending = False
+        while not ending:
+            group: list[Operation[object]] = []
+            operation = self._queue.get()
+            while operation is not None:
+                group.append(operation)
+                if len(group) == GROUP_MAX or self._queue.empty():
+                    break
+                operation = self._queue.get()
+            ending = operation is None
+            if group:
+                self._commit(database, group)
+        database.close()
+
+    def _commit(self, database: sqlite3.Connection, group: list[Operation[object]]) -> None:
+        names = {operation.name for operation in group}
+        mark = self._chain.mark()
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            for operation in group:
+                self._apply(database, operation)
+            for name in names:
+                self._crash_point(f"before_{name}_commit")
+            database.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._undo(database, group, mark, error)
+        else:
+            for name in names:
+                self._crash_point(f"after_{name}_commit")
+        self._loop_call(lambda: _resolve(group))
+
+    def _apply(self, database: sqlite3.Connection, operation: Operation[object]) -> None:
+        mark = self._chain.mark()
+        database.execute("SAVEPOINT operation")
+        try:
+            operation.result.append(operation.run(database))
+        except sqlite3.OperationalError:
+            raise  # the disk or the file, not this operation
+        except Exception as error:  # noqa: BLE001 - the caller's own errors go to the caller, whatever they are
+            database.execute("ROLLBACK TO operation")
+            self._chain.back_to(mark)
+            operation.error = error
+        database.execute("RELEASE operation")
+
+    def _undo(
+        self,
+        database: sqlite3.Connection,
+        group: list[Operation[object]],
+        mark: tuple[int, bytes],
+        error: sqlite3.Error,
+    ) -> None:
+        self._chain.back_to(mark)
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        what = (error.sqlite_errorname or "SQLITE_ERROR") if hasattr(error, "sqlite_errorname") else "SQLITE_ERROR"
+        for operation in group:
+            operation.error = JournalUnavailable(f"the journal could not be written ({what})")
+        # a full disk may be emptied again; after a failed flush nobody knows what the file holds
+        if what.startswith(("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            self._dead = f"the journal failed ({what}) and is not written any more"
+            self._fatal(self._dead)
+
+    def _checkpoint(self) -> None:
+        database = self._connect()
+        while not self._ended.wait(_CHECKPOINT_SECONDS):
+            try:
+                _, pages, _ = database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                (size,) = database.execute("PRAGMA page_size").fetchone()
+                if pages * size > WAL_BYTES_MAX:
+                    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.OperationalError:
+                continue  # the writer meets the same trouble and says so
+        database.close()
+
+    def _loop_call(self, function: Callable[[], None]) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function)
+
+
+def _resolve(group: list[Operation[object]]) -> None:
+    for operation in group:
+        if operation.done.done():
+            continue  # cancelled: the write stands all the same
+        if operation.error is not None:
+            operation.done.set_exception(operation.error)
+            operation.done.exception()  # a write nobody waits for is no error of the loop
+        else:
+            operation.done.set_result(operation.result[0])
