@@ -41,12 +41,9 @@ def of_known(known: Known | Began) -> Refusal:
                 "key_reused", "this idempotency key was used for another request; use a new key. nothing was executed"
             )
         case Superseded(newest=newest):
-            refusal = _conflict(
-                "attempt_superseded",
-                f"attempt_superseded: attempt {newest} of this run has taken over; this process must stop",
-            )
+            refusal = superseded(newest)
         case RunClosed(state=state):
-            refusal = _conflict("run_closed", f"this run is {state}; start a new run. nothing was executed")
+            refusal = run_closed(state)
         case Failed():
             refusal = _conflict("call_failed", "an operator settled this call as failed; it is not executed again")
         case InFlight():
@@ -65,6 +62,24 @@ def of_known(known: Known | Began) -> Refusal:
 def _conflict(code: RefusalCode, message: str) -> Refusal:
     # 422 for a reused key as draft-ietf-httpapi-idempotency-key-header says, 409 for the others
     return Refusal(code=code, message=message, status=422 if code == "key_reused" else 409)
+
+
+def superseded(newest: int) -> Refusal:
+    """Return the refusal of a process whose run has a newer attempt."""
+    return _conflict(
+        "attempt_superseded",
+        f"attempt_superseded: attempt {newest} of this run has taken over; this process must stop",
+    )
+
+
+def run_closed(state: str) -> Refusal:
+    """Return the refusal of a call in a run that is over."""
+    return _conflict("run_closed", f"this run is {state}; start a new run. nothing was executed")
+
+
+def no_such_run() -> Refusal:
+    """Return the refusal for a run that is not there, or is somebody else's: the two look the same."""
+    return Refusal(code="not_found", message="there is no such run of this agent", status=404)
 
 
 def in_doubt() -> Refusal:
