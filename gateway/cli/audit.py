@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from durable.chain import read_links, verify_database
-from durable.journal import JournalError
+from durable.chain import read_links, verify
 from gateway.cli import options
 from gateway.cli.output import NO, USAGE, Failure, print_json, print_pairs
 from gateway.cli.target import read_config
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from durable.chain import Link
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -29,11 +31,7 @@ def verify_audit(
     as_json: options.JsonOption = False,
 ) -> None:
     """Check every record against its hash; exits 1 and names the record that does not hold."""
-    path = _database(config, database)
-    try:
-        found = verify_database(path)
-    except JournalError as error:
-        raise Failure(NO, str(error)) from None
+    found = verify(_Reading(_database(config, database)))
     if as_json:
         print_json(asdict(found))
     elif found.ok:
@@ -48,13 +46,28 @@ def export_audit(
     *, config: options.ConfigOption = options.CONFIG_DEFAULT, database: options.DatabaseOption = None
 ) -> None:
     """Write the audit to standard output, one JSON object a line: record, hash."""
-    path = _database(config, database)
-    try:
-        for link in read_links(path):
-            # the record's text is what was hashed: it goes out byte for byte
-            sys.stdout.write(f'{{"hash":{json.dumps(link.hash.hex())},"record":{link.text}}}\n')
-    except JournalError as error:
-        raise Failure(NO, str(error)) from None
+    for link in _Reading(_database(config, database)):
+        # the record's text is what was hashed: it goes out byte for byte
+        sys.stdout.write(f'{{"hash":{json.dumps(link.hash.hex())},"record":{link.text}}}\n')
+
+
+class _Reading:
+    """The links of a journal, in order; a file that cannot be read ends with how far it could be."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[Link]:
+        last: Link | None = None
+        try:
+            for link in read_links(self._path):
+                last = link
+                yield link
+        except Exception:  # noqa: BLE001 - a damaged file fails in the driver's own ways, and may quote content
+            if last is None:
+                raise Failure(NO, f"`{self._path}`: cannot be read as a journal") from None
+            where = f"the record after record {last.number} of chain {last.chain}"
+            raise Failure(NO, f"the audit does not hold: {where} cannot be read") from None
 
 
 def _database(config: Path, database: Path | None) -> Path:

@@ -33,4 +33,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("CLI-18", "The supervisor waits for an absent gateway, bounded, and spends no attempt on it.", _RUNS),
     Requirement("CLI-19", "A run is opened only by whom it belongs to, and not when it is over.", _RUNS),
     Requirement("CLI-20", "Outside development no child is started that could read the gateway's keys.", _COMMANDS),
+    Requirement("CLI-21", "`audit verify` names the first record that does not hold and exits 1.", _COMMANDS),
+    Requirement("CLI-22", "`audit export` writes every record as it was hashed, one JSON object a line.", _COMMANDS),
+    Requirement("CLI-23", "`doctor` looks at what is needed, says what to do, exits 1 on a failure.", "issue 9"),
 )
