@@ -41,9 +41,9 @@ class Door:
         try:
             entered = await self._enter(scope, receive)
         except Problem as problem:
-            await answer(problem)(scope, receive, send)
+            await answer(problem)(scope, receive, _guarded(send))
             return
-        await self._app(scope, entered, send)
+        await self._app(scope, entered, _guarded(send))
 
     async def _enter(self, scope: Scope, receive: Receive) -> Receive:
         headers: Headers = tuple(scope["headers"])
@@ -63,6 +63,18 @@ class Door:
         except Refusal as refusal:
             challenge = {"www-authenticate": "Bearer"} if refusal.status == 401 else {}  # noqa: PLR2004 - HTTP
             raise Problem(refusal.status, refusal.code, refusal.message, challenge) from None
+
+
+def _guarded(send: Send) -> Send:
+    async def send_guarded(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            # answers hold tokens and what agents did: no cache keeps them, no browser guesses at them
+            message["headers"] = [
+                *message["headers"], (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")
+            ]  # fmt: skip
+        await send(message)
+
+    return send_guarded
 
 
 def owner(state: dict[str, object]) -> Principal:

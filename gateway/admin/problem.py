@@ -43,7 +43,7 @@ def answer(problem: Problem) -> JSONResponse:
         },
         status_code=problem.status,
         media_type=MEDIA,
-        headers={"cache-control": "no-store", **problem.headers},
+        headers=problem.headers,
     )
 
 

@@ -73,9 +73,10 @@ def list_calls(
         print_json(calls)
         return
     columns = (
-        Column("CALL", whole=True), Column("RUN", whole=True), Column("STEP", align="right"), Column("AGENT"),
-        Column("RESOURCE"), Column("STATE"), Column("REPLAYS", align="right"), Column("TOOK", align="right"),
-        Column("BEGUN"),
+        Column("CALL", whole=True), Column("STATE", whole=True), Column("RESOURCE"), Column("AGENT"),
+        Column("BEGUN", whole=True), Column("REPLAYS", align="right", extra=True),
+        Column("TOOK", align="right", extra=True), Column("STEP", align="right", extra=True),
+        Column("RUN", whole=True, extra=True),
     )  # fmt: skip
     print_table(columns, [_row(call) for call in calls], empty="no calls")
 
@@ -168,12 +169,12 @@ def _read_json(path: Path) -> object:
 def _row(call: Row) -> list[str | Text]:
     return [
         str(call["id"]),
-        str(call["run"] or "-"),
-        str(call["step"]),
-        subject(call),
-        str(call["resource"]),
         state(str(call["state"])),
+        str(call["resource"]),
+        subject(call),
+        ago(cast("float", call["intent_time"])),
         str(call["replays"]),
         milliseconds(cast("float | None", call["milliseconds"])),
-        ago(cast("float", call["intent_time"])),
+        str(call["step"]),
+        str(call["run"] or "-"),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -81,8 +82,7 @@ def ask(
 def _client(target: Target, stack: contextlib.ExitStack) -> httpx.Client:
     timeout = httpx.Timeout(ANSWER_SECONDS_MAX, connect=CONNECT_SECONDS_MAX)
     if target.socket is not None:
-        if not target.socket.is_socket():
-            raise Failure(UNREACHABLE, f"no gateway answers at `{target}`; is `oncegate serve` running?")
+        _check_socket(target.socket)
         transport = httpx.HTTPTransport(uds=stack.enter_context(address(target.socket)))
         return httpx.Client(transport=transport, base_url="http://oncegate", timeout=timeout)
     headers: dict[str, str] = {}
@@ -93,6 +93,17 @@ def _client(target: Target, stack: contextlib.ExitStack) -> httpx.Client:
             raise Failure(USAGE, f"`--token`: {error}") from None
     # proxies of the environment must not see the credential
     return httpx.Client(base_url=str(target.url), headers=headers, timeout=timeout, trust_env=False)
+
+
+def _check_socket(path: Path) -> None:
+    try:
+        there = path.is_socket()
+    except OSError:
+        there = True
+    if not there:
+        raise Failure(UNREACHABLE, f"no gateway answers at `{path}`; is `oncegate serve` running?")
+    if not os.access(path, os.W_OK):
+        raise Failure(NO, f"`{path}` answers only its owner: run the command as the user the gateway runs as")
 
 
 def _read(answer: httpx.Response) -> bytes:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -26,6 +27,8 @@ DONE, NO, USAGE, UNREACHABLE = 0, 1, 2, 3
 
 #: Wide enough that nothing is cut when another program reads.
 _PIPE_COLUMNS = 4096
+#: From here on a table shows everything it has.
+_WIDE_COLUMNS = 140
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -54,10 +57,11 @@ def note(message: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table. `whole` cells (ids) are never wrapped or cut."""
+    """One column of a table. `whole` cells (ids) are never wrapped or cut; `extra` needs a wide screen."""
 
     title: str
     whole: bool = False
+    extra: bool = False
     align: Literal["left", "right"] = "left"
 
 
@@ -73,10 +77,13 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Text | str]],
     if not rows:
         screen().print(Text(empty))
         return
+    out = screen()
+    shown = [number for number, column in enumerate(columns) if out.width >= _WIDE_COLUMNS or not column.extra]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    cells = [[cell if isinstance(cell, Text) else Text(visible(cell)) for cell in row] for row in rows]
-    for number, column in enumerate(columns):
-        widest = max(row[number].cell_len for row in cells)
+    cells = [[_cell(row[number]) for number in shown] for row in rows]
+    for place, number in enumerate(shown):
+        column = columns[number]
+        widest = max(row[place].cell_len for row in cells)
         table.add_column(
             column.title,
             justify=column.align,
@@ -86,7 +93,12 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[Text | str]],
         )
     for row in cells:
         table.add_row(*row)
-    screen().print(table)
+    # rather a line longer than the screen than a column that is not there
+    out.print(table, width=max(out.width, Measurement.get(out, out.options, table).minimum), crop=False)
+
+
+def _cell(value: Text | str) -> Text:
+    return value if isinstance(value, Text) else Text(visible(value))
 
 
 def print_pairs(pairs: Sequence[tuple[str, Text | str]]) -> None:

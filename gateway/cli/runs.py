@@ -41,8 +41,9 @@ def list_runs(
         print_json(runs)
         return
     columns = (
-        Column("RUN", whole=True), Column("AGENT"), Column("STATE"), Column("ATTEMPT", align="right"),
-        Column("CALLS", align="right"), Column("REPLAYED", align="right"), Column("UPDATED"),
+        Column("RUN", whole=True), Column("STATE", whole=True), Column("AGENT"), Column("UPDATED", whole=True),
+        Column("ATTEMPT", align="right"), Column("CALLS", align="right", extra=True),
+        Column("REPLAYED", align="right", extra=True),
     )  # fmt: skip
     print_table(columns, [_run_row(run) for run in runs], empty="no runs")
 
@@ -76,8 +77,9 @@ def show_run(
     if run["calls_left_off"]:
         typer.echo(f"{run['calls_left_off']} older calls are not shown")
     columns = (
-        Column("STEP", align="right"), Column("CALL", whole=True), Column("RESOURCE"), Column("STATE"),
-        Column("REPLAYS", align="right"), Column("TOOK", align="right"), Column("ATTEMPT", align="right"),
+        Column("STEP", align="right"), Column("RESOURCE"), Column("STATE", whole=True),
+        Column("REPLAYS", align="right"), Column("CALL", whole=True), Column("TOOK", align="right", extra=True),
+        Column("ATTEMPT", align="right", extra=True),
     )  # fmt: skip
     print_table(columns, [_timeline_row(call) for call in calls], empty="no calls yet")
 
@@ -96,22 +98,22 @@ def segment(identifier: str) -> str:
 def _run_row(run: Row) -> list[str | Text]:
     return [
         str(run["id"]),
-        subject(run),
         state(str(run["state"])),
+        subject(run),
+        ago(cast("float", run["updated"])),
         str(run["attempt"]),
         str(run["calls"]),
         str(run["replays"]),
-        ago(cast("float", run["updated"])),
     ]
 
 
 def _timeline_row(call: Row) -> list[str | Text]:
     return [
         str(call["step"]),
-        str(call["id"]),
         str(call["resource"]),
         state(str(call["state"])),
         str(call["replays"]),
+        str(call["id"]),
         milliseconds(cast("float | None", call["milliseconds"])),
         str(call["run_attempt"]),
     ]

@@ -44,6 +44,7 @@ async def ask(
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, object]:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["cache-control"] == "no-store"
     value = cast("dict[str, object]", answer.json())
     assert value["code"] == code
     assert value["status"] == status
