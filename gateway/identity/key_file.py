@@ -39,14 +39,20 @@ class KeyFiles:
 
     @classmethod
     def open(cls, config: Config, *, clock: Callable[[], float] = time.monotonic) -> KeyFiles:
-        """Return the keys of `config`, read now. Raises `ConfigInvalid`."""
+        """Return the keys of `config`, read now; a file that is not there yet holds none.
+
+        Raises `ConfigInvalid`.
+        """
         domains_of: dict[Path, frozenset[str]] = {}
         for name, domain in config.trust_domains.items():
             if domain.api_keys_file is not None:
                 domains_of[domain.api_keys_file] = domains_of.get(domain.api_keys_file, frozenset()) | {name}
         files = cls(domains_of, clock=clock)
         files._stamps = {path: _stamp(path) for path in domains_of}
-        files._keys = _read_all(domains_of)
+        there = {path: domains for path, domains in domains_of.items() if path.exists()}
+        for path in domains_of.keys() - there.keys():
+            _log.warning("api keys: `%s` is absent; `oncegate token create` writes it", path.name)
+        files._keys = _read_all(there)
         files._looked = clock()
         return files
 

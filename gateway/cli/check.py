@@ -1,0 +1,121 @@
+"""`oncegate check`: everything the gateway reads before it starts, and every problem in it at once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+import typer
+from rich.text import Text
+
+from gateway.cli import options
+from gateway.cli.output import DONE, USAGE, print_json, screen, visible
+from gateway.config import Config, ConfigInvalid, Problem, load
+from gateway.identity.key_file import KeyFiles
+from gateway.identity.key_set import KeySetUnusable, read_key_set
+from gateway.secrets import SecretError, SecretReference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_SEVERE = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One problem; only an `error` keeps the gateway from starting. `line` is 0 for a whole file."""
+
+    severity: Literal["error", "warning"]
+    file: str
+    line: int
+    message: str
+
+
+def check(*, config: options.ConfigOption = options.CONFIG_DEFAULT, as_json: options.JsonOption = False) -> None:
+    """Check configuration, keys and policies; exits 2 when the gateway would not start."""
+    found = list(findings(config))
+    errors = sum(finding.severity == _SEVERE for finding in found)
+    if as_json:
+        print_json([asdict(finding) for finding in found])
+    else:
+        for finding in found:
+            _show(finding)
+        _sum_up(config, errors, len(found) - errors)
+    raise typer.Exit(USAGE if errors else DONE)
+
+
+def findings(path: Path) -> Iterator[Finding]:
+    """Yield what is wrong with the configuration at `path` and with the files it names."""
+    try:
+        config = load(path)
+    except ConfigInvalid as invalid:
+        yield from _errors(invalid.problems)
+        return
+    yield from _keys(config)
+    yield from _key_sets(config)
+    yield from _secrets(config)
+
+
+def _keys(config: Config) -> Iterator[Finding]:
+    try:
+        KeyFiles.open(config)
+    except ConfigInvalid as invalid:
+        yield from _errors(invalid.problems)
+
+
+def _key_sets(config: Config) -> Iterator[Finding]:
+    for domain in config.trust_domains.values():
+        for issuer in domain.issuers:
+            if issuer.jwks_file is None:
+                continue
+            try:
+                read_key_set(issuer.jwks_file.read_bytes(), issuer.algorithms)
+            except OSError as error:
+                message = f"cannot be read: {(error.strerror or 'failed').lower()}"
+                yield Finding(_SEVERE, str(issuer.jwks_file), 0, message)
+            except KeySetUnusable as unusable:
+                yield Finding(_SEVERE, str(issuer.jwks_file), 0, f"issuer `{issuer.issuer}`: {unusable}")
+
+
+def _secrets(config: Config) -> Iterator[Finding]:
+    # only warnings: a configuration is also checked where its secrets are not, as before a merge
+    for reference in config.secret_keys:
+        try:
+            reference.read_key()
+        except SecretError as error:
+            yield Finding("warning", str(config.file), 0, str(error))
+    for reference in _sent(config):
+        try:
+            reference.read_header()
+        except SecretError as error:
+            yield Finding("warning", str(config.file), 0, str(error))
+
+
+def _sent(config: Config) -> Iterator[SecretReference]:
+    for model in config.models.values():
+        if model.credential is not None:
+            yield model.credential
+    for server in config.mcp_servers.values():
+        if server.credential is not None:
+            yield server.credential.reference
+
+
+def _errors(problems: tuple[Problem, ...]) -> Iterator[Finding]:
+    for problem in problems:
+        yield Finding(_SEVERE, problem.file, problem.line, problem.message)
+
+
+def _show(finding: Finding) -> None:
+    place = f"{finding.file}:{finding.line}" if finding.line else finding.file
+    style = "bold red" if finding.severity == _SEVERE else "yellow"
+    line = Text.assemble((f"{finding.severity}: ", style), (visible(place), "bold"), ": ", visible(finding.message))
+    screen().print(line, soft_wrap=True)
+
+
+def _sum_up(path: Path, errors: int, warnings: int) -> None:
+    counted = [
+        f"{number} {word}{'' if number == 1 else 's'}" for number, word in ((errors, _SEVERE), (warnings, "warning"))
+    ]
+    verdict = "cannot be used" if errors else "can be used"
+    screen().print(Text(f"{visible(str(path))} {verdict}: {', '.join(counted)}"), soft_wrap=True)
