@@ -29,6 +29,8 @@ REQUIREMENTS: tuple[Requirement, ...] = (
                 "DESIGN section 6"),
     Requirement("IDN-13", "Callers without a credential are admitted in development on loopback only, as anonymous.",
                 "DESIGN section 3 step 2"),
+    Requirement("IDN-14", "A created API key is shown once, stored hashed, and added without harm to the file.",
+                "DESIGN sections 7, 13"),
     Requirement("CFG-01", "The configuration is read into typed values with units; the rest has safe defaults.",
                 "DESIGN section 8"),
     Requirement("CFG-02", "All problems of a file are listed at once, each with file, line and the nearest known name.",
@@ -40,4 +42,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("CFG-05", "No two issuers of a domain may speak for one agent unless both say so.", "DESIGN section 8"),
     Requirement("CFG-06", "Secrets stand behind references, are read when needed and checked for their use.",
                 "DESIGN section 8"),
+    Requirement("CFG-07", "`oncegate check` lists every problem of everything that is read before the start.",
+                "DESIGN section 13; issue 3 point 1"),
 )  # fmt: skip
