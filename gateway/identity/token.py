@@ -6,7 +6,6 @@ The trust domain is that of the issuer's entry in the configuration; no claim ca
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, cast
 
@@ -28,6 +27,9 @@ if TYPE_CHECKING:
 
 Listener = Literal["agents", "admin"]
 
+_TIMES: Final = ("exp", "iat", "nbf")
+#: the year 9999; beyond it clocks and calendars fail
+_TIME_MAX: Final = 253_402_300_799
 _REQUIRED: Final = ("iss", "aud", "exp", "iat")
 #: headers that offer a key of the sender's choice (RFC 8725 section 2.6)
 _KEYS_IN_HEADER: Final = frozenset({"jwk", "jku", "x5u", "x5c"})
@@ -76,9 +78,13 @@ async def verify(token: str, issuers: Mapping[str, Trusted], *, listener: Listen
     audience = trusted.entry.audience if listener == "agents" else trusted.entry.admin_audience
     if not audience:
         raise CredentialRefused("wrong_listener")
+    times = {name: _time(compact.claims[name]) for name in _TIMES if name in compact.claims}
     key = await trusted.keys.find(_kid(compact.header), algorithm)
     _check_signature(token, key, algorithm, trusted.entry, audience)
-    until = _check_claims(compact, trusted.entry, audience)
+    _check_claims(compact, audience)
+    if not 0 < times["exp"] - times["iat"] <= trusted.entry.lifetime_seconds_max:
+        raise CredentialRefused("lifetime_too_long")
+    until = times["exp"] + trusted.entry.leeway_seconds
     return Verified(principal=_principal(compact, trusted), issuer=trusted, until=until)
 
 
@@ -139,13 +145,8 @@ def _check_signature(token: str, key: Key, algorithm: str, entry: Issuer, audien
         raise CredentialRefused("claim_unusable") from None
 
 
-def _check_claims(compact: Compact, entry: Issuer, audience: tuple[str, ...]) -> float:
+def _check_claims(compact: Compact, audience: tuple[str, ...]) -> None:
     claims = compact.claims
-    expires, issued = _time(claims, "exp"), _time(claims, "iat")
-    if "nbf" in claims:
-        _time(claims, "nbf")
-    if not 0 < expires - issued <= entry.lifetime_seconds_max:
-        raise CredentialRefused("lifetime_too_long")
     named = claims["aud"]
     listed: list[object] = cast("list[object]", named) if isinstance(named, list) else [named]
     if not listed or not all(isinstance(one, str) and one in audience for one in listed):
@@ -161,7 +162,6 @@ def _check_claims(compact: Compact, entry: Issuer, audience: tuple[str, ...]) ->
         identifier = claims.get("jti")
         if not isinstance(identifier, str) or not usable_name(identifier, spaces=True):
             raise CredentialRefused("claim_missing" if identifier is None else "claim_unusable")
-    return expires + entry.leeway_seconds
 
 
 def _is_access_token(compact: Compact) -> bool:
@@ -169,11 +169,11 @@ def _is_access_token(compact: Compact) -> bool:
     return str(compact.header.get("typ")).lower().endswith("at+jwt")
 
 
-def _time(claims: dict[str, object], name: str) -> float:
-    value = claims.get(name)
+def _time(value: object) -> float:
+    # NumericDate (RFC 7519 section 2): a number, also with a fraction; PyJWT takes text for one as well
     if isinstance(value, jiter.LosslessFloat):
         value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _TIME_MAX:
         raise CredentialRefused("claim_unusable")
     return float(value)
 
