@@ -128,7 +128,7 @@ class Ledger:
             raise TooEarly("the call may still be on its way for 30 s")
         if outcome is not None:
             self.outcomes[call_id] = outcome
-        state = {"happened": "done", "execute": "released", "fail": "failed"}[verdict]
+        state = {"happened": "done", "execute": "doubt", "fail": "failed"}[verdict]
         self.calls[call_id] = replace(call, state=state)
         self.audit.extend(audit)
         return state

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -211,3 +214,39 @@ def test_an_agents_own_credential_opens_its_run_on_the_agents_listener(tmp_path:
     ]
     assert all("AGENT_CREDENTIAL" not in start["env"] for start in starts(tmp_path))
     assert (wrong.returncode, "og_wrong" in wrong.stderr) == (2, False)
+
+
+COUNTING = """
+import signal, sys
+seen = []
+signal.signal(signal.SIGINT, lambda *_: seen.append(1))
+print("ready", flush=True)
+sys.stdin.readline()
+print(f"interrupted {len(seen)} times", flush=True)
+"""
+
+
+@pytest.mark.requirement("CLI-17")
+def test_ctrl_c_on_a_terminal_reaches_the_child_once(stand: Stand) -> None:
+    keyboard, terminal = pty.openpty()
+    words = ["setsid", "--ctty", *command("run", "--", sys.executable, "-c", COUNTING)]
+    with subprocess.Popen(
+        words, cwd=stand.folder, env=surroundings(), stdin=terminal, stdout=terminal, stderr=terminal
+    ) as supervisor:
+        os.close(terminal)
+        assert _until(keyboard, b"ready")
+        os.write(keyboard, b"\x03")
+        os.write(keyboard, b"\n")
+        assert _until(keyboard, b"interrupted 1 times")
+        assert supervisor.wait(10) == 0
+    os.close(keyboard)
+
+
+def _until(terminal: int, wanted: bytes) -> bool:
+    seen = b""
+    while wanted not in seen:
+        ready, _, _ = select.select([terminal], [], [], 5)
+        if not ready:
+            return False
+        seen += os.read(terminal, 4096)
+    return True
