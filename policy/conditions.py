@@ -1,0 +1,136 @@
+"""Named CEL expressions over `args`, `principal`, `run` and `time`: compiled once, evaluated without effects.
+
+CEL (https://cel.dev) has no loops and no side effects; its regular expressions are linear. A condition
+that cannot be evaluated raises `ConditionError`, and the line it stands on decides what that means.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, cast
+
+import cel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from policy.decision import Question
+
+EXPRESSION_CHARACTERS_MAX: Final = 4096
+#: Nodes of an argument that are converted at most; more is an error, never a cut.
+NODES_MAX: Final = 20_000
+_VARIABLES: Final = frozenset({"args", "principal", "run", "time"})
+_ARGUMENT: Final = re.compile(r"\bargs\.([A-Za-z_][A-Za-z0-9_]*)")
+_INT64: Final = 2**63
+
+
+class ConditionError(Exception):
+    """A condition cannot be evaluated for this question; the message names it and no value."""
+
+
+class ConditionUnusable(Exception):  # noqa: N818 - says what is known of the expression
+    """An expression is no condition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A compiled condition. `members` are the arguments it names, `None` for all of them."""
+
+    name: str
+    program: cel.Program
+    variables: frozenset[str]
+    members: frozenset[str] | None
+
+    def holds(self, question: Question) -> bool:
+        """Return whether it holds. Raises `ConditionError`."""
+        try:
+            result = self.program.execute(self._context(question))
+        except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError):
+            raise ConditionError(f"condition `{self.name}` cannot be evaluated for this call") from None
+        if not isinstance(result, bool):
+            raise ConditionError(f"condition `{self.name}` is neither true nor false")
+        return result
+
+    def _context(self, question: Question) -> cel.Context:
+        variables: dict[str, object] = {}
+        if "args" in self.variables:
+            variables["args"] = self._arguments(question.arguments)
+        if "principal" in self.variables:
+            variables["principal"] = _principal(question)
+        if "time" in self.variables:
+            variables["time"] = datetime.fromtimestamp(question.time, UTC)
+        if "run" in self.variables and question.run is not None:
+            variables["run"] = dict(question.run)
+        return cel.Context(variables=variables, functions={"under": under})
+
+    def _arguments(self, arguments: object) -> object:
+        if not isinstance(arguments, dict):
+            return _plain(arguments, [NODES_MAX])
+        named = cast("dict[str, object]", arguments)
+        members = named.keys() if self.members is None else self.members & named.keys()
+        budget = [NODES_MAX]
+        return {name: _plain(named[name], budget) for name in members}
+
+
+def compile_condition(name: str, expression: str) -> Condition:
+    """Return the condition `name`. Raises `ConditionUnusable`."""
+    if len(expression) > EXPRESSION_CHARACTERS_MAX:
+        raise ConditionUnusable(f"longer than {EXPRESSION_CHARACTERS_MAX} characters")
+    try:
+        program = cel.compile(expression)
+    except ValueError as error:
+        raise ConditionUnusable(" ".join(str(error).split()).lower()) from None
+    # names bound inside macros count as variables too; `has` and friends are functions
+    unknown = {found for found in program.variables() if found not in _VARIABLES} - _bound(expression)
+    if unknown:
+        raise ConditionUnusable(f"unknown variable `{min(unknown)}`; expected `args`, `principal`, `run` or `time`")
+    used = frozenset(program.variables()) & _VARIABLES
+    bare = len(re.findall(r"\bargs\b", expression)) != len(_ARGUMENT.findall(expression))
+    members = None if bare else frozenset(_ARGUMENT.findall(expression))
+    return Condition(name, program, used, members)
+
+
+def under(path: object, folder: object) -> bool:
+    """Return whether `path` lies in `folder`: both absolute, `..` and `.` resolved, encodings refused."""
+    if not isinstance(path, str) or not isinstance(folder, str):
+        raise TypeError("under() expects two texts")
+    if "%" in path or "\\" in path or "\x00" in path or not path.startswith("/"):
+        return False
+    plain = posixpath.normpath(path)
+    base = posixpath.normpath(folder)
+    return plain == base or plain.startswith(base.rstrip("/") + "/")
+
+
+def _bound(expression: str) -> set[str]:
+    return set(re.findall(r"\.(?:all|exists|exists_one|filter|map)\(\s*([A-Za-z_][A-Za-z0-9_]*)\s*,", expression))
+
+
+def _principal(question: Question) -> Mapping[str, object]:
+    principal = question.principal
+    return {
+        "agent": principal.agent,
+        "domain": principal.domain,
+        "roles": sorted(principal.roles),
+        "groups": sorted(principal.groups),
+        "user": principal.user or "",
+        "actors": list(principal.actors),
+    }
+
+
+def _plain(value: object, budget: list[int]) -> object:
+    budget[0] -= 1
+    if budget[0] < 0:
+        raise ConditionError(f"arguments with more than {NODES_MAX} values are not evaluated")
+    if isinstance(value, dict):
+        return {key: _plain(inner, budget) for key, inner in cast("dict[str, object]", value).items()}
+    if isinstance(value, list):
+        return [_plain(inner, budget) for inner in cast("list[object]", value)]
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, int) and -_INT64 <= value < _INT64:
+        return value
+    # numbers kept by their text (`jiter.LosslessFloat`), and whole numbers CEL has no type for
+    return float(cast("float", value))

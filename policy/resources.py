@@ -1,0 +1,130 @@
+"""Names of what is called, and the one pattern language both evaluators use.
+
+A name is `/`-separated parts, each percent-encoded (RFC 3986 section 2.1), so that no part can pose as
+two. A pattern is matched part by part: `*` stands for one part or a piece of one, a closing `**` for one
+or more parts. No regular expressions: matching is linear in the name.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+
+NAME_CHARACTERS_MAX: Final = 2048
+#: Kept as they are inside a part; everything else is percent-encoded.
+_SAFE: Final = "-._~@:+=$!"
+#: Unicode categories that hide, reorder or break text: control, format (bidi, zero width), surrogate, separators.
+_REFUSED: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+class UnusableName(ValueError):  # noqa: N818 - says what is known of the name
+    """A name cannot be normalised; the message says why without quoting it."""
+
+
+@lru_cache(maxsize=8192)
+def resource_name(*parts: str) -> str:
+    """Return the resource name made of `parts`. Raises `UnusableName`."""
+    name = "/".join(_part(part) for part in parts)
+    if len(name) > NAME_CHARACTERS_MAX:
+        raise UnusableName(f"longer than {NAME_CHARACTERS_MAX} characters")
+    return name
+
+
+def resource_uri_name(server: str, uri: str) -> str:
+    """Return `mcp/<server>/resource/<scheme>/<authority or ->/<path>` for an MCP resource URI.
+
+    Percent-encoding in the path is undone once, then each part is checked and encoded again. Userinfo,
+    empty parts, `.` and `..` are refused. Raises `UnusableName`.
+    """
+    try:
+        split = urlsplit(uri)
+        authority = split.netloc
+    except ValueError:
+        raise UnusableName("not a URI") from None
+    if not split.scheme:
+        raise UnusableName("a URI without a scheme")
+    if "@" in authority:
+        raise UnusableName("a URI with user information")
+    parts = split.path.removeprefix("/").split("/") if split.path not in {"", "/"} else []
+    decoded = [unquote(part, errors="strict") for part in parts]
+    if split.query:
+        decoded.append("?" + unquote(split.query, errors="replace"))
+    return resource_name("mcp", server, "resource", split.scheme.lower(), authority.lower() or "-", *decoded)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentGlob:
+    """A part with `*` in it: fixed texts that must occur in this order."""
+
+    texts: tuple[str, ...]
+
+    def matches(self, segment: str) -> bool:
+        """Return whether the whole `segment` fits."""
+        first, *middle, last = self.texts
+        if len(segment) < len(first) + len(last) or not segment.startswith(first) or not segment.endswith(last):
+            return False
+        at, end = len(first), len(segment) - len(last)
+        for text in middle:
+            found = segment.find(text, at, end)
+            if found < 0:
+                return False
+            at = found + len(text)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A compiled pattern. `rest` is true for a closing `**`."""
+
+    segments: tuple[str | SegmentGlob, ...]
+    rest: bool
+
+    def matches(self, name: str) -> bool:
+        """Return whether `name` fits."""
+        parts = name.split("/")
+        if len(parts) < len(self.segments) + self.rest or (not self.rest and len(parts) != len(self.segments)):
+            return False
+        return all(
+            segment == part if isinstance(segment, str) else segment.matches(part)
+            for segment, part in zip(self.segments, parts, strict=False)
+        )
+
+
+@lru_cache(maxsize=16384)
+def compile_pattern(text: str) -> Pattern:
+    """Return the pattern written as `text`. Raises `UnusableName` when it can never match or says nothing."""
+    parts = text.split("/")
+    rest = parts[-1] == "**"
+    if rest:
+        parts = parts[:-1]
+    segments: list[str | SegmentGlob] = []
+    for part in parts:
+        if part in {"", ".", ".."}:
+            raise UnusableName("an empty part, `.` or `..`")
+        if "**" in part:
+            raise UnusableName("`**` stands for the rest and must be the whole last part")
+        if "*" in part:
+            segments.append(SegmentGlob(tuple(part.split("*"))))
+        elif unquote(part) and _part(unquote(part)) != part:
+            raise UnusableName(f"a part that no name has; write it `{_part(unquote(part))}`")
+        else:
+            segments.append(part)
+    return Pattern(tuple(segments), rest)
+
+
+def _part(part: str) -> str:
+    text = unicodedata.normalize("NFC", part)
+    if text in {"", ".", ".."}:
+        raise UnusableName("an empty part, `.` or `..`")
+    if text.isascii():
+        if not text.isprintable():
+            raise UnusableName("a control character")
+    elif any(unicodedata.category(character) in _REFUSED for character in text):
+        raise UnusableName("a control, format or bidi character")
+    try:
+        return quote(text, safe=_SAFE)
+    except UnicodeEncodeError:
+        raise UnusableName("a lone surrogate") from None
