@@ -11,9 +11,12 @@ from rich.text import Text
 from gateway.cli import options
 from gateway.cli.output import DONE, USAGE, print_json, screen, visible
 from gateway.config import Config, ConfigInvalid, Problem, load
+from gateway.config.types import DEFAULT_DOMAIN
 from gateway.identity.key_file import KeyFiles
 from gateway.identity.key_set import KeySetUnusable, read_key_set
 from gateway.secrets import SecretError, SecretReference
+from policy.source import PolicyInvalid
+from policy.source import load as load_policies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +57,7 @@ def findings(path: Path) -> Iterator[Finding]:
         return
     yield from _keys(config)
     yield from _key_sets(config)
+    yield from _policies(config)
     yield from _secrets(config)
 
 
@@ -76,6 +80,15 @@ def _key_sets(config: Config) -> Iterator[Finding]:
                 yield Finding(_SEVERE, str(issuer.jwks_file), 0, message)
             except KeySetUnusable as unusable:
                 yield Finding(_SEVERE, str(issuer.jwks_file), 0, f"issuer `{issuer.issuer}`: {unusable}")
+
+
+def _policies(config: Config) -> Iterator[Finding]:
+    domains = frozenset({*config.trust_domains, DEFAULT_DOMAIN})
+    try:
+        load_policies(config.policies_folder, domains=domains)
+    except PolicyInvalid as invalid:
+        for problem in invalid.problems:
+            yield Finding(_SEVERE, str(config.policies_folder / problem.file), problem.line, problem.message)
 
 
 def _secrets(config: Config) -> Iterator[Finding]:

@@ -44,7 +44,7 @@ class CredentialRefused(Exception):  # noqa: N818 - what was found out about a c
         self.reason: Reason = reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(eq=False, slots=True, kw_only=True)
 class Unidentified(Refusal):
     """The refusal of a caller. `reason` is for the audit only, `challenge` for `WWW-Authenticate`."""
 

@@ -44,4 +44,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
                 "DESIGN section 8"),
     Requirement("CFG-07", "`oncegate check` lists every problem of everything that is read before the start.",
                 "DESIGN section 13; issue 3 point 1"),
+    Requirement("CFG-08", "`oncegate init` writes a configuration that runs, its key for its owner only, over nothing.",
+                "DESIGN sections 8, 13"),
 )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import cast
 
 import pytest
 
+from gateway.config import load
 from gateway.identity.api_keys import find_key, read_keys
 from tests.identity.authority import jwks, rsa_jwk
 
@@ -129,5 +130,30 @@ def test_check_reads_keys_files_and_key_sets_and_warns_of_absent_secrets(tmp_pat
     assert status == 2
     messages = [f"{one['severity']}: {one['message']}" for one in listed]
     assert "error: `keys.abcdefgh` needs `hash`" in messages
+    assert any("expected a folder of policy files" in message for message in messages)
     assert "error: issuer `i`: the key set holds no usable key" in messages
     assert "warning: `file:oncegate.key` cannot be read: no such file or directory" in messages
+
+
+@pytest.mark.requirement("CFG-08")
+def test_init_writes_a_configuration_that_check_accepts_and_overwrites_nothing(tmp_path: Path) -> None:
+    made = oncegate(tmp_path, "init", "gateway")
+    assert made.returncode == 0, made.stderr
+    folder = tmp_path / "gateway"
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir() if path.is_file()}
+    assert modes["oncegate.key"] == modes["keys.yaml"] == 0o600
+    config = load(folder / "oncegate.yaml")
+    assert len(config.secret_keys[0].read_key()) == 32
+    status, listed = found(folder)
+    assert (status, [one["message"] for one in listed]) == (0, ["`env:OPENAI_API_KEY` is not set in the environment"])
+    key = (folder / "oncegate.key").read_bytes()
+    again = oncegate(tmp_path, "init", "gateway")
+    assert (again.returncode, "nothing was written" in again.stderr) == (2, True)
+    assert (folder / "oncegate.key").read_bytes() == key
+
+
+@pytest.mark.requirement("CFG-08")
+def test_two_gateways_never_get_the_same_key(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        assert oncegate(tmp_path, "init", name).returncode == 0
+    assert (tmp_path / "one" / "oncegate.key").read_bytes() != (tmp_path / "two" / "oncegate.key").read_bytes()
