@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from gateway.admin.address import socket_path
-from gateway.cli import checks, options
+from gateway.cli import checks, engine_checks, options
 from gateway.cli.checks import Check
 from gateway.cli.client import Target, ask
 from gateway.cli.output import DONE, NO, Failure, print_json, screen, visible
@@ -53,6 +53,7 @@ def _looked_at(path: Path) -> Iterator[Check]:
     yield from checks.credentials(config)
     yield checks.store(config)
     yield checks.disk(config)
+    yield from engine_checks.policies(config)
     yield from checks.upstreams(config)
     yield _running(config)
 

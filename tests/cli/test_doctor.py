@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.cli import checks
+from gateway.cli import checks, engine_checks
 from gateway.config import load
 from tests.cli.stand import Stand, loopback, oncegate
 
@@ -98,3 +98,17 @@ def test_a_clock_that_went_back_and_a_state_that_cannot_be_written_have_failed(t
     assert checks.store(elsewhere).health == "failure"
     assert checks.disk(elsewhere).health == "failure"
     assert checks.file_system(tmp_path)
+
+
+@pytest.mark.requirement("CLI-23")
+def test_a_policy_set_is_read_and_each_of_its_problems_shown(tmp_path: Path) -> None:
+    config = load(write(tmp_path, 'models: {m: {provider: openai, url: "http://127.0.0.1:1/v1"}}'))
+    assert [check.health for check in engine_checks.policies(config)] == ["failure"]
+    (tmp_path / "policies").mkdir()
+    lines = tmp_path / "policies" / "lines.csv"
+    lines.write_text("p, role:any, *, model/m, call, -, allow, -\n")
+    assert [check.health for check in engine_checks.policies(config)] == ["ok"]
+    lines.write_text("p, role:any, *, model/m, call, -, perhaps, -\np, any, *, model/m, call, -, allow, -\n")
+    found = list(engine_checks.policies(config))
+    assert [check.health for check in found] == ["failure", "failure"]
+    assert "lines.csv:1" in found[0].finding
