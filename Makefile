@@ -1,0 +1,35 @@
+# `make run` and `make test` do all set-up themselves. PYTHON=... names the Python to set up with.
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test test-full check bench lock clean
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+MAKEFLAGS += --no-print-directory
+
+help: ## This list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 20
+
+setup: ## Virtual environment from the lock, this checkout, language model (the others call it)
+	@scripts/setup
+
+run: setup ## The gateway with a demo model server and a demo payments server; Ctrl-C ends all
+	@oncegate demo --serve
+
+demo: setup ## The whole story: crashes, doubts, denials, redaction, audit; exits non-zero if a claim is not so
+	@oncegate demo
+
+test: check ## All checks and tests but the slow ones
+	@pytest -q -n 2 --dist worksteal -m "not slow"
+
+test-full: check ## All checks and tests, the slow ones too; before a release
+	@pytest -q -n 2 --dist worksteal
+
+check: setup ## Lint, format, types, import contracts, tidiness
+	@scripts/check
+
+bench: setup ## Added latency and CPU per call, against direct calls in the same run
+	@python -m benchmarks.run
+
+lock: setup ## Write the locks anew from pyproject.toml
+	@scripts/lock
+
+clean: ## Remove everything that make made
+	@rm -rf .venv .build .pytest_cache .ruff_cache .hypothesis dist
