@@ -4,6 +4,7 @@ from gateway.config.forms import Address
 from gateway.config.load import load
 from gateway.config.problems import ConfigInvalid, Problem
 from gateway.config.root import Config
+from gateway.config.timeouts import timeout_seconds
 from gateway.config.types import (
     Issuer,
     Limits,
@@ -22,5 +23,6 @@ from gateway.config.types import (
 
 __all__ = [
     "Address", "Config", "ConfigInvalid", "Issuer", "Limits", "McpCredential", "McpServer", "Model", "Price",
-    "Problem", "Redaction", "Resilience", "RunLimits", "State", "Telemetry", "Tool", "TrustDomain", "load",
+    "Problem", "Redaction", "Resilience", "RunLimits", "State", "Telemetry", "Tool", "TrustDomain",
+    "load", "timeout_seconds",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.config.problems import nearest, shown
 from gateway.config.types import DEFAULT_DOMAIN
+from policy.resources import UnusableName, compile_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,11 @@ def verify(config: Config, reading: Reading) -> None:
     _domains(config, reading)
     _issuers(config.trust_domains, reading)
     _exposure(config, reading)
+    for pattern in config.resilience:
+        try:
+            compile_pattern(pattern)
+        except UnusableName as error:
+            reading.refuse_at(("resilience", pattern), f"{shown(pattern)} is no resource pattern: {error}")
     if config.listen == config.admin and config.listen.port:
         reading.refuse_at(("admin",), "`listen` and `admin` need different addresses")
 

@@ -14,9 +14,9 @@ import jwt
 
 from gateway.identity.compact import Compact, read_compact
 from gateway.identity.names import ANONYMOUS, NAMES_MAX, usable_name
-from gateway.identity.patterns import matches
 from gateway.identity.refused import CredentialRefused, Reason
 from policy.decision import Principal
+from policy.resources import SegmentGlob
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -186,7 +186,7 @@ def _principal(compact: Compact, trusted: Trusted) -> Principal:
         raise CredentialRefused("subject_unusable")
     if not isinstance(agent, str) or not usable_name(agent) or agent == ANONYMOUS:
         raise CredentialRefused("subject_unusable")
-    if not any(matches(pattern, agent) for pattern in entry.agents):
+    if not any(_fits(pattern, agent) for pattern in entry.agents):
         raise CredentialRefused("agent_not_allowed")
     user = claims.get(entry.user_claim) if entry.user_claim is not None else None
     if user is not None and not (isinstance(user, str) and usable_name(user)):
@@ -201,6 +201,10 @@ def _principal(compact: Compact, trusted: Trusted) -> Principal:
         issuer=entry.issuer,
         credential=_public_id(compact),
     )
+
+
+def _fits(pattern: str, agent: str) -> bool:
+    return SegmentGlob(tuple(pattern.split("*"))).matches(agent) if "*" in pattern else pattern == agent
 
 
 def _names(claims: dict[str, object], claim: str | None) -> frozenset[str]:

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from gateway.config import Address, Config, ConfigInvalid, load
+from gateway.config import Address, Config, ConfigInvalid, Tool, load, timeout_seconds
 from gateway.config.schema import schema, schema_text
 from gateway.config.verify import patterns_meet
 from tests.gateway.config_refusals import REFUSED, START, Refused
@@ -200,3 +200,23 @@ def test_issuers_may_share_names_when_both_say_so(tmp_path: Path) -> None:
     other = shared.replace("//i", "//j")
     config = read(tmp_path, f"{START}trust_domains:\n  a:\n    issuers:\n      - {shared}\n      - {other}\n")
     assert len(config.trust_domains["a"].issuers) == 2
+
+
+@pytest.mark.requirement("CFG-01")
+def test_the_most_specific_pattern_decides_how_long_a_call_may_take(tmp_path: Path) -> None:
+    text = """resilience:
+  "**": {timeout: 50s}
+  "model/*": {timeout: 5m}
+  "mcp/payments/**": {timeout: 20s}
+  "mcp/*/tool/charge_*": {timeout: 30s}
+  "mcp/payments/tool/charge_card": {timeout: 90s}
+"""
+    config = read(tmp_path, START + text)
+    assert timeout_seconds(config, "model/m") == 300
+    assert timeout_seconds(config, "mcp/payments/tool/charge_card") == 90
+    assert timeout_seconds(config, "mcp/payments/tool/find_invoice") == 20
+    assert timeout_seconds(config, "mcp/other/tool/charge_all") == 30
+    assert timeout_seconds(config, "run/billing") == 50
+    assert timeout_seconds(read(tmp_path, START), "run/billing") == 60
+    tool = Tool(name="charge_card", timeout_seconds=7.0)
+    assert timeout_seconds(config, "mcp/payments/tool/charge_card", tool) == 7
