@@ -36,4 +36,5 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("CLI-21", "`audit verify` names the first record that does not hold and exits 1.", _COMMANDS),
     Requirement("CLI-22", "`audit export` writes every record as it was hashed, one JSON object a line.", _COMMANDS),
     Requirement("CLI-23", "`doctor` looks at what is needed, says what to do, exits 1 on a failure.", "issue 9"),
+    Requirement("CLI-24", "Every command listed can be run, and listing loads no engine.", _COMMANDS),
 )
