@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -11,15 +12,17 @@ from rich.text import Text
 from gateway.cli import options
 from gateway.cli.output import DONE, USAGE, print_json, screen, visible
 from gateway.config import Config, ConfigInvalid, Problem, load
+from gateway.config.problems import nearest
 from gateway.config.types import DEFAULT_DOMAIN
 from gateway.identity.key_file import KeyFiles
 from gateway.identity.key_set import KeySetUnusable, read_key_set
 from gateway.secrets import SecretError, SecretReference
 from policy.source import PolicyInvalid
 from policy.source import load as load_policies
+from redaction.profile import ProfilesInvalid, load_profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 _SEVERE = "error"
@@ -83,12 +86,29 @@ def _key_sets(config: Config) -> Iterator[Finding]:
 
 
 def _policies(config: Config) -> Iterator[Finding]:
+    profiles: Collection[str] | None = None
+    path = config.redaction.profiles_file or config.policies_folder / "redaction.yaml"
+    try:
+        profiles = load_profiles(path)
+    except ProfilesInvalid as invalid:
+        yield from (_placed(line, path) for line in str(invalid).splitlines())
+    default = config.redaction.default_profile
+    if profiles is not None and default not in profiles:
+        yield Finding(_SEVERE, str(path), 0, f"holds no profile `{default}`, the default{nearest(default, profiles)}")
     domains = frozenset({*config.trust_domains, DEFAULT_DOMAIN})
     try:
-        load_policies(config.policies_folder, domains=domains)
+        load_policies(config.policies_folder, profiles=profiles, domains=domains)
     except PolicyInvalid as invalid:
         for problem in invalid.problems:
             yield Finding(_SEVERE, str(config.policies_folder / problem.file), problem.line, problem.message)
+
+
+def _placed(text: str, path: Path) -> Finding:
+    """Return a line `file:line: message` as a finding."""
+    match = re.fullmatch(r"(.*?):([0-9]+): (.*)", text)
+    if match is None:
+        return Finding(_SEVERE, str(path), 0, text)
+    return Finding(_SEVERE, match.group(1), int(match.group(2)), match.group(3))
 
 
 def _secrets(config: Config) -> Iterator[Finding]:

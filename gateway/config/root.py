@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 from gateway.config.forms import Address, Flag, Listen, PathText, Secret, Text, Url
 from gateway.config.problems import shown
@@ -15,6 +16,7 @@ from gateway.config.types import (
     DOMAIN_NAME,
     MODEL_NAME,
     SERVER_NAME,
+    WILDCARD_HOSTS,
     Limits,
     McpServer,
     Model,
@@ -133,6 +135,20 @@ class Config:
     runs: Annotated[RunLimits, Setting("runs", Section(RunLimits), "How long runs live.")] = field(
         default_factory=RunLimits
     )
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """The `Host` values served: lower case, without port, IPv6 addresses in brackets.
+
+        The listeners' own, that of `public_url`, and `hosts`. A loopback listener has every loopback name.
+        """
+        named = [urlsplit(self.public_url).netloc, *self.hosts]
+        for address in (self.listen, self.admin):
+            if address.host not in WILDCARD_HOSTS:
+                named.append(str(address))
+            if address.loopback:
+                named += ["localhost", "127.0.0.1", "[::1]"]
+        return frozenset(re.sub(r":[0-9]*$", "", name.lower()) for name in named)
 
 
 ROOT: Final = Section(Config)

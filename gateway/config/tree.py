@@ -99,7 +99,8 @@ def parse_tree(text: str, shown_as: str) -> Node:
             builder.take(event)
     except MarkedYAMLError as error:
         line = _line(getattr(error, "problem_mark", None)) or _line(getattr(error, "context_mark", None))
-        builder.refuse(line, _in_our_words(str(getattr(error, "problem", ""))))
+        message = _in_our_words(str(getattr(error, "problem", "")), str(getattr(error, "context", "")))
+        builder.refuse(line, message)
     except YAMLError:
         # ruamel's reader names the character, its code and a position, and that is all it knows
         builder.refuse(_line_of_unprintable(text), "holds a character that YAML does not allow")
@@ -154,7 +155,9 @@ def _line_of_unprintable(text: str) -> int:
     return 0
 
 
-def _in_our_words(problem: str) -> str:
+def _in_our_words(problem: str, context: str) -> str:
+    if "scanning an alias" in context:
+        return "a value that begins with `*` must stand in quotes"
     if "'\\t'" in problem or "tab" in problem:
         return "a tab cannot indent; use spaces"
     return f"is not YAML: {problem.lower()}"

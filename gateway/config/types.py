@@ -45,6 +45,8 @@ _HEADER_NAME: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}"
 
 #: Where anonymous callers and upstreams without `domain:` belong; always there.
 DEFAULT_DOMAIN: Final = "default"
+#: every address of the machine; nobody calls by such a name
+WILDCARD_HOSTS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, never bound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

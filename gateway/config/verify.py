@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from gateway.config.problems import nearest, shown
-from gateway.config.types import DEFAULT_DOMAIN
+from gateway.config.types import DEFAULT_DOMAIN, WILDCARD_HOSTS
 from policy.resources import UnusableName, compile_pattern
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from gateway.config.reading import Reading
     from gateway.config.root import Config
     from gateway.config.types import Issuer, TrustDomain
-
-_WILDCARD_HOSTS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised in order to ask for `public_url`
 
 
 def verify(config: Config, reading: Reading) -> None:
@@ -122,5 +120,5 @@ def _exposure(config: Config, reading: Reading) -> None:
         if not domain.has_credentials and name not in holds_upstreams:
             message = f"trust domain {shown(name)} has neither credentials nor upstreams"
             reading.refuse_at(("trust_domains", name), f"{message}; give it `issuers` or `api_keys_file`")
-    if config.listen.host in _WILDCARD_HOSTS and ("public_url",) not in reading.lines:
+    if config.listen.host in WILDCARD_HOSTS and ("public_url",) not in reading.lines:
         reading.refuse_at(place, "`public_url` is needed when `listen` is every address")

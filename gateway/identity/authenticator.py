@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections import OrderedDict
@@ -150,11 +151,13 @@ class Authenticator:
         await self._client.aclose()
 
     async def _first_keys(self) -> None:
-        problems: list[Problem] = []
-        for trusted in self._issuers.values():
-            if not await trusted.keys.refresh() and trusted.entry.jwks_file is not None:
-                message = f"holds no usable keys for issuer `{trusted.entry.issuer}`"
-                problems.append(Problem(str(trusted.entry.jwks_file), 0, message))
+        trusted = list(self._issuers.values())
+        fetched = await asyncio.gather(*(one.keys.refresh() for one in trusted))
+        problems = [
+            Problem(str(one.entry.jwks_file), 0, f"holds no usable keys for issuer `{one.entry.issuer}`")
+            for one, worked in zip(trusted, fetched, strict=True)
+            if not worked and one.entry.jwks_file is not None
+        ]
         if problems:
             await self.aclose()
             raise ConfigInvalid(problems)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 HEADER_BYTES_MAX: Final = 16 * 1024
 #: token68 (RFC 9110 section 11.2), which every kind of ours keeps to
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-_QUERY_TOKEN: Final = re.compile(rb"(?:^|[&;])(access_token|api_key|api-key|key|token)=", re.IGNORECASE)
+_QUERY_TOKEN: Final = re.compile(rb"(?:^|[&;])(access_token|api_key|api-key|x-api-key)=", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

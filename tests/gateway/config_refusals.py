@@ -276,4 +276,8 @@ REFUSED: dict[str, Refused] = {
         by_form=True,
         whole=True,
     ),
+    "star without quotes": Refused(
+        text="hosts: [*]\n",
+        found="3: a value that begins with `*` must stand in quotes",
+    ),
 }

@@ -220,3 +220,13 @@ def test_the_most_specific_pattern_decides_how_long_a_call_may_take(tmp_path: Pa
     assert timeout_seconds(read(tmp_path, START), "run/billing") == 60
     tool = Tool(name="charge_card", timeout_seconds=7.0)
     assert timeout_seconds(config, "mcp/payments/tool/charge_card", tool) == 7
+
+
+@pytest.mark.requirement("CFG-03")
+def test_the_hosts_served_are_those_of_the_listeners_the_public_url_and_the_list(tmp_path: Path) -> None:
+    assert read(tmp_path, START).host_names == {"127.0.0.1", "localhost", "[::1]"}
+    text = "public_url: https://Gateway.example:8443\nhosts: [other.example, '[2001:db8::1]:80', 'x:1']\n"
+    expected = {"127.0.0.1", "localhost", "[::1]", "gateway.example", "other.example", "[2001:db8::1]", "x"}
+    assert read(tmp_path, START + text).host_names == expected
+    company = load(ROOT / "examples" / "company.yaml")
+    assert company.host_names == {"127.0.0.1", "localhost", "[::1]", "gateway.example"}
