@@ -22,6 +22,8 @@ from gateway.admin.views import (
 )
 from gateway.body import canonical
 from gateway.call import Refusal
+from gateway.identity.names import usable_name
+from policy.resources import UnusableName
 
 _Reader = Annotated[Permit, Depends(permit("admin/runs", "read"))]
 _Changer = Annotated[Permit, Depends(permit("admin/runs", "change"))]
@@ -54,8 +56,12 @@ async def _show(allowed: _Reader, run_id: _Id) -> Timeline:
 
 
 async def _open(allowed: _Changer, wanted: RunRequest) -> NewAttempt:
+    if not usable_name(wanted.agent):
+        raise Problem(422, "invalid", "`agent`: expected a name as credentials carry it")
     try:
         opened = await allowed.parts.open_run(wanted.agent, wanted.domain, wanted.id)
+    except UnusableName:
+        raise Problem(422, "invalid", "`agent`: expected a name that can stand in a resource") from None
     except LookupError:
         raise Problem(404, "not_found", f"there is no run `{wanted.id}` of this agent") from None
     except RunOver as over:

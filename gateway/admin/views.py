@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from gateway.admin.parts import REASON_CHARACTERS_MAX, ROWS_MAX
+from gateway.identity.names import NAME_CHARACTERS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,7 +123,7 @@ class Resolved(_Form):
 class RunRequest(_Form):
     """A run to open in the name of an agent; with `id`, its next attempt."""
 
-    agent: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:@/-]{1,128}$")]
+    agent: str = Field(max_length=NAME_CHARACTERS_MAX)
     domain: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
     id: Identifier | None = None
 

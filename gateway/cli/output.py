@@ -111,8 +111,8 @@ def print_pairs(pairs: Sequence[tuple[str, Text | str]]) -> None:
 
 
 def print_json(value: object) -> None:
-    """Print `value` as JSON for programs; a listing is one array."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Print `value` as JSON for programs, in ASCII whatever it holds; a listing is one array."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def visible(text: str) -> str:

@@ -31,7 +31,7 @@ ATTEMPTS_MAX = 1000
 
 
 def run(
-    command: Annotated[list[str], typer.Argument(metavar="-- CMD …", help="The agent's command.")],
+    command: Annotated[list[str], typer.Argument(metavar="CMD", help="After `--`: the agent's command.")],
     *,
     agent: Annotated[str | None, typer.Option(help="With the socket: the agent's name.")] = None,
     domain: Annotated[str | None, typer.Option(help="With the socket: the agent's trust domain.")] = None,

@@ -187,6 +187,13 @@ def test_a_command_line_that_cannot_work_opens_no_run(stand: Stand) -> None:
     assert stand.ledger.runs == {}
 
 
+@pytest.mark.requirement("CLI-19")
+@pytest.mark.parametrize("name", ["", "two words", "a,b", "a*", "x" * 300])
+def test_a_name_no_credential_could_carry_opens_no_run(stand: Stand, name: str) -> None:
+    assert oncegate(stand.folder, "run", "--agent", name, "--domain", "acme", "--", "true").returncode == 2
+    assert stand.ledger.runs == {}
+
+
 @pytest.mark.requirement("CLI-20")
 def test_outside_development_a_child_that_could_read_the_gateways_keys_is_not_started(stand: Stand) -> None:
     stand.write_config(development=False)
