@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.admin.address import socket_path
 from gateway.admin.api import build_admin
+from gateway.admin.peer import bind
 from tests.cli.ledger import Ledger
 from tests.cli.stand import HOST, Stand, command, loopback, oncegate, parts_of, serving, surroundings
 
@@ -107,6 +109,8 @@ def test_exit_codes_tell_a_no_from_a_mistake_and_from_an_absent_gateway(tmp_path
     away = oncegate(tmp_path, "runs", "list")
     assert away.returncode == 3
     assert "is `oncegate serve` running?" in away.stderr
+    bind(socket_path(tmp_path / "oncegate.db")).close()
+    assert oncegate(tmp_path, "runs", "list").returncode == 3
     assert oncegate(tmp_path, "runs", "list", "--limit", "0").returncode == 2
     assert oncegate(tmp_path, "rnus").returncode == 2
     assert oncegate(tmp_path, "--help").returncode == 0
