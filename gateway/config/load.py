@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.config.problems import ConfigInvalid
 from gateway.config.reading import Reading
@@ -12,6 +12,9 @@ from gateway.config.tree import read_tree
 from gateway.config.types import State
 from gateway.config.verify import verify
 from gateway.secrets import SecretReference
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def load(path: Path) -> Config:
@@ -46,8 +49,3 @@ def _completed(config: Config, file: Path, folder: Path) -> Config:
         policies_folder=policies,
         redaction=redaction,
     )
-
-
-def default_path() -> Path:
-    """Return where the configuration is looked for when nothing is said."""
-    return Path("oncegate.yaml")

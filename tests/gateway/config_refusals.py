@@ -280,4 +280,40 @@ REFUSED: dict[str, Refused] = {
         text="hosts: [*]\n",
         found="3: a value that begins with `*` must stand in quotes",
     ),
+    "one audience for both listeners": Refused(
+        text="trust_domains: {a: {issuers: ["
+        "{issuer: i, jwks_file: j, algorithms: [RS256], audience: g, admin_audience: g}]}}\n",
+        found="3: the admin listener needs an audience of its own",
+    ),
+    "one claim for two things": Refused(
+        text="trust_domains: {a: {issuers: ["
+        "{issuer: i, jwks_file: j, algorithms: [RS256], audience: g, roles_claim: sub}]}}\n",
+        found="3: agent, user, roles and groups must come from different claims",
+    ),
+    "every address without a public URL": Refused(
+        text="listen: 0.0.0.0:80\n"
+        "trust_domains: {a: {issuers: [{issuer: i, jwks_file: j, algorithms: [RS256], audience: g}]}}\n",
+        found="3: `public_url` is needed when `listen` is every address",
+    ),
+    "environment of a URL": Refused(
+        text="mcp_servers: {s: {url: 'http://x', env: [A]}}\n",
+        found="3: only a `command` has an environment",
+    ),
+    "program without a name": Refused(
+        text="mcp_servers: {s: {command: ['']}}\n",
+        found="3: the program's name is empty",
+    ),
+    "port that is no number": Refused(
+        text="mcp_servers: {s: {url: 'http://x:99999/mcp'}}\n",
+        found="3: expected an http or https URL",
+    ),
+    "path that is empty": Refused(
+        text="policies: ''\n",
+        found="3: expected the path of a folder",
+        by_form=True,
+    ),
+    "pattern nobody can match": Refused(
+        text="resilience: {'**/x': {}}\n",
+        found="3: `**/x` is no resource pattern",
+    ),
 }

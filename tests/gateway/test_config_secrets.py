@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.config import load
 from gateway.secrets import SecretReference, SecretUnavailable, UnusableReference
 
 if TYPE_CHECKING:
@@ -79,3 +80,22 @@ def test_a_secret_that_would_break_a_header_is_not_sent(tmp_path: Path, content:
     with pytest.raises(SecretUnavailable, match="cannot stand in a header") as caught:
         file_reference(tmp_path, content).read_header()
     assert "evil" not in str(caught.value)
+
+
+@pytest.mark.requirement("CFG-06")
+def test_a_servers_credential_becomes_a_header_when_it_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("t0ken\n", encoding="utf-8")
+    (tmp_path / "oncegate.yaml").write_text(
+        "version: 1\nmcp_servers:\n"
+        "  a: {url: 'https://a', credential: {bearer: 'file:token'}}\n"
+        "  b: {url: 'https://b', credential: {header: {name: X-Key, value: 'file:token'}}}\n",
+        encoding="utf-8",
+    )
+    servers = load(tmp_path / "oncegate.yaml").mcp_servers
+    sent = [
+        (one.credential.header_name, one.credential.header_value())
+        for one in servers.values()
+        if one.credential is not None
+    ]
+    assert sent == [("authorization", "Bearer t0ken"), ("x-key", "t0ken")]
+    assert "t0ken" not in repr(servers)

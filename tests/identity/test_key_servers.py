@@ -221,3 +221,19 @@ async def test_a_remembered_token_is_forgotten_when_its_issuers_keys_change(tmp_
     with pytest.raises(Unidentified):
         await authenticator.identify(bearer(token))
     await authenticator.aclose()
+
+
+@pytest.mark.requirement("IDN-09")
+async def test_a_key_server_that_is_away_is_said_and_closing_ends_a_fetch_under_way() -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        away = KeyCache("https://idp.example", ("ES256",), fetch_url(client, "http://127.0.0.1:1/keys"))
+        with pytest.raises(CredentialRefused, match="keys_unavailable"):
+            await away.find("a", "ES256")
+        async with key_server(jwks(ec_jwk("a"))) as server:
+            server.gate.clear()
+            cache = KeyCache("https://idp.example", ("ES256",), fetch_url(client, server.url))
+            waiting = asyncio.create_task(cache.find("a", "ES256"))
+            await asyncio.wait_for(server.asked.wait(), 5)
+            await cache.aclose()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(waiting, 5)

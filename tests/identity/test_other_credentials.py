@@ -283,3 +283,48 @@ async def test_a_wrong_credential_is_refused_in_development_too_and_the_admin_li
     assert await reason_of(developing, "sk-whatever") == "not_compact"
     with pytest.raises(Unidentified):
         await developing.authenticate_operator(())
+
+
+@pytest.mark.requirement("IDN-10")
+async def test_a_keys_file_that_is_not_there_yet_holds_no_keys_and_counts_once_it_is(tmp_path: Path) -> None:
+    config = configured(tmp_path, "")
+    (tmp_path / "keys.yaml").unlink()
+    authenticator = await opened(config)
+    name, key, hashed = new_key()
+    assert await reason_of(authenticator, key) == "key_wrong"
+    replace(tmp_path / "keys.yaml", keys_text(hashed, name=name))
+    accepted: list[Principal] = []
+
+    async def attempt() -> None:
+        try:
+            accepted.append(await authenticator.authenticate(bearer(key)))
+        except Unidentified:
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(5):
+        while not accepted:
+            await attempt()
+    assert accepted[0].agent == "billing"
+    await authenticator.aclose()
+
+
+@pytest.mark.requirement("IDN-10")
+async def test_one_id_in_two_files_is_refused(tmp_path: Path) -> None:
+    text = CONFIG.format(development="false").replace("other: {}", "other: {api_keys_file: other.yaml}")
+    hashed = "sha256:" + "0" * 64
+    (tmp_path / "keys.yaml").write_text(keys_text(hashed), encoding="utf-8")
+    (tmp_path / "other.yaml").write_text(keys_text(hashed, domain="other"), encoding="utf-8")
+    with pytest.raises(ConfigInvalid, match="key `abcdefgh2345` stands in another file too"):
+        await opened(write_config(tmp_path, text))
+
+
+@pytest.mark.requirement("IDN-09")
+@pytest.mark.parametrize("content", [b"", b'{"keys": []}', None])
+async def test_a_key_set_file_that_cannot_be_used_is_not_started_with(tmp_path: Path, content: bytes | None) -> None:
+    config = write_config(tmp_path)
+    if content is None:
+        (tmp_path / "acme.json").unlink()
+    else:
+        (tmp_path / "acme.json").write_bytes(content)
+    with pytest.raises(ConfigInvalid, match="holds no usable keys for issuer"):
+        await opened(config)
