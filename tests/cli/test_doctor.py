@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.cli import checks, engine_checks
 from gateway.config import load
-from tests.cli.stand import Stand, loopback, oncegate
+from tests.cli.stand import ROOT, Stand, loopback, oncegate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,14 +102,27 @@ def test_a_clock_that_went_back_and_a_state_that_cannot_be_written_have_failed(t
 
 
 @pytest.mark.requirement("CLI-23")
-def test_a_policy_set_is_read_and_each_of_its_problems_shown(tmp_path: Path) -> None:
+def test_policies_and_profiles_are_read_and_each_problem_shown(tmp_path: Path) -> None:
     config = load(write(tmp_path, 'models: {m: {provider: openai, url: "http://127.0.0.1:1/v1"}}'))
-    assert [check.health for check in engine_checks.policies(config)] == ["failure"]
+
+    def found() -> list[tuple[str, str]]:
+        return [(check.subject, check.health) for check in engine_checks.policies(config)]
+
+    assert found() == [("profiles", "failure"), ("policies", "failure")]
     (tmp_path / "policies").mkdir()
-    lines = tmp_path / "policies" / "lines.csv"
-    lines.write_text("p, role:any, *, model/m, call, -, allow, -\n")
-    assert [check.health for check in engine_checks.policies(config)] == ["ok"]
+    shutil.copy(ROOT / "policies" / "redaction.yaml", tmp_path / "policies")
+    lines = tmp_path / "policies" / "own.csv"
+    lines.write_text("p, role:any, *, model/m, call, -, allow, redact=standard\n")
+    assert ("policies", "ok") in found()
     lines.write_text("p, role:any, *, model/m, call, -, perhaps, -\np, any, *, model/m, call, -, allow, -\n")
-    found = list(engine_checks.policies(config))
-    assert [check.health for check in found] == ["failure", "failure"]
-    assert "lines.csv:1" in found[0].finding
+    problems = [check.finding for check in engine_checks.policies(config) if check.health == "failure"]
+    assert len(problems) == 2
+    assert "own.csv:1" in problems[0]
+
+
+@pytest.mark.requirement("CLI-23")
+def test_a_language_model_that_is_absent_names_the_command_that_brings_it(tmp_path: Path) -> None:
+    model = 'models: {m: {provider: openai, url: "http://127.0.0.1:1/v1"}}'
+    found = engine_checks.language_model(load(write(tmp_path, model, "redaction: {model: nowhere}")))
+    assert found.health == "failure"
+    assert "oncegate model install" in found.advice
