@@ -9,7 +9,6 @@ from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from gateway.config.forms import Address, Flag, Listen, PathText, Secret, Text, Url
-from gateway.config.problems import shown
 from gateway.config.reading import ListOf, MapOf, Reading, Section, Setting, Where
 from gateway.config.tree import Leaf, Node
 from gateway.config.types import (
@@ -48,7 +47,8 @@ class StateUrl:
         match = re.fullmatch(_STATE, text)
         if match is None:
             message = "expected `sqlite:///PATH`, with `?synchronous=NORMAL` where speed matters more than power loss"
-            return reading.refuse(node.line, f"{message}, not {shown(text)}")
+            # not shown: a database's URL may hold a password
+            return reading.refuse(node.line, message)
         synchronous: Literal["FULL", "NORMAL"] = "NORMAL" if match.group(3) == "NORMAL" else "FULL"
         return State(path=reading.folder / match.group(1), synchronous=synchronous)
 

@@ -183,7 +183,7 @@ def fetch_url(client: httpx.AsyncClient, url: str) -> Fetch:
                     content += chunk
                     if len(content) > SET_BYTES_MAX:
                         raise KeySetUnusable("the key set is too large")
-        except httpx.HTTPError:
+        except (httpx.HTTPError, httpx.InvalidURL):
             raise KeySetUnusable("the key server cannot be reached") from None
         return bytes(content)
 

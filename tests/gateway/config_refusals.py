@@ -124,7 +124,7 @@ REFUSED: dict[str, Refused] = {
         by_form=True,
     ),
     "state elsewhere": Refused(
-        text="state: mysql://x\n",
+        text="state: mysql://u:hunter2@x\n",
         found="3: expected `sqlite:///PATH`",
         by_form=True,
     ),
