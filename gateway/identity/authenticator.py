@@ -14,7 +14,7 @@ import httpx
 from durable.step import RunRef
 from gateway.config.problems import ConfigInvalid, Problem
 from gateway.identity import run_token
-from gateway.identity.credential import Credential, find_credential, run_tokens_in
+from gateway.identity.credential import Credential, Picked, find_credential, pick, run_tokens_in
 from gateway.identity.key_cache import KeyCache, fetch_file, fetch_url
 from gateway.identity.key_file import KeyFiles
 from gateway.identity.names import ANONYMOUS
@@ -111,14 +111,15 @@ class Authenticator:
         With `path_token` (the run token of the URL path) every other credential is ignored.
         Raises `Unidentified`, and what the run's look-up raises.
         """
+        picked = pick(headers)
         try:
             if path_token is not None:
-                return await self._by_run_token(path_token, headers, listener)
-            credential = find_credential(headers, query)
+                return await self._by_run_token(path_token, picked, listener)
+            credential = find_credential(picked, query)
             if credential is not None and credential.kind == "run_token":
-                return await self._by_run_token(credential.text, headers, listener)
+                return await self._by_run_token(credential.text, picked, listener)
             principal = await self._principal(credential, listener)
-            return Identified(principal=principal, run=named_run(headers))
+            return Identified(principal=principal, run=named_run(picked))
         except CredentialRefused as refused:
             raise unidentified(refused.reason) from None
 
@@ -197,16 +198,16 @@ class Authenticator:
             self._remembered.popitem(last=False)
         return verified
 
-    async def _by_run_token(self, text: str, headers: Headers, listener: Listener) -> Identified:
+    async def _by_run_token(self, text: str, picked: Picked, listener: Listener) -> Identified:
         said = run_token.read(self._run_keys, text, now=self._clock())
         if listener != "agents":
             # it opens nothing but its run's calls
             raise CredentialRefused("wrong_listener")
-        named = named_run(headers)
+        named = named_run(picked)
         if named is not None and (named.id != said.run_id or named.attempt not in {0, said.attempt}):
             raise CredentialRefused("run_header_differs")
         principal = await self._run_principal(said.run_id, said.attempt)
         if principal is None:
             raise CredentialRefused("run_unknown")
-        own = tuple(dict.fromkeys((text, *run_tokens_in(headers))))
+        own = tuple(dict.fromkeys((text, *run_tokens_in(picked))))
         return Identified(principal=principal, run=RunRef(said.run_id, said.attempt), own_tokens=own)

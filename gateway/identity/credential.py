@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from gateway.identity import api_keys, run_token
 from gateway.identity.refused import CredentialRefused
+from gateway.identity.run_header import ATTEMPT_HEADER, RUN_HEADER
 
 if TYPE_CHECKING:
     from gateway.call import Headers
 
+#: header values by name
+Picked = dict[bytes, list[bytes]]
+
+_PICKED: Final = frozenset({b"authorization", b"x-api-key", RUN_HEADER, ATTEMPT_HEADER})
 HEADER_BYTES_MAX: Final = 16 * 1024
 #: token68 (RFC 9110 section 11.2), which every kind of ours keeps to
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+_RUN_TOKEN: Final = re.compile(rf"{run_token.PREFIX}[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _QUERY_TOKEN: Final = re.compile(rb"(?:^|[&;])(access_token|api_key|api-key|x-api-key)=", re.IGNORECASE)
 
 
@@ -26,15 +32,24 @@ class Credential:
     text: str
 
 
-def find_credential(headers: Headers, query: bytes = b"") -> Credential | None:
+def pick(headers: Headers) -> Picked:
+    """Return the values of the headers that say who calls and in which run, by name, in one pass."""
+    found: Picked = {}
+    for name, value in headers:
+        if name in _PICKED:
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def find_credential(picked: Picked, query: bytes = b"") -> Credential | None:
     """Return the request's credential, `None` without one.
 
     Raises `CredentialRefused` for two, for one in the query, and for what is none.
     """
-    if _QUERY_TOKEN.search(query):
+    if query and _QUERY_TOKEN.search(query):
         raise CredentialRefused("token_in_query")
-    authorization = _only(headers, b"authorization")
-    keys = _only(headers, b"x-api-key")
+    authorization = _only(picked, b"authorization")
+    keys = _only(picked, b"x-api-key")
     if authorization is None and keys is None:
         return None
     bearer = None if authorization is None else _bearer(authorization)
@@ -55,18 +70,19 @@ def classify(text: str) -> Credential:
     return Credential("jwt", text)
 
 
-def run_tokens_in(headers: Headers) -> tuple[str, ...]:
+def run_tokens_in(picked: Picked) -> tuple[str, ...]:
     """Return the texts in credential headers that look like run tokens, verified or not."""
     found: list[str] = []
-    for name, value in headers:
-        if name in {b"authorization", b"x-api-key"} and run_token.PREFIX.encode() in value:
-            found += re.findall(rf"{run_token.PREFIX}[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", value.decode("latin-1"))
+    for name in (b"authorization", b"x-api-key"):
+        for value in picked.get(name, ()):
+            if run_token.PREFIX.encode() in value[:HEADER_BYTES_MAX]:
+                found += _RUN_TOKEN.findall(value[:HEADER_BYTES_MAX].decode("latin-1"))
     return tuple(dict.fromkeys(found))
 
 
-def _only(headers: Headers, name: bytes) -> str | None:
-    values = [value for key, value in headers if key == name]
-    if not values:
+def _only(picked: Picked, name: bytes) -> str | None:
+    values = picked.get(name)
+    if values is None:
         return None
     if sum(len(value) for value in values) > HEADER_BYTES_MAX:
         raise CredentialRefused("header_too_large")

@@ -9,7 +9,7 @@ from durable.step import RunRef
 from gateway.identity.refused import CredentialRefused
 
 if TYPE_CHECKING:
-    from gateway.call import Headers
+    from collections.abc import Mapping, Sequence
 
 RUN_HEADER: Final = b"oncegate-run"
 ATTEMPT_HEADER: Final = b"oncegate-attempt"
@@ -22,12 +22,12 @@ def usable_run_id(text: str) -> bool:
     return _RUN_ID.fullmatch(text) is not None
 
 
-def named_run(headers: Headers) -> RunRef | None:
-    """Return the run the headers name; its attempt is 0 where they name none.
+def named_run(picked: Mapping[bytes, Sequence[bytes]]) -> RunRef | None:
+    """Return the run that the headers, values by name, give; its attempt is 0 where they give none.
 
     Raises `CredentialRefused`.
     """
-    run, attempt = _only(headers, RUN_HEADER), _only(headers, ATTEMPT_HEADER)
+    run, attempt = _only(picked, RUN_HEADER), _only(picked, ATTEMPT_HEADER)
     if run is None and attempt is None:
         return None
     if run is None or not usable_run_id(run) or (attempt is not None and not _ATTEMPT.fullmatch(attempt)):
@@ -35,8 +35,10 @@ def named_run(headers: Headers) -> RunRef | None:
     return RunRef(run, 0 if attempt is None else int(attempt))
 
 
-def _only(headers: Headers, name: bytes) -> str | None:
-    values = {value for key, value in headers if key == name}
-    if len(values) > 1:
+def _only(picked: Mapping[bytes, Sequence[bytes]], name: bytes) -> str | None:
+    values = picked.get(name)
+    if values is None:
+        return None
+    if any(value != values[0] for value in values):
         raise CredentialRefused("run_header_unusable")
-    return next(iter(values)).decode("latin-1").strip() if values else None
+    return values[0].decode("latin-1").strip()
