@@ -9,7 +9,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from watchfiles import awatch
+from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType] - names the event of trio, not installed
 
 from policy.source import PolicyInvalid, PolicySet, load
 
@@ -37,11 +37,11 @@ class Policies:
         #: set after each attempt to reload, for those who wait for one
         self.changed = asyncio.Event()
 
-    def watch(self) -> None:
+    def start(self) -> None:
         """Reload whenever a file changes."""
         self._task = asyncio.create_task(self._watch())
 
-    async def aclose(self) -> None:
+    async def stop(self) -> None:
         """Stop watching."""
         self._stop.set()
         if self._task is not None:
@@ -69,6 +69,12 @@ class Policies:
         return load(self._folder, profiles=self._profiles, domains=self._domains)
 
     async def _watch(self) -> None:
-        async for _ in awatch(self._folder, stop_event=self._stop, debounce=100, step=20):
-            # parsing and compiling a large set takes milliseconds: not on the loop
-            await asyncio.to_thread(self.reload)
+        try:
+            async for _ in awatch(self._folder, stop_event=self._stop, debounce=100, step=20):
+                # parsing and compiling a large set takes milliseconds: not on the loop
+                await asyncio.to_thread(self.reload)
+        except OSError as error:  # the folder cannot be watched any more; the set in force stays
+            self.reloads_failed += 1
+            self.last_error = f"`{self._folder}` is not watched: {(error.strerror or 'unreadable').lower()}"
+            _log.error("policies not reloaded, the last good set stays: %s", self.last_error)
+            self.changed.set()

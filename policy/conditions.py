@@ -6,6 +6,7 @@ that cannot be evaluated raises `ConditionError`, and the line it stands on deci
 
 from __future__ import annotations
 
+import math
 import posixpath
 import re
 from dataclasses import dataclass
@@ -24,6 +25,14 @@ EXPRESSION_CHARACTERS_MAX: Final = 4096
 NODES_MAX: Final = 20_000
 _VARIABLES: Final = frozenset({"args", "principal", "run", "time"})
 _ARGUMENT: Final = re.compile(r"\bargs\.([A-Za-z_][A-Za-z0-9_]*)")
+#: What the language itself calls, its standard functions, and ours.
+_FUNCTIONS: Final = frozenset({
+    "!_", "-_", "@in", "@not_strictly_false", "_!=_", "_%_", "_&&_", "_*_", "_+_", "_-_", "_/_", "_<=_", "_<_",
+    "_==_", "_>=_", "_>_", "_?_:_", "_[_]", "_||_", "bool", "bytes", "contains", "double", "duration", "endsWith",
+    "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getHours", "getMilliseconds",
+    "getMinutes", "getMonth", "getSeconds", "int", "matches", "max", "min", "size", "startsWith", "string",
+    "timestamp", "uint", "under",
+})  # fmt: skip
 _INT64: Final = 2**63
 
 
@@ -87,6 +96,10 @@ def compile_condition(name: str, expression: str) -> Condition:
     unknown = {found for found in program.variables() if found not in _VARIABLES} - _bound(expression)
     if unknown:
         raise ConditionUnusable(f"unknown variable `{min(unknown)}`; expected `args`, `principal`, `run` or `time`")
+    if foreign := set(program.functions()) - _FUNCTIONS:
+        raise ConditionUnusable(f"unknown function `{min(foreign)}`; expected one of CEL's own or `under`")
+    if _nested(expression):
+        raise ConditionUnusable("a macro inside a macro: its work would grow with the square of the arguments")
     used = frozenset(program.variables()) & _VARIABLES
     bare = len(re.findall(r"\bargs\b", expression)) != len(_ARGUMENT.findall(expression))
     members = None if bare else frozenset(_ARGUMENT.findall(expression))
@@ -102,6 +115,22 @@ def under(path: object, folder: object) -> bool:
     plain = posixpath.normpath(path)
     base = posixpath.normpath(folder)
     return plain == base or plain.startswith(base.rstrip("/") + "/")
+
+
+def _nested(expression: str) -> bool:
+    """Return whether a macro stands inside another; texts in quotes are taken for code, which errs to a no."""
+    ends: list[bool] = []
+    for token in re.finditer(r"\.\s*(?:all|exists|exists_one|existsOne|filter|map)\s*\(|\(|\)", expression):
+        if token.group() == ")":
+            if ends:
+                ends.pop()
+        elif token.group() == "(":
+            ends.append(False)
+        elif any(ends):
+            return True
+        else:
+            ends.append(True)
+    return False
 
 
 def _bound(expression: str) -> set[str]:
@@ -133,4 +162,7 @@ def _plain(value: object, budget: list[int]) -> object:
     if isinstance(value, int) and -_INT64 <= value < _INT64:
         return value
     # numbers kept by their text (`jiter.LosslessFloat`), and whole numbers CEL has no type for
-    return float(cast("float", value))
+    number = float(cast("float", value))
+    if not math.isfinite(number):
+        raise ConditionError("a number beyond what can be compared")
+    return number

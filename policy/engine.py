@@ -1,30 +1,42 @@
 """Stock Casbin as the reference evaluator, with our three functions registered; the only casbin import.
 
 Its enforcer keeps a mutable rule list and allows everything once disabled, so it is never handed out:
-one question in, one yes or no out, every exception a no.
+one question in, one decision out, every exception a deny. Casbin explains only some of its answers, so
+what the matching lines demand is asked line by line, by the same matcher.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import casbin  # pyright: ignore[reportMissingTypeStubs] - casbin ships none; wrapped here and nowhere else
 from casbin.core_enforcer import EnforceContext  # pyright: ignore[reportMissingTypeStubs] - as above
 
+from policy.decision import Decision
+from policy.obligations import NONE, merge
 from policy.resources import compile_pattern
 from policy.snapshot import ANY_ROLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Protocol
 
-    from policy.decision import Principal, Question
+    from policy.decision import Obligations, Question
+    from policy.lines import Flow, Rule
     from policy.snapshot import Snapshot
 
+    class _Assertion(Protocol):
+        policy: list[list[str]]
+        value: str
+
     class _Enforcer(Protocol):
+        model: dict[str, dict[str, _Assertion]]
+
         def add_function(self, name: str, func: Callable[..., bool]) -> None: ...
         def add_named_policies(self, ptype: str, rules: list[list[str]]) -> bool: ...
+        def add_named_grouping_policies(self, ptype: str, rules: list[list[str]]) -> bool: ...
         def enforce(self, *values: object) -> bool: ...
 
 
@@ -32,54 +44,100 @@ if TYPE_CHECKING:
 for _name in ("casbin", "casbin.enforcer", "casbin.policy", "casbin.role"):
     logging.getLogger(_name).disabled = True
 
+_Line = TypeVar("_Line", "Rule", "Flow")
 _NO_CONDITION: Final = "-"
 _FLOW: Final = EnforceContext("r2", "p2", "e2", "m2")
+_ANY_ALLOW: Final = "some(where (p.eft == allow))"
+#: Functions of stock Casbin that cannot be made safe (casbin/pycasbin#403 for the second).
+_REFUSED_FUNCTIONS: Final = {
+    "eval": "splices policy text into the matcher",
+    "globMatch": "matches what it should not, in exponential time",
+}
+#: An unmatched question would be allowed under this one.
+_OPEN_EFFECT: Final = "!some(where(p_eft==deny))"
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What the registered functions need; opaque to the matcher's language."""
+
+    names: frozenset[str]
+    question: Question
 
 
 class ReferenceEngine:
-    """Decides with stock Casbin what `Snapshot` decides with its index: allow or not."""
+    """Decides with stock Casbin what `Snapshot` decides with its index."""
 
     def __init__(self, model: str, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self._lines = _enforcer(model)
+        self._lines = self._open(model)
         for section, items in (("p", snapshot.rules), ("p2", snapshot.flows)):
             if items:
                 self._lines.add_named_policies(section, [list(item.columns) for item in items])
-        self._lines.add_function("segments", _segments)
-        self._lines.add_function("member", self._member)
-        self._lines.add_function("condition", self._condition)
-        self._question: Question | None = None
+        self._single = self._open(_with_effect(model, _ANY_ALLOW))
 
-    def allows(self, question: Question) -> bool:
-        """Return whether stock Casbin allows the question (an approval counts as allowed)."""
-        self._question = question
-        principal = question.principal
-        kind = question.resource.partition("/")[0]
-        crossing = (principal.domain, question.resource_domain, kind, question.action)
+    def decide(self, question: Question) -> Decision:
+        """Return the decision; an exception inside Casbin is a deny that says so."""
         try:
-            if principal.domain != question.resource_domain and not self._lines.enforce(_FLOW, *crossing):
-                return False
-            return all(self._allows(name, names, question) for name, names in self._snapshot.subjects(principal))
-        except Exception:  # noqa: BLE001 - stock Casbin raises whatever its evaluator meets; a no is the only answer
-            return False
+            return self._decide(question)
+        except Exception as error:  # noqa: BLE001 - stock Casbin raises whatever its evaluator meets; a no is the only answer
+            return self._denied("the question could not be decided", type(error).__name__)
 
-    def _allows(self, name: str, names: frozenset[str], question: Question) -> bool:
-        context = {"names": names}
-        return self._lines.enforce(name, question.principal.domain, question.resource, question.action, context)
+    def _decide(self, question: Question) -> Decision:
+        principal = question.principal
+        obligations = NONE
+        line = flow = None
+        if principal.domain != question.resource_domain:
+            kind = question.resource.partition("/")[0]
+            crossing = (_FLOW, principal.domain, question.resource_domain, kind, question.action)
+            if not self._lines.enforce(*crossing):
+                return self._denied("no flow line allows it")
+            flows = self._matching("p2", self._snapshot.flows, crossing)
+            flow = flows[0].ref if flows else None
+            obligations = _demands(flows)
+        for name, names in self._snapshot.subjects(principal, question.resource):
+            asked = (name, principal.domain, question.resource, question.action, _Context(names, question))
+            if not self._lines.enforce(*asked):
+                return self._denied(f"`model.conf` and the lines do not allow this {name.partition(':')[0]} the call")
+            rules = self._matching("p", self._snapshot.rules, asked)
+            obligations = merge(obligations, _demands(rules))
+            asking = next((rule for rule in rules if rule.obligations.approvals), None)
+            line = asking.ref if asking else line or (rules[0].ref if rules else None)
+        effect = "approval" if obligations.approvals else "allow"
+        reason = "a line allows it" if effect == "allow" else "it needs an approval"
+        return Decision(
+            effect=effect, reason=reason, line=line, flow_line=flow, obligations=obligations,
+            digest=self._snapshot.digest,
+        )  # fmt: skip
 
-    def _member(self, subject: str, wanted: str, domain: str, context: dict[str, frozenset[str]]) -> bool:
-        del subject, domain
-        return wanted == ANY_ROLE or wanted in context["names"]
+    def _matching(self, section: str, lines: Sequence[_Line], asked: tuple[object, ...]) -> list[_Line]:
+        found: list[_Line] = []
+        for line in lines:
+            self._single.model["p"][section].policy = [list(line.columns)]
+            if line.effect == "allow" and self._single.enforce(*asked):
+                found.append(line)
+        return found
 
-    def _condition(self, name: str, context: object, effect: str) -> bool:
-        del context
-        question = cast("Question", self._question)
+    def _denied(self, reason: str, error: str | None = None) -> Decision:
+        return Decision(effect="deny", reason=reason, digest=self._snapshot.digest, error=error)
+
+    def _open(self, model: str) -> _Enforcer:
+        enforcer = _enforcer(model)
+        if grants := self._snapshot.grants:
+            # for changed models that call `g` themselves; the shipped one asks `member`
+            enforcer.add_named_grouping_policies("g", [[one.member, one.role, one.domain] for one in grants])
+        enforcer.add_function("segments", _segments)
+        enforcer.add_function("member", _member)
+        enforcer.add_function("condition", self._condition)
+        return enforcer
+
+    def _condition(self, name: str, context: _Context, effect: str) -> bool:
         if name == _NO_CONDITION:
             return True
+        question = context.question
         if question.certain_only:
             return effect == "allow"
-        from_line = next(rule for rule in self._snapshot.rules if (rule.condition, rule.effect) == (name, effect))
-        holds, error = self._snapshot.condition(from_line, question)
+        holds, error = self._snapshot.holds(name, question)
         return holds or (error is not None and effect == "deny")
 
 
@@ -87,22 +145,63 @@ def _segments(name: str, pattern: str) -> bool:
     return compile_pattern(pattern).matches(name)
 
 
-def check_model(model: str) -> str | None:
-    """Return what is wrong with a model's text, `None` when stock Casbin can load it."""
+def _member(subject: str, wanted: str, domain: str, context: _Context) -> bool:
+    del subject, domain  # the names were closed over both
+    return wanted == ANY_ROLE or wanted in context.names
+
+
+def _demands(lines: Sequence[Rule] | Sequence[Flow]) -> Obligations:
+    obligations = NONE
+    for line in lines:
+        obligations = merge(obligations, line.obligations)
+    return obligations
+
+
+def check_model(model: str, shipped: str) -> str | None:
+    """Return what is wrong with a model's text, `None` when stock Casbin can be trusted with it."""
     try:
-        _enforcer(model)
+        found, known = _enforcer(model).model, _enforcer(shipped).model
+        definitions = {section: {name: found[section][name].value for name in found[section]} for section in "rpgem"}
+        wanted = {section: {name: known[section][name].value for name in known[section]} for section in "rpg"}
     except Exception as error:  # noqa: BLE001 - casbin raises bare exceptions for anything it cannot read
         return " ".join(str(error).lower().split()) or "stock Casbin cannot read it"
+    for section, names in wanted.items():
+        for name, value in names.items():
+            if _squeezed(definitions[section].get(name, "")) != _squeezed(value):
+                return f"expected `{name}` to have the columns of the shipped model"
+    return _check_effects(definitions["e"]) or _check_matchers(definitions["m"])
+
+
+def _check_effects(effects: dict[str, str]) -> str | None:
+    if _squeezed(effects.get("e2", "")) != _squeezed(effects["e"]):
+        return "expected the same text for `e2` as for `e`: stock Casbin reads only `e`"
+    if _squeezed(effects["e"]) == _OPEN_EFFECT:
+        return "this effect allows what no line matches; expected one that names `allow`"
     return None
 
 
-def principal_names(principal: Principal) -> list[str]:
-    """Return the subjects a principal stands for, as policy lines name them."""
-    users = [f"user:{principal.user}"] if principal.user else []
-    return [f"agent:{principal.agent}", *users, *(f"agent:{actor}" for actor in principal.actors)]
+def _check_matchers(matchers: dict[str, str]) -> str | None:
+    if "m2" not in matchers:
+        return "expected `m2` for the `p2` lines"
+    for name, why in _REFUSED_FUNCTIONS.items():
+        if any(f"{name}(" in _squeezed(matcher) for matcher in matchers.values()):
+            return f"`{name}` must not stand in a matcher: it {why}; expected `condition` and `segments`"
+    return None
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.split())
+
+
+def _with_effect(model: str, effect: str) -> str:
+    lines = model.splitlines()
+    return "\n".join(
+        f"{key.strip()} = {effect}" if (key := line.partition("=")[0]).strip() in {"e", "e2"} else line
+        for line in lines
+    )
 
 
 def _enforcer(model: str) -> _Enforcer:
     parsed = casbin.Model()
-    parsed.load_model_from_text(model)
+    parsed.load_model_from_text(model)  # pyright: ignore[reportUnknownMemberType] - casbin is untyped
     return cast("_Enforcer", casbin.Enforcer(parsed))

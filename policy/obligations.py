@@ -11,6 +11,7 @@ NONE: Final = Obligations()
 _NOT_SERVED: Final = frozenset({"limit", "label"})
 _KNOWN: Final = ("approval", "redact", "restore")
 _GROUP: Final = re.compile(r"[A-Za-z0-9._/-]{1,128}")
+_PROFILE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ENTITY: Final = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
@@ -30,7 +31,7 @@ def parse_obligations(text: str) -> Obligations:
         if not equals or not value:
             raise ObligationUnusable(f"`{part.strip()}`: expected `name=value`")
         if name == "redact":
-            profiles.append(value)
+            profiles.append(_profile(value))
         elif name == "approval":
             approvals.append(_approval(value))
         elif name == "restore":
@@ -44,13 +45,21 @@ def parse_obligations(text: str) -> Obligations:
 
 def merge(first: Obligations, second: Obligations) -> Obligations:
     """Return both: demands add up, grants are the union."""
-    if first == NONE or second == NONE:
-        return second if first == NONE else first
+    if first == NONE:
+        return second
+    if second == NONE:
+        return first
     return Obligations(
         profiles=tuple(dict.fromkeys(first.profiles + second.profiles)),
         approvals=tuple(dict.fromkeys(first.approvals + second.approvals)),
         restores=tuple(dict.fromkeys(first.restores + second.restores)),
     )
+
+
+def _profile(value: str) -> str:
+    if not _PROFILE.fullmatch(value):
+        raise ObligationUnusable(f"`redact={value}`: expected the name of a profile")
+    return value
 
 
 def _approval(value: str) -> str:

@@ -14,14 +14,14 @@ from policy.conditions import ConditionError
 from policy.decision import Decision, Obligations
 from policy.obligations import NONE, merge
 from policy.resources import SegmentGlob
+from policy.roles import Roles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from policy.conditions import Condition
     from policy.decision import LineRef, Principal, Question
-    from policy.lines import Flow, Rule
-    from policy.roles import Roles
+    from policy.lines import Flow, Grant, Rule
 
 ANY_ROLE: Final = "role:any"
 #: Resources are named by callers, so what is remembered per name is bounded.
@@ -54,20 +54,21 @@ class Snapshot:
         *,
         rules: Iterable[Rule],
         flows: Iterable[Flow],
-        roles: Roles,
+        grants: Iterable[Grant],
         conditions: Mapping[str, Condition],
         digest: str,
     ) -> None:
         self.rules = tuple(rules)
         self.flows = tuple(flows)
-        self.roles = roles
+        self.grants = tuple(grants)
+        self.roles = Roles(self.grants)
         self.conditions = conditions
         self.digest = digest
         self._root = _Node()
         self._order = {id(rule): place for place, rule in enumerate(self.rules)}
         for rule in self.rules:
             self._add(rule)
-        self._subjects: dict[Principal, list[tuple[str, frozenset[str]]]] = {}
+        self._subjects: dict[tuple[Principal, bool], list[tuple[str, frozenset[str]]]] = {}
         self._candidates: dict[tuple[str, str, str], tuple[Rule, ...]] = {}
 
     def decide(self, question: Question) -> Decision:
@@ -94,23 +95,27 @@ class Snapshot:
             self._candidates[key] = found
         return found
 
-    def subjects(self, principal: Principal) -> list[tuple[str, frozenset[str]]]:
-        """Return agent, user and actors, each with every name it goes by: all of them must be allowed."""
-        known = self._subjects.get(principal)
+    def subjects(self, principal: Principal, resource: str) -> list[tuple[str, frozenset[str]]]:
+        """Return agent, user and actors, each with every name it goes by: all of them must be allowed.
+
+        What a token claims counts for calls; over the gateway itself (`admin/…`) only `g` lines give
+        roles, for a foreign issuer must not appoint its operators (DESIGN section 7).
+        """
+        key = (principal, resource.startswith("admin/"))
+        known = self._subjects.get(key)
         if known is None:
             if len(self._subjects) >= CANDIDATES_CACHED_MAX:
                 self._subjects.clear()
-            known = self._subjects[principal] = self._named(principal)
+            known = self._subjects[key] = self._named(principal, claims=not key[1])
         return known
 
-    def _named(self, principal: Principal) -> list[tuple[str, frozenset[str]]]:
-        domain = principal.domain
+    def _named(self, principal: Principal, *, claims: bool) -> list[tuple[str, frozenset[str]]]:
         own = [f"role:{role}" for role in principal.roles] + [f"group:{group}" for group in principal.groups]
         named = [(f"agent:{principal.agent}", own)]
         if principal.user is not None:
             named.append((f"user:{principal.user}", [f"role:{role}" for role in principal.user_roles]))
         named += [(f"agent:{actor}", []) for actor in principal.actors]
-        return [(name, self.roles.of(domain, [name, *more])) for name, more in named]
+        return [(name, self.roles.of(principal.domain, [name, *(more if claims else ())])) for name, more in named]
 
     def flow(self, question: Question) -> Verdict:
         """Return what the `p2` lines say about crossing from the caller's domain to the resource's."""
@@ -165,8 +170,12 @@ class Snapshot:
             return True, None
         if question.certain_only:
             return rule.effect == "allow", None
+        return self.holds(rule.condition, question)
+
+    def holds(self, name: str, question: Question) -> tuple[bool, str | None]:
+        """Return whether the condition `name` holds, and what went wrong if it could not be told."""
         try:
-            return self.conditions[rule.condition].holds(question), None
+            return self.conditions[name].holds(question), None
         except ConditionError as error:
             return False, str(error)
 
@@ -178,7 +187,7 @@ class Snapshot:
             return Decision(effect="deny", reason=reason, line=flow.line, flow_line=flow.line, digest=self.digest)
         result: Verdict | None = None
         obligations = flow.obligations
-        for name, names in self.subjects(question.principal):
+        for name, names in self.subjects(question.principal, question.resource):
             verdict = self.judge(names, question)
             if verdict.effect == "deny":
                 return self._denied(name, verdict, question, flow)

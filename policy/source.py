@@ -16,7 +16,7 @@ from ruamel.yaml.error import YAMLError
 from policy.conditions import Condition, ConditionUnusable, compile_condition
 from policy.engine import ReferenceEngine, check_model
 from policy.lines import Lines, Problem, nearest, read_lines
-from policy.roles import Roles, cycles
+from policy.roles import cycles
 from policy.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class PolicyInvalid(Exception):  # noqa: N818 - says what is known of the folder
 
 @dataclass(frozen=True, slots=True)
 class PolicySet:
-    """A verified set. With the shipped model the compiled snapshot decides; a changed one is asked too."""
+    """A verified set. With the shipped model the compiled snapshot decides, with a changed one stock Casbin."""
 
     snapshot: Snapshot
     model: str
@@ -53,10 +53,7 @@ class PolicySet:
 
     def decide(self, question: Question) -> Decision:
         """Return the decision on `question`; never raises."""
-        decision = self.snapshot.decide(question)
-        if self.changed_model is None or self.changed_model.allows(question):
-            return decision
-        return _overruled(decision, self.digest)
+        return self.snapshot.decide(question) if self.changed_model is None else self.changed_model.decide(question)
 
     def reference(self) -> ReferenceEngine:
         """Return stock Casbin with the same lines."""
@@ -77,14 +74,14 @@ def load(folder: Path, *, profiles: Collection[str] | None = None, domains: Coll
     _check_names(lines, conditions, profiles, domains)
     lines.problems += cycles(lines.grants)
     model = texts.get(MODEL_FILE, SHIPPED_MODEL)
-    if (wrong := check_model(model)) is not None:
+    if (wrong := check_model(model, SHIPPED_MODEL)) is not None:
         lines.problems.append(Problem(MODEL_FILE, 1, wrong))
     if not lines.rules and not lines.problems:
         lines.problems.append(Problem(str(folder), 0, "expected at least one `p` line; an empty set denies everything"))
     if lines.problems:
         raise PolicyInvalid(sorted(lines.problems, key=lambda problem: (problem.file, problem.line)))
     snapshot = Snapshot(
-        rules=lines.rules, flows=lines.flows, roles=Roles(lines.grants), conditions=conditions, digest=_digest(texts)
+        rules=lines.rules, flows=lines.flows, grants=lines.grants, conditions=conditions, digest=_digest(texts)
     )
     changed = ReferenceEngine(model, snapshot) if _meaning(model) != _meaning(SHIPPED_MODEL) else None
     return PolicySet(snapshot, model, changed)
@@ -98,6 +95,8 @@ def _texts(folder: Path, problems: list[Problem]) -> dict[str, str]:
         name = path.relative_to(folder).as_posix()
         if not (path.suffix == ".csv" or name in {CONDITIONS_FILE, MODEL_FILE}) or not path.is_file():
             continue
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue  # editors' and mounted volumes' own copies
         try:
             content = path.read_bytes()
             texts[name] = content.decode()
@@ -185,11 +184,6 @@ def _digest(texts: Mapping[str, str]) -> str:
 def _meaning(model: str) -> list[str]:
     lines = [line.strip() for line in model.splitlines()]
     return ["".join(line.split()) for line in lines if line and not line.startswith("#")]
-
-
-def _overruled(decision: Decision, digest: str) -> Decision:
-    from_model = "the changed `model.conf` does not allow it"
-    return type(decision)(effect="deny", reason=from_model, flow_line=decision.flow_line, digest=digest)
 
 
 def _shipped_model() -> str:
