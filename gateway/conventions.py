@@ -1,0 +1,40 @@
+"""Span and attribute names: OpenTelemetry's GenAI and MCP conventions (Development status), and our own.
+
+Kept in one place because the conventions still move.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+MCP_METHOD: Final = "mcp.method.name"
+GEN_AI_OPERATION: Final = "gen_ai.operation.name"
+GEN_AI_MODEL: Final = "gen_ai.request.model"
+GEN_AI_TOOL: Final = "gen_ai.tool.name"
+GEN_AI_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+GEN_AI_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+ERROR_TYPE: Final = "error.type"
+STATUS_CODE: Final = "http.response.status_code"
+SERVER_ADDRESS: Final = "server.address"
+
+AUDIT_ID: Final = "oncegate.audit.id"
+CORRELATION: Final = "oncegate.correlation.id"
+PRINCIPAL: Final = "oncegate.principal"
+AUTH_METHOD: Final = "oncegate.auth.method"
+SOURCE_DOMAIN: Final = "oncegate.trust_domain.source"
+TARGET_DOMAIN: Final = "oncegate.trust_domain.target"
+RESOURCE: Final = "oncegate.resource"
+ACTION: Final = "oncegate.action"
+EFFECT: Final = "oncegate.effect"
+DECISION: Final = "oncegate.decision"
+RULE: Final = "oncegate.rule.id"
+POLICY: Final = "oncegate.policy.digest"
+ENDING: Final = "oncegate.ending"
+REPLAYED: Final = "oncegate.replayed"
+CALL: Final = "oncegate.call.id"
+RUN: Final = "oncegate.run.id"
+ATTEMPT: Final = "oncegate.run.attempt"
+OCCURRENCE: Final = "oncegate.step.occurrence"
+COST: Final = "oncegate.cost.usd"
+REDACTED_OUT: Final = "oncegate.redaction.outward"
+REDACTED_IN: Final = "oncegate.redaction.inward"

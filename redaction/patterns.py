@@ -1,0 +1,167 @@
+"""Values with a form: cards, accounts, addresses, phones, ids. Each has a bounded pattern and a check."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING, Final
+
+import phonenumbers
+
+from redaction.finding import Finding
+from redaction.placeholder import luhn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CARD: Final = re.compile(r"(?<![\d.])(?:\d[ \-]?){12,18}\d(?![\d]|\.\d)")
+_CARD_SCHEMES: Final = re.compile(
+    r"4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2(?:2[2-9]|[3-6]\d|7[01])\d{13}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}"
+    r"|6(?:011|5\d\d|4[4-9]\d)\d{12}|35\d{14}|62\d{14,17}|(?:5018|5020|5038|6304|6759|676[1-3])\d{8,15}"
+)
+#: Length of an IBAN by country (ISO 13616 registry).
+_IBAN_LENGTHS: Final = {
+    "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BR": 29, "BY": 28,
+    "CH": 21, "CR": 22, "CY": 28, "CZ": 24, "DE": 22, "DK": 18, "DO": 28, "EE": 20, "EG": 29, "ES": 24, "FI": 18,
+    "FO": 18, "FR": 27, "GB": 22, "GE": 22, "GI": 23, "GL": 18, "GR": 27, "GT": 28, "HR": 21, "HU": 28, "IE": 22,
+    "IL": 23, "IQ": 23, "IS": 26, "IT": 27, "JO": 30, "KW": 30, "KZ": 20, "LB": 28, "LC": 32, "LI": 21, "LT": 20,
+    "LU": 20, "LV": 21, "MC": 27, "MD": 24, "ME": 22, "MK": 19, "MR": 27, "MT": 31, "MU": 30, "NL": 18, "NO": 15,
+    "PK": 24, "PL": 28, "PS": 29, "PT": 25, "QA": 29, "RO": 24, "RS": 22, "SA": 24, "SC": 31, "SE": 24, "SI": 19,
+    "SK": 24, "SM": 27, "ST": 25, "SV": 28, "TL": 23, "TN": 24, "TR": 26, "UA": 29, "VA": 22, "VG": 24, "XK": 20,
+}  # fmt: skip
+_IBAN: Final = re.compile(r"(?<![A-Za-z0-9])([A-Z]{2})\d{2}(?:[ \-]?[A-Z0-9]){11,30}", re.IGNORECASE)
+_EMAIL: Final = re.compile(
+    r"(?<![\w.+\-%])[\w.+\-]{1,64}@(?:[^\W_](?:[\w\-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,24}(?![\w\-@])"
+)
+_PHONE: Final = re.compile(r"(?<![\w.+/\-])(\+?\(?\d(?:[\d()]|[ .\-/](?=[\d(])){6,18}\d)(?![\w]|[.\-/]\d)")
+_PHONE_WORDS: Final = re.compile(r"(?i)\b(?:phone|tel|telephone|call|mobile|cell|fax|contact|whatsapp|sms|dial|number)\b")
+_GROUPED: Final = re.compile(r"\(?\d{2,5}\)?[ .\-/]\d{2,5}(?:[ .\-/]\d{2,5}){0,3}")
+_DATE_LIKE: Final = re.compile(r"(?:19|20)\d\d[.\-/]\d{1,2}[.\-/]\d{1,2}|\d{1,2}[.\-/]\d{1,2}[.\-/](?:19|20)\d\d")
+_SSN: Final = re.compile(r"(?<![\d\-])(?!000|666|9\d\d)\d{3}-(?!00)\d\d-(?!0000)\d{4}(?![\d\-])")
+_SSN_PLAIN: Final = re.compile(r"(?i)\b(?:ssn|social security(?: number| no\.?)?)\b\D{0,12}((?!000|666|9\d\d)\d{3}[ ]?\d\d[ ]?\d{4})(?!\d)")
+_IPV4: Final = re.compile(r"(?<![\d.\w])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d\w]|\.\d)")
+_IPV6: Final = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])")
+_VERSION_BEFORE: Final = re.compile(r"(?i)(?:\bv|version|build|release|firmware)[ :=]{0,2}$")
+_MAC: Final = re.compile(r"(?<![\w:\-])(?:[0-9A-Fa-f]{2}([:\-]))(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![\w:\-])")
+_CRYPTO: Final = re.compile(r"(?<![A-Za-z0-9])(?:bc1[02-9ac-hj-np-z]{25,62}|0x[0-9a-fA-F]{40})(?![A-Za-z0-9])")
+_DOB: Final = re.compile(
+    r"(?i)\b(?:born(?: on)?|birth ?date|date of birth|d\.?o\.?b\.?|birthday)\b\W{0,4}(?:is |was |on )?"
+    r"(\d{1,4}[.\-/ ]\d{1,2}[.\-/ ]\d{1,4}|\d{1,2}(?:st|nd|rd|th)? [A-Z][a-z]{2,8},? \d{4}|[A-Z][a-z]{2,8} \d{1,2}(?:st|nd|rd|th)?,? \d{4})"
+)
+_STREET_EN: Final = re.compile(
+    r"\b\d{1,5}[A-Za-z]?,? (?:[NSEW]\.? )?(?:[A-Z][\w'’.]{1,20} ){1,4}"
+    r"(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Place|Pl|Square|Sq|Terrace|Way|Parkway|Pkwy|Close|Crescent|Highway|Hwy)\b\.?"
+    r"(?:,? (?:Apt|Suite|Unit|Flat|#)\.? ?\w{1,6})?(?:, [A-Z][\w .'’]{1,30})?(?:,? [A-Z]{2} \d{5}(?:-\d{4})?|,? [A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}\b)?"
+)
+_STREET_DE: Final = re.compile(
+    r"\b[A-ZÄÖÜ][\wäöüß.\-]{1,30}(?:straße|strasse|str\.|weg|platz|allee|gasse|ring|ufer|damm) \d{1,4} ?[a-z]?(?:, \d{5} [A-ZÄÖÜ][\wäöüß]{1,30})?"
+)
+_STREET_ROMANCE: Final = re.compile(
+    r"\b(?:\d{1,4}(?: bis| ter)?,? )?(?:[Rr]ue|[Aa]venue|[Bb]oulevard|[Cc]hemin|[Pp]lace|[Cc]alle|[Aa]venida|[Pp]aseo|[Vv]ia|[Vv]iale|[Pp]iazza|[Cc]orso)"
+    r" (?:(?:de|du|des|de la|del|della|dei|di|d'|l') ?)?[A-ZÀ-Ý][\wÀ-ÿ'’\-]{1,30}(?: [A-ZÀ-Ý][\wÀ-ÿ'’\-]{1,30}){0,3}"
+    r"(?:,? (?:n\.?º? ?)?\d{1,4})?(?:,? \d{5} [A-ZÀ-Ý][\wÀ-ÿ\-]{1,30})"
+)
+_CARD_DIGITS: Final = range(13, 20)
+
+
+def find_forms(text: str) -> list[Finding]:
+    """Return every value with a form in `text`, overlapping ones included."""
+    found: list[Finding] = []
+    if any(character.isdigit() for character in text):
+        found += _cards(text)
+        found += _ibans(text)
+        found += _phones(text)
+        found += _simple(text)
+        found += _addresses(text)
+    if "@" in text:
+        found += [Finding(*match.span(), "EMAIL", 1.0, "email") for match in _EMAIL.finditer(text)]
+    if ":" in text:
+        found += _ipv6(text)
+    return found
+
+
+def _cards(text: str) -> Iterator[Finding]:
+    for match in _CARD.finditer(text):
+        digits = re.sub(r"\D", "", match.group())
+        if len(digits) in _CARD_DIGITS and _CARD_SCHEMES.fullmatch(digits) and luhn(digits):
+            yield Finding(*match.span(), "CARD", 1.0, "card")
+
+
+def _ibans(text: str) -> Iterator[Finding]:
+    for match in _IBAN.finditer(text):
+        length = _IBAN_LENGTHS.get(match.group(1).upper())
+        if length is None:
+            continue
+        end, letters = match.start(), ""
+        for place in range(match.start(), match.end()):
+            if text[place].isalnum():
+                letters += text[place].upper()
+                end = place + 1
+                if len(letters) == length:
+                    break
+        if len(letters) == length and int("".join(str(int(c, 36)) for c in letters[4:] + letters[:4])) % 97 == 1:
+            yield Finding(match.start(), end, "IBAN", 1.0, "iban")
+
+
+def _phones(text: str) -> Iterator[Finding]:
+    for match in _PHONE.finditer(text):
+        written = match.group(1)
+        if _DATE_LIKE.fullmatch(written) or _IPV4.fullmatch(written):
+            continue
+        telling = bool(_PHONE_WORDS.search(text, max(0, match.start() - 40), match.start()))
+        if written.startswith("+"):
+            fits = _possible(written, None)
+        elif _GROUPED.fullmatch(written) or telling:
+            fits = any(_possible(written, region) for region in ("US", "GB", "DE", "FR"))
+            fits = fits and (telling or _valid(written))
+        else:
+            fits = False
+        if fits:
+            yield Finding(*match.span(1), "PHONE", 0.8 if telling or written.startswith("+") else 0.6, "phone")
+
+
+def _possible(written: str, region: str | None) -> bool:
+    try:
+        number = phonenumbers.parse(written, region)
+    except phonenumbers.NumberParseException:
+        return False
+    return phonenumbers.is_valid_number(number) or (region is None and phonenumbers.is_possible_number(number))
+
+
+def _valid(written: str) -> bool:
+    return sum(character.isdigit() for character in written) in {10, 11}
+
+
+def _simple(text: str) -> Iterator[Finding]:
+    for match in _SSN.finditer(text):
+        yield Finding(*match.span(), "SSN", 0.9, "ssn")
+    for match in _SSN_PLAIN.finditer(text):
+        yield Finding(*match.span(1), "SSN", 0.9, "ssn")
+    for match in _IPV4.finditer(text):
+        if not _VERSION_BEFORE.search(text, max(0, match.start() - 12), match.start()):
+            yield Finding(*match.span(), "IP", 0.9, "ipv4")
+    for match in _MAC.finditer(text):
+        yield Finding(*match.span(), "MAC", 0.9, "mac")
+    for match in _CRYPTO.finditer(text):
+        yield Finding(*match.span(), "CRYPTO", 0.9, "crypto")
+    for match in _DOB.finditer(text):
+        yield Finding(*match.span(1), "DOB", 0.9, "birth date")
+
+
+def _addresses(text: str) -> Iterator[Finding]:
+    for pattern in (_STREET_EN, _STREET_DE, _STREET_ROMANCE):
+        for match in pattern.finditer(text):
+            yield Finding(*match.span(), "ADDRESS", 0.8, "address")
+
+
+def _ipv6(text: str) -> Iterator[Finding]:
+    for match in _IPV6.finditer(text):
+        written = match.group()
+        if written.count(":") < 2 or len(written) < 4:  # noqa: PLR2004 - `::1` and times are not worth a find
+            continue
+        try:
+            ipaddress.IPv6Address(written)
+        except ValueError:
+            continue
+        if any(character.isdigit() or character.isalpha() for character in written.replace(":", "")):
+            yield Finding(*match.span(), "IP", 0.9, "ipv6")

@@ -1,0 +1,85 @@
+"""Placeholders: what stands for a value (`PERSON_9s348gpix6`), recognised again through what models do to it.
+
+The body is a keyed hash of entity and value: six characters of the normalised value (the same person
+looks the same), three of its exact spelling (restoration is byte-exact), one check character. Without
+the scope's key it cannot be guessed, and a hit is restored only when the vault holds it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import unicodedata
+from typing import Final
+
+_ALPHABET: Final = "abcdefghijkmnpqrstuvwxyz23456789"
+_LOOSE: Final = 6
+_EXACT: Final = 3
+_BODY: Final = _LOOSE + _EXACT + 1
+
+#: Every kind of value we name; the vocabulary of profiles, policies and placeholders.
+ENTITIES: Final = (
+    "PERSON", "LOCATION", "ORGANIZATION", "ADDRESS", "EMAIL", "PHONE", "CARD", "IBAN", "SSN", "NATIONALID", "DOB",
+    "IP", "MAC", "CRYPTO", "VIN", "SECRET",
+)  # fmt: skip
+
+_SEPARATOR: Final = r"(?:\\?_{1,2}|%5[Ff]|[ \-\u00a0])"
+#: A placeholder as models hand it back: other case, another separator, escaped, quoted, in a URL.
+CANDIDATE: Final = re.compile(
+    rf"(?<![A-Za-z0-9])({'|'.join(ENTITIES)}){_SEPARATOR}([{_ALPHABET}]{{{_BODY}}})(?![A-Za-z0-9])", re.IGNORECASE
+)
+#: No candidate is longer; streams hold back at most this many characters.
+CANDIDATE_CHARACTERS_MAX: Final = 42
+
+
+def placeholder(key: bytes, entity: str, value: str) -> str:
+    """Return the placeholder of `value` under the scope's `key`."""
+    loose = " ".join(unicodedata.normalize("NFKC", value).casefold().split())
+    body = _letters(key, b"loose", entity, loose)[:_LOOSE] + _letters(key, b"exact", entity, value)[:_EXACT]
+    return f"{entity}_{body}{_check(entity, body)}"
+
+
+def canonical_token(match: re.Match[str]) -> str | None:
+    """Return the placeholder a `CANDIDATE` stands for, `None` when its check character does not fit."""
+    entity, body = match.group(1).upper(), match.group(2).lower()
+    if _check(entity, body[:-1]) != body[-1]:
+        return None
+    return f"{entity}_{body}"
+
+
+def surrogate_digits(key: bytes, digits: int, value: str) -> str:
+    """Return that many digits for a number in a number's place; never a valid card number (Luhn)."""
+    number = int.from_bytes(hmac.new(key, b"digits/" + value.encode(), hashlib.sha256).digest(), "big")
+    text = f"{number % 9 * 10 ** (digits - 1) + 10 ** (digits - 1) + number // 9 % 10 ** (digits - 1)}"[:digits]
+    return text if not luhn(text) else text[:-1] + str((int(text[-1]) + 1) % 10)
+
+
+def luhn(digits: str) -> bool:
+    """Return whether `digits` pass the Luhn check (ISO/IEC 7812-1 annex B)."""
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        value = int(digit) * (1 + place % 2)
+        total += value - 9 * (value > 9)  # noqa: PLR2004 - the digit sum of a doubled digit
+    return total % 10 == 0
+
+
+def _letters(key: bytes, what: bytes, entity: str, value: str) -> str:
+    number = int.from_bytes(
+        hmac.new(
+            key, b"/".join((what, entity.encode(), value.encode("utf-8", "surrogatepass"))), hashlib.sha256
+        ).digest()
+    )
+    return _spell(number, 10)
+
+
+def _check(entity: str, body: str) -> str:
+    return _spell(int.from_bytes(hashlib.blake2b(f"{entity}_{body}".encode(), digest_size=8).digest()), 1)
+
+
+def _spell(number: int, count: int) -> str:
+    letters: list[str] = []
+    for _ in range(count):
+        number, place = divmod(number, len(_ALPHABET))
+        letters.append(_ALPHABET[place])
+    return "".join(letters)

@@ -1,0 +1,240 @@
+"""Detection with Presidio as the authority: its analyzer and registry, our recognizers, spaCy's names.
+
+The only import of Presidio and spaCy. Runs in worker processes; memory and start-up time are those of
+the language model. Nothing fails open: whatever a recognizer raises ends the call.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from typing import TYPE_CHECKING, Final, cast
+
+import spacy
+from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerRegistry, RecognizerResult
+from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
+
+from redaction.finding import DetectionError, Finding
+from redaction.model import ModelUnusable, verify
+from redaction.patterns import find_forms
+from redaction.placeholder import CANDIDATE, ENTITIES, canonical_token
+from redaction.secrets import find_secrets
+from redaction.view import view_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from spacy.language import Language
+    from spacy.tokens import Doc
+
+# Presidio logs texts' spans and warnings about its defaults, which are not ours
+logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
+
+_LANGUAGE: Final = "en"
+_LABELS: Final = {"PERSON": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION", "FAC": "LOCATION", "ORG": "ORGANIZATION"}
+_NAME_SCORE: Final = 0.85
+#: Texts over this are refused by the segmenter long before; a bound against misuse.
+_CHARACTERS_MAX: Final = 20_000
+_SECONDS_PER_BATCH_MAX: Final = 20.0
+_BATCH: Final = 64
+_WORD: Final = re.compile(r"[^\W\d_]{2,}")
+_ID_SHAPED: Final = re.compile(r"[A-Za-z0-9_\-./:@#=+%&?]*")
+#: spaCy's tokenizer is quadratic in runs of one symbol; they name nobody.
+_SYMBOL_RUN: Final = re.compile(r"([^\w\s])\1{7,}")
+_LONG_WORD: Final = re.compile(r"\S{200,}")
+_NO_NAME: Final = re.compile(r"\d|[_/\\{}<>=|@#$%^*~`]|https?|\.(?:py|js|ts|md|json|csv|txt|com|org)\b")
+_TRAILING: Final = re.compile(r"['’]s$|[\s,.;:!?)\]\"']+$")
+#: Stronger evidence wins where finds overlap.
+_PRIORITY: Final = {"SECRET": 0, "CARD": 1, "IBAN": 1, "SSN": 1, "EMAIL": 2, "CRYPTO": 2, "IP": 3, "MAC": 3, "DOB": 3,
+                    "PHONE": 4, "ADDRESS": 5, "PERSON": 6, "LOCATION": 7, "ORGANIZATION": 8}  # fmt: skip
+#: Words the language model takes for people or places in the traffic of agents.
+_COMMON: Final = frozenset({
+    "invoice", "customer", "agent", "user", "assistant", "system", "tool", "json", "api", "http", "https", "id",
+    "true", "false", "null", "none", "todo", "error", "ok", "visa", "mastercard", "usd", "eur", "gbp", "hello", "hi",
+    "thanks", "please", "dear", "regards",
+})  # fmt: skip
+
+
+class _Names(NlpEngine):
+    """spaCy's entity recognizer as Presidio's NLP engine: no tagger, parser or vectors pipeline of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._language: Language | None = None
+
+    def load(self) -> None:
+        """Load the name finder only."""
+        self._language = spacy.load(
+            self._folder, exclude=["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer", "senter"]
+        )
+
+    def is_loaded(self) -> bool:
+        """Return whether `load` was called."""
+        return self._language is not None
+
+    def process_text(self, text: str, language: str) -> NlpArtifacts:
+        """Return the artifacts of one text."""
+        return next(iter(self.process_batch([text], language)))[1]
+
+    def process_batch(
+        self, texts: Iterable[str], language: str, batch_size: int = _BATCH, n_process: int = 1, **kwargs: object
+    ) -> Iterator[tuple[str, NlpArtifacts]]:
+        """Yield the artifacts of each text."""
+        del n_process, kwargs
+        loaded = cast("Language", self._language)
+        wanted = list(texts)
+        for text, document in zip(wanted, loaded.pipe(map(_tokenizable, wanted), batch_size=batch_size), strict=True):
+            yield text, self.artifacts(document, language)
+
+    def artifacts(self, document: Doc, language: str) -> NlpArtifacts:
+        """Return a document as Presidio takes it."""
+        return NlpArtifacts(
+            entities=list(document.ents), tokens=document, tokens_indices=[], lemmas=[], nlp_engine=self,
+            language=language,
+        )  # fmt: skip
+
+    def nothing(self) -> NlpArtifacts:
+        """Return the artifacts of a text that cannot hold a name."""
+        return self.artifacts(cast("Language", self._language).make_doc(""), _LANGUAGE)
+
+    def is_stopword(self, word: str, language: str) -> bool:
+        """Return whether `word` is a stop word."""
+        del language
+        return cast("Language", self._language).vocab[word].is_stop
+
+    def is_punct(self, word: str, language: str) -> bool:
+        """Return whether `word` is punctuation."""
+        del language
+        return cast("Language", self._language).vocab[word].is_punct
+
+    def get_supported_entities(self) -> list[str]:
+        """Return what the name finder names."""
+        return sorted(set(_LABELS.values()))
+
+    def get_supported_languages(self) -> list[str]:
+        """Return the one language."""
+        return [_LANGUAGE]
+
+
+class _Forms(EntityRecognizer):
+    """Our patterns and secrets as one recognizer: one pass over the text."""
+
+    def load(self) -> None:
+        """Need nothing."""
+
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts) -> list[RecognizerResult]:
+        """Return the values with a form."""
+        del entities, nlp_artifacts
+        return [
+            RecognizerResult(one.entity, one.start, one.end, one.score,
+                             recognition_metadata={RecognizerResult.RECOGNIZER_NAME_KEY: one.recognizer})
+            for one in find_secrets(text) + find_forms(text)
+        ]  # fmt: skip
+
+
+class _People(EntityRecognizer):
+    """The names spaCy found, without what is no name in the traffic of agents."""
+
+    def load(self) -> None:
+        """Need nothing."""
+
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts) -> list[RecognizerResult]:
+        """Return names, places and organisations."""
+        del entities
+        found: list[RecognizerResult] = []
+        for span in nlp_artifacts.entities:
+            entity = _LABELS.get(span.label_)
+            if entity is None:
+                continue
+            start = span.start_char
+            written = _TRAILING.sub("", text[start : span.end_char])
+            if _is_name(written):
+                name = {RecognizerResult.RECOGNIZER_NAME_KEY: "spacy"}
+                found.append(RecognizerResult(entity, start, start + len(written), _NAME_SCORE,
+                                              recognition_metadata=name))  # fmt: skip
+        return found
+
+
+class PresidioDetector:
+    """A `Detector`. Loading takes seconds and some 350 MiB. Raises `ModelUnusable` without its model."""
+
+    def __init__(self, folder: Path) -> None:
+        self.version = verify(folder)
+        self._names = _Names(folder)
+        try:
+            self._names.load()
+        except (OSError, ValueError) as error:
+            raise ModelUnusable(f"the language model in `{folder}` cannot be loaded ({type(error).__name__})") from None
+        registry = RecognizerRegistry(
+            recognizers=[
+                _Forms(supported_entities=list(ENTITIES), name="forms", supported_language=_LANGUAGE),
+                _People(supported_entities=list(_LABELS.values()), name="people", supported_language=_LANGUAGE),
+            ],
+            supported_languages=[_LANGUAGE],
+        )
+        self._analyzer = AnalyzerEngine(registry=registry, nlp_engine=self._names, supported_languages=[_LANGUAGE])
+
+    def find(self, texts: Sequence[str]) -> list[tuple[Finding, ...]]:
+        """Return the findings of each text. Raises `DetectionError`: never a partial result."""
+        if any(len(text) > _CHARACTERS_MAX for text in texts):
+            raise DetectionError(f"a text longer than {_CHARACTERS_MAX} characters reached detection in one piece")
+        until = time.monotonic() + _SECONDS_PER_BATCH_MAX
+        views = [view_of(text) for text in texts]
+        named = [view.text for view in views if _may_hold_a_name(view.text)]
+        artifacts = dict(self._names.process_batch(dict.fromkeys(named), _LANGUAGE))
+        found: list[tuple[Finding, ...]] = []
+        for text, view in zip(texts, views, strict=True):
+            if time.monotonic() > until:
+                raise DetectionError(f"detection took longer than {_SECONDS_PER_BATCH_MAX:g} s")
+            nlp = artifacts.get(view.text) or self._names.nothing()
+            results = self._analyzer.analyze(text=view.text, language=_LANGUAGE, nlp_artifacts=nlp)
+            found.append(_resolved(text, [_moved(result, view.span(result.start, result.end)) for result in results]))
+        return found
+
+
+def _moved(result: RecognizerResult, span: tuple[int, int]) -> Finding:
+    metadata = cast("dict[str, str]", result.recognition_metadata or {})
+    name = metadata.get(RecognizerResult.RECOGNIZER_NAME_KEY, "")
+    return Finding(span[0], span[1], result.entity_type, result.score, name)
+
+
+def _resolved(text: str, found: list[Finding]) -> tuple[Finding, ...]:
+    """Return finds without overlaps: the stronger kind wins and covers what the weaker one reached besides."""
+    ours = [match.span() for match in CANDIDATE.finditer(text) if canonical_token(match) is not None]
+    kept: list[Finding] = []
+    for one in sorted(found, key=lambda finding: (_PRIORITY.get(finding.entity, 9), finding.start - finding.end)):
+        if any(one.start < end and start < one.end for start, end in ours):
+            continue
+        overlapping = [other for other in kept if one.start < other.end and other.start < one.end]
+        if not overlapping:
+            kept.append(one)
+        elif len(overlapping) == 1 and not _shadowed(one, overlapping[0]):
+            other = overlapping[0]
+            kept.remove(other)
+            wide = Finding(min(one.start, other.start), max(one.end, other.end), other.entity, other.score,
+                           other.recognizer)  # fmt: skip
+            kept = [rest for rest in kept if not (wide.start < rest.end and rest.start < wide.end)] + [wide]
+    return tuple(sorted(kept))
+
+
+def _shadowed(one: Finding, winner: Finding) -> bool:
+    """Return whether the weaker find is only a misreading of the stronger one's surroundings."""
+    return winner.entity == "SECRET" or (one.start >= winner.start and one.end <= winner.end)
+
+
+def _may_hold_a_name(text: str) -> bool:
+    return bool(_WORD.search(text)) and not (_ID_SHAPED.fullmatch(text) and not text.isalpha())
+
+
+def _tokenizable(text: str) -> str:
+    # same length, so that spans stay where they are
+    text = _SYMBOL_RUN.sub(lambda run: " " * len(run.group()), text)
+    return _LONG_WORD.sub(lambda word: " " * len(word.group()), text)
+
+
+def _is_name(written: str) -> bool:
+    if len(written) < 2 or _NO_NAME.search(written) or written.lower() in _COMMON:  # noqa: PLR2004 - initials alone
+        return False
+    return not written.isupper() or " " in written or len(written) > 5  # noqa: PLR2004 - acronyms

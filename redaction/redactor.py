@@ -1,0 +1,162 @@
+"""Redaction of a tree in two plain halves, with detection between them, and restoration.
+
+plan     tree, shape, profile → the texts to look at
+finish   plan, findings       → the tree with placeholders, what was minted, what is blocked
+restore  tree, originals      → the tree with originals, where a grant says so
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from redaction.finding import Finding, Minted, Redacted
+from redaction.hints import hinted
+from redaction.masking import masked
+from redaction.placeholder import CANDIDATE, canonical_token, luhn, placeholder, surrogate_digits
+from redaction.stream import segments_of
+from redaction.walk import Text, rewrite, texts_in
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from re import Match
+
+    from redaction.finding import Scope, Shape
+    from redaction.profile import Profile
+
+#: Shorter texts hold nothing a profile finds.
+_CHARACTERS_MIN: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be looked at. `texts` are distinct segments."""
+
+    tree: object
+    shape: Shape
+    profile: Profile
+    texts: tuple[str, ...]
+
+
+def plan(tree: object, shape: Shape, profile: Profile) -> Plan:
+    """Return the texts of `tree` that detection must see."""
+    wanted: dict[str, None] = {}
+    for text in texts_in(tree, shape):
+        for segment in segments_of(text.value):
+            if len(segment) >= _CHARACTERS_MIN:
+                wanted[segment] = None
+    return Plan(tree, shape, profile, tuple(wanted))
+
+
+def finish(planned: Plan, findings: Mapping[str, tuple[Finding, ...]], scope: Scope) -> Redacted:
+    """Return the redacted tree. Raises `KeyError` when a planned text was not looked at."""
+    hand = _Hand(planned.profile, findings, scope)
+    tree = rewrite(planned.tree, planned.shape, hand.text)
+    return Redacted(
+        tree=tree,
+        changed=tree is not planned.tree,
+        counts=hand.counts,
+        minted=tuple(hand.minted.values()),
+        blocked=tuple(hand.blocked),
+    )
+
+
+def tokens_in(tree: object, shape: Shape) -> tuple[str, ...]:
+    """Return the placeholders (as minted) that `tree` holds, however they are written."""
+    found: dict[str, None] = {}
+    for text in texts_in(tree, shape):
+        for match in CANDIDATE.finditer(text.value):
+            if (token := canonical_token(match)) is not None:
+                found[token] = None
+    return tuple(found)
+
+
+def restore(
+    tree: object,
+    originals: Mapping[str, Minted],
+    *,
+    entities: frozenset[str],
+    pointer: str | None,
+    shape: Shape,
+) -> tuple[object, bool]:
+    """Return `tree` with originals put back, and whether that changed it.
+
+    Only for `entities` (empty: all) and, with `pointer`, only at and below that JSON pointer. What is
+    not in `originals` stays as it is.
+    """
+
+    def original(match: Match[str]) -> str:
+        token = canonical_token(match)
+        known = originals.get(token) if token is not None else None
+        if known is None or (entities and known.entity not in entities):
+            return match.group()
+        return known.original
+
+    def visit(text: Text) -> str:
+        if text.is_number or (pointer is not None and not _within(text.pointer, pointer)):
+            return text.value
+        return CANDIDATE.sub(original, text.value)
+
+    restored = rewrite(tree, shape, visit)
+    return restored, restored is not tree
+
+
+def _within(place: str, pointer: str) -> bool:
+    return place == pointer or place.startswith(pointer + "/")
+
+
+class _Hand:
+    """Rewrites the texts of one tree."""
+
+    def __init__(self, profile: Profile, findings: Mapping[str, tuple[Finding, ...]], scope: Scope) -> None:
+        self._profile = profile
+        self._findings = findings
+        self._scope = scope
+        self.counts: dict[str, int] = {}
+        self.minted: dict[str, Minted] = {}
+        self.blocked: list[tuple[str, str]] = []
+
+    def text(self, text: Text) -> str:
+        if (entity := hinted(text.hint, text.value)) is not None:
+            found = (Finding(0, len(text.value), entity, 1.0, "key"),)
+            return self._spliced(text, text.value, found)
+        parts: list[str] = []
+        for segment in segments_of(text.value):
+            known = self._findings[segment] if len(segment) >= _CHARACTERS_MIN else ()
+            parts.append(self._spliced(text, segment, known) if known else segment)
+        return "".join(parts)
+
+    def _spliced(self, text: Text, segment: str, found: tuple[Finding, ...]) -> str:
+        parts: list[str] = []
+        at = 0
+        for finding in found:
+            rule = self._profile.rule(finding.entity)
+            if rule.treatment == "keep" or finding.score < rule.threshold:
+                continue
+            value = segment[finding.start : finding.end]
+            parts += (segment[at : finding.start], self._treated(text, rule.treatment, finding.entity, value))
+            at = finding.end
+        return "".join((*parts, segment[at:]))
+
+    def _treated(self, text: Text, treatment: str, entity: str, value: str) -> str:
+        self.counts[entity] = self.counts.get(entity, 0) + 1
+        if text.is_number:
+            return self._number(text, treatment, entity, value)
+        if treatment == "placeholder":
+            token = placeholder(self._scope.key, entity, value)
+            self.minted[token] = Minted(token, entity, value)
+            return token
+        if treatment == "mask":
+            return masked(value)
+        if treatment == "drop":
+            return ""
+        self.blocked.append((entity, text.pointer))
+        return ""
+
+    def _number(self, text: Text, treatment: str, entity: str, value: str) -> str:
+        # a number stays a number: digits of the same length that are no card, never a text in its place
+        if treatment == "block" or len(value) != len(text.value.lstrip("-")):
+            self.blocked.append((entity, text.pointer))
+            return value
+        digits = surrogate_digits(self._scope.key, len(value), value)
+        return digits if not luhn(digits) else digits[:-1] + "0"

@@ -1,0 +1,137 @@
+"""One segmenter for whole texts and streams, so that cutting a text anywhere never changes what is found.
+
+A segment ends at a line end or a sentence end; long ones at a space that stands beside no digit or
+capital; PEM blocks are kept whole. Where a segment ends depends only on what came before and one
+character after, so feeding piece by piece gives the same segments as feeding at once.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from redaction.placeholder import CANDIDATE_CHARACTERS_MAX, ENTITIES
+
+SOFT_CHARACTERS: Final = 300
+HARD_CHARACTERS: Final = 2000
+PEM_CHARACTERS_MAX: Final = 16_384
+
+_LINE_OR_SENTENCE: Final = re.compile(r"\n|[.!?]\s")
+_ABBREVIATION: Final = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|Sr|Jr|No|Nr)|\b[A-Za-z]|\d)\.$")
+_BEGIN: Final = "-----BEGIN "
+_END: Final = re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
+_NOT_BESIDE: Final = frozenset(":=,;")
+
+
+class Segmenter:
+    """Cuts one text; `feed` what arrives, `finish` at its end."""
+
+    def __init__(self) -> None:
+        self._buffer = ""
+
+    def feed(self, text: str) -> list[str]:
+        """Return the segments completed by `text`; joined with `finish` they are the text."""
+        self._buffer += text
+        segments: list[str] = []
+        while (end := _cut(self._buffer)) is not None:
+            segments.append(self._buffer[:end])
+            self._buffer = self._buffer[end:]
+        return segments
+
+    def finish(self) -> list[str]:
+        """Return what is left."""
+        rest, self._buffer = self._buffer, ""
+        return [rest] if rest else []
+
+
+def segments_of(text: str) -> list[str]:
+    """Return all segments of a whole text."""
+    if len(text) < SOFT_CHARACTERS and not _LINE_OR_SENTENCE.search(text):
+        return [text] if text else []
+    segmenter = Segmenter()
+    return segmenter.feed(text) + segmenter.finish()
+
+
+class RestoreHold:
+    """Holds back the end of a stream's text while it may be the beginning of a placeholder."""
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        """Return what can be looked at whole; at most 42 characters stay held."""
+        text = self._held + text
+        keep = _possible_beginning(text)
+        self._held = text[len(text) - keep :] if keep else ""
+        return text[: len(text) - keep] if keep else text
+
+    def finish(self) -> str:
+        """Return what was held."""
+        held, self._held = self._held, ""
+        return held
+
+
+def _cut(buffer: str) -> int | None:
+    begin = buffer.find(_BEGIN)
+    for match in _LINE_OR_SENTENCE.finditer(buffer):
+        if 0 <= begin < match.end():
+            break
+        if match.start() >= SOFT_CHARACTERS:
+            break
+        if _is_end(buffer, match):
+            return match.end()
+    if 0 <= begin < SOFT_CHARACTERS:
+        return _pem_end(buffer, begin)
+    if len(buffer) <= SOFT_CHARACTERS + 1:
+        return None
+    return _soft_cut(buffer, begin)
+
+
+def _is_end(buffer: str, match: re.Match[str]) -> bool:
+    return match.group() == "\n" or not _ABBREVIATION.search(buffer, max(0, match.start() - 6), match.start() + 1)
+
+
+def _pem_end(buffer: str, begin: int) -> int | None:
+    end = _END.search(buffer, begin)
+    if end is not None and end.end() - begin <= PEM_CHARACTERS_MAX:
+        return end.end()
+    return begin + PEM_CHARACTERS_MAX if len(buffer) - begin > PEM_CHARACTERS_MAX + 128 else None
+
+
+def _soft_cut(buffer: str, begin: int) -> int | None:
+    for place in range(SOFT_CHARACTERS, 0, -1):
+        if _eligible(buffer, place):
+            return place + 1
+    end = min(len(buffer) - 1, HARD_CHARACTERS)
+    for place in range(SOFT_CHARACTERS + 1, end):
+        if begin == place:
+            return place
+        if buffer[place] == "\n":
+            return place + 1
+        if _eligible(buffer, place):
+            return place + 1
+    return HARD_CHARACTERS if len(buffer) > HARD_CHARACTERS else None
+
+
+def _eligible(buffer: str, place: int) -> bool:
+    if buffer[place] != " ":
+        return False
+    before, after = buffer[place - 1], buffer[place + 1]
+    return not any(one.isdigit() or one.isupper() or one in _NOT_BESIDE for one in (before, after))
+
+
+def _possible_beginning(text: str) -> int:
+    """Return how many characters at the end may begin a placeholder."""
+    tail = text[-CANDIDATE_CHARACTERS_MAX:]
+    for word in _WORD.finditer(tail):
+        partial = _PARTIAL.fullmatch(tail, word.start())
+        if partial is None:
+            continue
+        name, more = partial.group(1).upper(), partial.group(2)
+        if name in ENTITIES or (not more and any(entity.startswith(name) for entity in ENTITIES)):
+            return len(tail) - word.start()
+    return 0
+
+
+_WORD: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]+")
+_PARTIAL: Final = re.compile(r"([A-Za-z]+)((?:\\_{0,2}|_{1,2}|%5?[Ff]?|[ \-\u00a0])?[A-Za-z2-9]{0,10})")

@@ -1,0 +1,27 @@
+"""What a detection worker is told to build; importable without loading the language libraries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from redaction.finding import Detector
+
+
+@dataclass(frozen=True, slots=True)
+class PresidioInWorker:
+    """Builds the Presidio detector for the model in `folder` when called, inside the worker."""
+
+    folder: Path
+
+    def __call__(self) -> Detector:
+        """Return the detector. Raises `redaction.model.ModelUnusable`."""
+        # the gateway's own process never pays for spaCy's 350 MiB and seconds of import
+        presidio = import_module("redaction.presidio")
+        make = cast("Callable[[Path], Detector]", presidio.PresidioDetector)
+        return make(self.folder)
