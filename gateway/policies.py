@@ -37,11 +37,11 @@ class Policies:
         #: set after each attempt to reload, for those who wait for one
         self.changed = asyncio.Event()
 
-    def start(self) -> None:
+    def watch(self) -> None:
         """Reload whenever a file changes."""
         self._task = asyncio.create_task(self._watch())
 
-    async def stop(self) -> None:
+    async def aclose(self) -> None:
         """Stop watching."""
         self._stop.set()
         if self._task is not None:

@@ -49,6 +49,7 @@ class Condition:
     """A compiled condition. `members` are the arguments it names, `None` for all of them."""
 
     name: str
+    expression: str
     program: cel.Program
     variables: frozenset[str]
     members: frozenset[str] | None
@@ -103,7 +104,7 @@ def compile_condition(name: str, expression: str) -> Condition:
     used = frozenset(program.variables()) & _VARIABLES
     bare = len(re.findall(r"\bargs\b", expression)) != len(_ARGUMENT.findall(expression))
     members = None if bare else frozenset(_ARGUMENT.findall(expression))
-    return Condition(name, program, used, members)
+    return Condition(name, expression, program, used, members)
 
 
 def under(path: object, folder: object) -> bool:
