@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 INVOICES: Final[dict[str, dict[str, object]]] = {
     "INV-7": {"customer": "Ada Lovelace", "email": "ada@example.com", "card": "4111 1111 1111 1111", "amount": 249.5},
     "INV-8": {"customer": "Grace Hopper", "email": "grace@example.com", "card": "5555 5555 5555 4444", "amount": 120.0},
+    "INV-10": {
+        "customer": "Edsger Dijkstra",
+        "email": "edsger@example.com",
+        "card": "3782 822463 10005",
+        "amount": 75.0,
+    },
     "INV-9": {"customer": "Alan Turing", "email": "alan@example.com", "card": "4012 8888 8888 1881", "amount": 4200.0},
 }
 _CURRENCY: Final = "EUR"

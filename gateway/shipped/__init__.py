@@ -17,3 +17,8 @@ def policies_folder() -> Path:
         if folder.is_dir():
             return folder
     raise FileNotFoundError("the shipped policies are missing: install oncegate again")
+
+
+def demo_config() -> str:
+    """Return the demo's configuration, its ports the ones of `make run` (8080 to 8083)."""
+    return (_HERE / "demo.yaml").read_text(encoding="utf-8")
