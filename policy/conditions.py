@@ -25,6 +25,7 @@ EXPRESSION_CHARACTERS_MAX: Final = 4096
 NODES_MAX: Final = 20_000
 _VARIABLES: Final = frozenset({"args", "principal", "run", "time"})
 _ARGUMENT: Final = re.compile(r"\bargs\.([A-Za-z_][A-Za-z0-9_]*)")
+_PARSER_CHARACTERS_MAX: Final = 160
 #: What the language itself calls, its standard functions, and ours.
 _FUNCTIONS: Final = frozenset({
     "!_", "-_", "@in", "@not_strictly_false", "_!=_", "_%_", "_&&_", "_*_", "_+_", "_-_", "_/_", "_<=_", "_<_",
@@ -92,7 +93,7 @@ def compile_condition(name: str, expression: str) -> Condition:
     try:
         program = cel.compile(expression)
     except ValueError as error:
-        raise ConditionUnusable(" ".join(str(error).split()).lower()) from None
+        raise ConditionUnusable(f"not a CEL expression: {_said(error, expression)}") from None
     # names bound inside macros count as variables too; `has` and friends are functions
     unknown = {found for found in program.variables() if found not in _VARIABLES} - _bound(expression)
     if unknown:
@@ -116,6 +117,12 @@ def under(path: object, folder: object) -> bool:
     plain = posixpath.normpath(path)
     base = posixpath.normpath(folder)
     return plain == base or plain.startswith(base.rstrip("/") + "/")
+
+
+def _said(error: ValueError, expression: str) -> str:
+    """Return what the parser says, without the expression it quotes."""
+    text = " ".join(str(error).replace(expression, "…").split())
+    return text[:_PARSER_CHARACTERS_MAX].lower()
 
 
 def _nested(expression: str) -> bool:

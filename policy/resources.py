@@ -36,23 +36,34 @@ def resource_name(*parts: str) -> str:
 def resource_uri_name(server: str, uri: str) -> str:
     """Return `mcp/<server>/resource/<scheme>/<authority or ->/<path>` for an MCP resource URI.
 
-    Percent-encoding in the path is undone once, then each part is checked and encoded again. Userinfo,
-    empty parts, `.` and `..` are refused. Raises `UnusableName`.
+    Percent-encoding in the path is undone once, then each part is checked and encoded again. User
+    information, fragments, white space, empty parts, `.` and `..` in any encoding are refused: two
+    readers could understand them differently. Raises `UnusableName`.
     """
+    if not uri.isprintable() or any(character in uri for character in " \\#"):
+        raise UnusableName("a URI with white space, a backslash, a fragment or control characters")
     try:
         split = urlsplit(uri)
         authority = split.netloc
-    except ValueError:
+        decoded = [unquote(part, errors="strict") for part in split.path.removeprefix("/").split("/")]
+        query = unquote(split.query, errors="strict")
+    except ValueError:  # also undecodable bytes
         raise UnusableName("not a URI") from None
-    if not split.scheme:
-        raise UnusableName("a URI without a scheme")
-    if "@" in authority:
-        raise UnusableName("a URI with user information")
-    parts = split.path.removeprefix("/").split("/") if split.path not in {"", "/"} else []
-    decoded = [unquote(part, errors="strict") for part in parts]
-    if split.query:
-        decoded.append("?" + unquote(split.query, errors="replace"))
-    return resource_name("mcp", server, "resource", split.scheme.lower(), authority.lower() or "-", *decoded)
+    if not split.scheme or "@" in authority:
+        raise UnusableName("a URI without a scheme, or with user information")
+    if ("?" in uri) != bool(query) or any(part.startswith("?") or _climbs(part) for part in decoded):
+        raise UnusableName("a URI with an empty query, or a path that leads upwards")
+    parts = [] if split.path in {"", "/"} else decoded
+    more = [f"?{query}"] if query else []
+    return resource_name("mcp", server, "resource", split.scheme.lower(), authority.lower() or "-", *parts, *more)
+
+
+def _climbs(part: str) -> bool:
+    """Return whether a part, decoded as often as it can be, holds a step upwards."""
+    plain, before = part, ""
+    while plain != before:
+        plain, before = unquote(plain), plain
+    return any(step in {".", ".."} for step in plain.replace("\\", "/").split("/"))
 
 
 @dataclass(frozen=True, slots=True)
