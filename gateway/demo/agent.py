@@ -41,7 +41,8 @@ class Agent:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._token = environment["OPENAI_API_KEY"]
-        self._mcp_url = environment["ONCEGATE_MCP_URL"].rstrip("/") + "/payments"
+        server = environment.get("DEMO_MCP_SERVER", "/payments")
+        self._mcp_url = environment["ONCEGATE_MCP_URL"].rstrip("/") + server
         self._model = environment.get("DEMO_MODEL", "demo-model")
         self._die = Path(environment.get("DEMO_DIE_AFTER_CHARGE", "/nonexistent"))
         self.fresh = 0
