@@ -95,7 +95,7 @@ class Snapshot:
             self._candidates[key] = found
         return found
 
-    def subjects(self, principal: Principal, resource: str) -> list[tuple[str, frozenset[str]]]:
+    def subjects(self, principal: Principal, resource: str = "") -> list[tuple[str, frozenset[str]]]:
         """Return agent, user and actors, each with every name it goes by: all of them must be allowed.
 
         What a token claims counts for calls; over the gateway itself (`admin/…`) only `g` lines give
