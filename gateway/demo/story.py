@@ -25,7 +25,7 @@ _PROMPT: Final = (
     "Who am I talking about: Ada Lovelace, ada@example.com, card 4111 1111 1111 1111, "
     f"whose service uses the API key {_API_KEY}"
 )
-_PLANTED: Final = {
+PLANTED: Final = {
     "a customer's name": "Ada Lovelace",
     "another customer's name": "Grace Hopper",
     "an e-mail address": "ada@example.com",
@@ -163,7 +163,7 @@ def _redacted(stage: Stage, telling: Telling) -> None:
         already = len(read_lines(stage.model_log))
         answer = ask_model(stage.url, stage.token, _PROMPT, stream=stream)
         seen = json.dumps(read_lines(stage.model_log)[already:])
-        raw = [name for name, value in _PLANTED.items() if value in seen]
+        raw = [name for name, value in PLANTED.items() if value in seen]
         form = "streamed" if stream else "plain"
         if not stream:
             telling.say(f"the model was sent: {_prompt_in(stage)}")
@@ -189,12 +189,12 @@ def _audited(stage: Stage, telling: Telling) -> None:
 
 def _nothing_raw(stage: Stage, telling: Telling) -> None:
     telling.act("What is on disk")
-    planted = _PLANTED | {"the agent's token": stage.token}
+    planted = PLANTED | {"the agent's token": stage.token}
     files = [stage.gateway_log, stage.trace_log, stage.model_log]
     found = find_raw(stage.config, files, planted)
     sizes = sum(path.stat().st_size for path in (stage.folder / "oncegate.db", *files) if path.exists())
     telling.claim(
-        f"none of {len(planted)} planted values is in the journal (also decrypted), logs and traces "
+        f"none of {len(planted)} planted values is in the journal (answers also decrypted), logs and traces "
         f"({sizes // 1024} KiB searched)", holds=found == [], found="; ".join(found),
     )  # fmt: skip
     traced = stage.trace_log.exists() and b"oncegate." in stage.trace_log.read_bytes()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+
+from durable.seal import Keyring
+from gateway.config import load
+from gateway.demo.story import PLANTED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,3 +31,17 @@ def test_the_whole_story_holds(tmp_path: Path) -> None:
     assert told.returncode == 0, told.stdout + told.stderr
     assert "NOT SO" not in told.stdout
     assert told.stdout.rstrip().endswith("claims hold.")
+    assert _raw_in_requests(place / "oncegate.yaml") == []
+
+
+def _raw_in_requests(config: Path) -> list[str]:
+    """Return planted values in the journal's request bodies, which no command shows; decrypted from the rows."""
+    read = load(config)
+    keyring = Keyring(tuple(key.read_key() for key in read.secret_keys))
+    with closing(sqlite3.connect(f"file:{read.state.path}?mode=ro", uri=True)) as database:
+        rows: list[tuple[str, bytes]] = database.execute("SELECT id, sealed_request FROM call").fetchall()
+    assert rows != []
+    requests = [(name, keyring.unseal("body", f"call/{name}/request", sealed)) for name, sealed in rows]
+    return [
+        f"{what} in {name}" for name, content in requests for what, raw in PLANTED.items() if raw.encode() in content
+    ]
