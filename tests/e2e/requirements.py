@@ -27,4 +27,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
                 "issue 3 it must show"),
     Requirement("DEMO-08", "nothing planted is raw in the journal, also decrypted, in logs or traces",
                 "issue 3 it must show"),
+    Requirement("DEMO-09", "the demo says what it lacks before it starts, and fails when one claim does not hold",
+                "issue 3 it must show"),
 )  # fmt: skip
