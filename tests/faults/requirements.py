@@ -4,4 +4,35 @@ from __future__ import annotations
 
 from tests.requirement import Requirement
 
-REQUIREMENTS: tuple[Requirement, ...] = ()
+REQUIREMENTS: tuple[Requirement, ...] = (
+    Requirement(
+        "FAULT-01",
+        "A gateway killed at any journal commit, before or after, never executes a `once` call twice.",
+        "DESIGN section 4; issue 3, crash points",
+    ),
+    Requirement(
+        "FAULT-02",
+        "No acknowledged outcome is lost to a SIGKILL; what was begun and not settled is listed in doubt.",
+        "DESIGN section 4; issue 3, crash points",
+    ),
+    Requirement(
+        "FAULT-03",
+        "A `safe` or `keyed` call in doubt is executed again when next asked, under the same upstream key.",
+        "DESIGN section 4",
+    ),
+    Requirement(
+        "FAULT-04",
+        "Killed again and again under many writers, the file stays whole and its audit verifies.",
+        "facts/durable.md section 2",
+    ),
+    Requirement(
+        "FAULT-05",
+        "A second process on the same file refuses to start while the first one lives, and only then.",
+        "DESIGN section 5",
+    ),
+    Requirement(
+        "FAULT-06",
+        "A write the disk refuses is an error before sending; after an I/O error the journal is dead and says so.",
+        "DESIGN sections 4 and 5",
+    ),
+)
