@@ -192,6 +192,8 @@ def _nothing_raw(stage: Stage, telling: Telling) -> None:
     planted = PLANTED | {"the agent's token": stage.token}
     files = [stage.gateway_log, stage.trace_log, stage.model_log]
     found = find_raw(stage.config, files, planted)
+    control = find_raw(stage.config, files, {"an invoice": "INV-10"})
+    telling.claim("the search sees into decrypted answers", holds=any("outcome of" in one for one in control))
     sizes = sum(path.stat().st_size for path in (stage.folder / "oncegate.db", *files) if path.exists())
     telling.claim(
         f"none of {len(planted)} planted values is in the journal (answers also decrypted), logs and traces "
@@ -221,7 +223,7 @@ def _figures(stage: Stage) -> list[tuple[str, str]]:
         (str(refused), "requests refused"),
         (str(len(stage.charges())), "charges in the payments ledger, one for each invoice"),
         (f"${spent:.4f}", "spent on the model"),
-        (f"${saved:.4f}", f"saved by replaying, {saved / (spent + saved or 1):.0%} of what restarts would have cost"),
+        (f"${saved:.4f}", "saved on the model: what the restarts would have cost again"),
         (str(len(records)), "audit records, each chained to the one before"),
     ]
 
@@ -229,11 +231,9 @@ def _figures(stage: Stage) -> list[tuple[str, str]]:
 def _settle(stage: Stage, call_id: str) -> int:
     charge = next(entry for entry in stage.charges() if entry["amount"] == 75.0)  # noqa: PLR2004 - INV-10
     content = {"charge": charge["reference"], "amount": charge["amount"], "currency": charge["currency"]}
-    result = {
-        "content": [{"type": "text", "text": json.dumps(content)}],
-        "structuredContent": content,
-        "isError": False,
-    }
+    # `resultType` is asked for by clients of MCP 2026-07-28
+    texts = [{"type": "text", "text": json.dumps(content)}]
+    result = {"content": texts, "structuredContent": content, "isError": False, "resultType": "complete"}
     outcome = stage.folder / "outcome.json"
     outcome.write_text(json.dumps(result), encoding="utf-8")
     command = ("calls", "resolve", call_id, "happened", "--outcome", str(outcome), "--reason", "seen in the ledger")
@@ -253,8 +253,9 @@ def _finish(agent: subprocess.Popen[str]) -> Ended:
     try:
         said, notes = agent.communicate(timeout=_AGENT_SECONDS_MAX)
     except subprocess.TimeoutExpired:
-        _end(agent)
-        raise StageError("the agent did not come to an end") from None
+        agent.kill()
+        last = agent.communicate()[1].strip().splitlines()[-1:]
+        raise StageError(f"the agent did not come to an end; its last words: {' '.join(last)}") from None
     lines = [line for line in said.splitlines() if line.startswith("{")]
     told = cast("Record", json.loads(lines[-1])) if lines else {}
     return Ended(
