@@ -17,9 +17,8 @@ from gateway.call import ClientGone, Exchange, Refusal, Reply, header
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 
-    from durable.step import RunRef
     from gateway.call import Headers
-    from policy.decision import Principal
+    from gateway.identity.authenticator import Identified
 
     Scope = MutableMapping[str, object]
     Receive = Callable[[], Awaitable[MutableMapping[str, object]]]
@@ -45,18 +44,9 @@ class Entry(Protocol):
 class Identify(Protocol):
     """Verifies who calls and in which run."""
 
-    async def __call__(self, headers: Headers, path_token: str | None) -> Identified:
+    async def __call__(self, headers: Headers, path_token: str | None, query: bytes) -> Identified:
         """Return the caller. Raises `Refusal`."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identified:
-    """A verified caller; `own_tokens` are gateway tokens that may stand in the body."""
-
-    principal: Principal
-    run: RunRef | None
-    own_tokens: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +98,8 @@ class Front:
         path, token, correlation = at
         headers = tuple(cast("list[tuple[bytes, bytes]]", scope["headers"]))
         self._check(headers)
-        identified = await self._identify(headers, token)
+        query = cast("bytes", scope.get("query_string", b""))
+        identified = await self._identify(headers, token, query)
         content = await self._body(headers, receive)
         for own in identified.own_tokens:
             if (literal := own.encode()) in content:
@@ -117,7 +108,7 @@ class Front:
             Exchange(
                 method=cast("str", scope["method"]),
                 path=path,
-                query=cast("bytes", scope.get("query_string", b"")),
+                query=query,
                 headers=headers,
                 body=content,
                 principal=identified.principal,

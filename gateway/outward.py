@@ -43,6 +43,11 @@ class Redaction:
         self._profiles = profiles
         self._default = default_profile
 
+    @property
+    def default_profile(self) -> Profile:
+        """The profile of what no policy line speaks of."""
+        return self._profiles[self._default]
+
     def profile_of(self, decision: Decision) -> Profile:
         """Return the strictest of the profiles the decision demands, the default where it names none."""
         names = decision.obligations.profiles or (self._default,)

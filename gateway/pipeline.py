@@ -17,7 +17,7 @@ from durable.journal import JournalUnavailable
 from durable.step import Began, InFlight, Intent, Owner, Replay, Step, fingerprint
 from gateway import body, refusals
 from gateway.body import at
-from gateway.call import ClientGone, Refusal
+from gateway.call import ClientGone, Refusal, header
 from gateway.execution import Execution, Plan
 from gateway.load import Load
 from gateway.outward import Veil, owner_user, scope_of, vault_entries
@@ -90,7 +90,8 @@ class Pipeline:
 
     async def handle(self, call: Call) -> Reply:
         """Return the answer to `call`: the upstream's, the journal's, or a refusal in its protocol."""
-        trail = Trail(call=call)
+        traceparent = header(call.exchange.headers, b"traceparent")
+        trail = Trail(call=call, traceparent=traceparent.decode("latin-1") if traceparent else None)
         try:
             work = await self._prepare(call, trail, self._decide(call, trail))
             if not call.journaled:
@@ -123,7 +124,8 @@ class Pipeline:
             certain_only=call.action == "list",
         )
         decision = trail.decision = self._policies.current.decide(question)
-        if not decision.allowed:
+        # a listing is shown unless it is certainly denied; what it lists is decided item by item
+        if decision.effect == "deny" or not (decision.allowed or question.certain_only):
             raise refusals.denied(decision)
         for resource in call.also:
             also = self._policies.current.decide(replace(question, resource=resource))

@@ -141,7 +141,10 @@ def attributes(evidence: Evidence) -> dict[str, str | int | float | bool]:
             found[theirs] = evidence.usage[ours]
     if evidence.cost_usd is not None:
         found[names.COST] = evidence.cost_usd
-    for name, counts in ((names.REDACTED_OUT, evidence.redacted_outward), (names.REDACTED_IN, evidence.redacted_inward)):
+    for name, counts in (
+        (names.REDACTED_OUT, evidence.redacted_outward),
+        (names.REDACTED_IN, evidence.redacted_inward),
+    ):
         for entity, count in counts.items():
             found[f"{name}.{entity.lower()}"] = count
     return found
@@ -152,6 +155,9 @@ def _links(traceparent: str | None) -> list[Link]:
     if match is None:
         return []
     context = SpanContext(
-        int(match.group(1), 16), int(match.group(2), 16), is_remote=True, trace_flags=TraceFlags(int(match.group(3), 16))
+        int(match.group(1), 16),
+        int(match.group(2), 16),
+        is_remote=True,
+        trace_flags=TraceFlags(int(match.group(3), 16)),
     )
     return [Link(context)] if context.is_valid else []

@@ -19,9 +19,7 @@ _TO = typer.Option("--to", help="Where to put it; left out, the default place.")
 
 
 @app.command()
-def install(
-    source: Annotated[Path | None, _FROM] = None, to: Annotated[Path | None, _TO] = None
-) -> None:
+def install(source: Annotated[Path | None, _FROM] = None, to: Annotated[Path | None, _TO] = None) -> None:
     """Bring the default model: download the pinned archive, check its hash, unpack its data."""
     folder = to or model.default_folder()
     try:

@@ -44,5 +44,6 @@ def error_reply(refusal: Refusal, extra: Headers) -> tuple[int, Headers, bytes]:
     if refusal.retry_after_seconds is not None:
         headers.append((b"retry-after", str(refusal.retry_after_seconds).encode()))
     if refusal.status == 401:  # noqa: PLR2004 - RFC 9110 section 11.6.1 wants a challenge
-        headers.append((b"www-authenticate", b"Bearer"))
+        challenge = getattr(refusal, "challenge", None)
+        headers.append((b"www-authenticate", challenge.encode() if isinstance(challenge, str) else b"Bearer"))
     return refusal.status, tuple(headers), body.encode(error_object(refusal))

@@ -1,0 +1,226 @@
+"""The composition root: builds every part once from the configuration and mounts the protocols."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Self
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, PlainTextResponse
+
+from durable.journal import JournalError
+from durable.seal import Keyring
+from durable.sqlite import SqliteJournal
+from durable.step import Owner
+from gateway import refusals
+from gateway.config import timeout_seconds
+from gateway.detection import Detection
+from gateway.entries import AdapterEntry
+from gateway.front import Door, Front
+from gateway.identify import Doorkeeper
+from gateway.identity.authenticator import Authenticator
+from gateway.mcp.servers import McpServers
+from gateway.outward import Redaction, Veil
+from gateway.pipeline import Pipeline
+from gateway.policies import Policies
+from gateway.prices import price_of
+from gateway.protocols.openai_chat import ChatAdapter, ModelTarget
+from gateway.protocols.openai_models import ModelsEntry
+from gateway.runs import RunDesk, RunsEntry
+from gateway.telemetry import Telemetry
+from gateway.upstream.http import HttpUpstream
+from policy.decision import Question
+from policy.resources import resource_name
+from redaction.finding import Scope, Shape
+from redaction.model import default_folder, verify
+from redaction.profile import ProfilesInvalid, load_profiles
+from redaction.worker import PresidioInWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from durable.records import CallRecord
+    from gateway.config import Config, Model
+    from gateway.front import Entry
+    from policy.decision import Principal
+
+_log = logging.getLogger("oncegate.app")
+
+_HOUSEKEEPING_SECONDS = 60.0
+#: An MCP result or a model's answer as an operator writes it.
+_OUTCOME_SHAPE = Shape(keep=("content.*.type", "id", "object", "model", "choices.*.message.role"))
+
+
+class Gateway:
+    """Everything that runs: build it with `open`, serve `front` to agents, end it with `aclose`."""
+
+    config: Config
+    journal: SqliteJournal
+    policies: Policies
+    authenticator: Authenticator
+    desk: RunDesk
+    redaction: Redaction
+    front: Front
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._upstreams: list[HttpUpstream] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self.ready = False
+
+    @classmethod
+    async def open(
+        cls, config: Config, *, fatal: Callable[[str], None], crash_point: Callable[[str], None] | None = None
+    ) -> Self:
+        """Return the running parts.
+
+        Raises `PolicyInvalid`, `ProfilesInvalid`, `ConfigInvalid`, `SecretUnavailable`, `ModelUnusable`,
+        `JournalRefused`, `DetectionError`: each says what to do.
+        """
+        gateway = cls(config)
+        secrets = tuple(reference.read_key() for reference in config.secret_keys)
+        folder = config.redaction.model_folder or default_folder()
+        profiles = load_profiles(config.redaction.profiles_file or config.policies_folder / "redaction.yaml")
+        if config.redaction.default_profile not in profiles:
+            known = ", ".join(sorted(profiles))
+            raise ProfilesInvalid(f"{config.file}: `default_profile` names no profile; expected one of {known}")
+        domains = {"default", *config.trust_domains}
+        gateway.policies = Policies(config.policies_folder, profiles=profiles, domains=domains)
+        gateway._detection = Detection(PresidioInWorker(folder), await asyncio.to_thread(verify, folder))
+        gateway.redaction = Redaction(gateway._detection, profiles, config.redaction.default_profile)
+        gateway.journal = await SqliteJournal.open(
+            config.state.path, keyring=Keyring(secrets), synchronous=config.state.synchronous, fatal=fatal,
+            crash_point=crash_point or (lambda _: None),
+        )  # fmt: skip
+        gateway._telemetry = Telemetry(config.telemetry.otlp_url)
+        await gateway._compose(secrets)
+        await gateway._detection.start()
+        gateway.policies.watch()
+        gateway._tasks.append(asyncio.create_task(gateway._keep_house()))
+        gateway.ready = True
+        return gateway
+
+    async def aclose(self) -> None:
+        """Finish what is under way, bounded, and let everything go."""
+        self.ready = False
+        await self.pipeline.drain(self.config.limits.drain_seconds_max)
+        for task in self._tasks:
+            task.cancel()
+        await self._servers.aclose()
+        for upstream in self._upstreams:
+            await upstream.aclose()
+        await self.policies.aclose()
+        await self.authenticator.aclose()
+        await self._detection.aclose()
+        await self.journal.aclose()
+        await asyncio.to_thread(self._telemetry.close)
+
+    async def redact_outcome(self, call: CallRecord, tree: object) -> object:
+        """Return an outcome an operator gives, redacted as if the upstream had given it.
+
+        Its placeholders stay placeholders: what an operator types is not put into the vault.
+        """
+        keys = await self.journal.run_keys(Owner(call.domain, call.agent, call.user), call.run)
+        scope = Scope(id=f"run/{call.run}" if call.run else f"call/{call.id}", key=keys.placeholder)
+        veil = Veil(profile=self.redaction.default_profile, scope=scope)
+        redacted = await self.redaction.tree(tree, _OUTCOME_SHAPE, veil)
+        if redacted.blocked:
+            raise refusals.blocked(redacted.blocked)
+        return redacted.tree
+
+    async def _compose(self, secrets: tuple[bytes, ...]) -> None:
+        config = self.config
+        self.authenticator = await Authenticator.open(config, secrets=secrets, run_principal=self._run_principal)
+        self.desk = RunDesk(
+            runs=self.journal, journal=self.journal, policies=self.policies,
+            mint=lambda run, attempt, expires: self.authenticator.mint_run_token(
+                run_id=run, attempt=attempt, expires=expires
+            ),
+            public_url=config.public_url, seconds_max=config.runs.seconds_max,
+        )  # fmt: skip
+        self.pipeline = Pipeline(
+            policies=self.policies, journal=self.journal, redaction=self.redaction, telemetry=self._telemetry,
+            limits=config.limits, price=price_of(config.models),
+        )  # fmt: skip
+        self._servers = McpServers(config, self.policies, self.pipeline, Keyring(secrets))
+        self._chat = ChatAdapter(
+            {name: self._target(model) for name, model in config.models.items()}, depth_max=config.limits.depth_max
+        )
+        keeper = Doorkeeper(self.authenticator, self.desk, self.journal)
+        door = Door(
+            hosts=config.host_names,
+            body_bytes_max=config.limits.body_bytes_max,
+            header_bytes_max=config.limits.header_bytes_max,
+        )
+        self.front = Front(door, keeper.identify, self._entries(), self._application())
+
+    async def _run_principal(self, run_id: str, attempt: int) -> Principal | None:
+        return await self.desk.principal_of(run_id, attempt)  # the desk is made after the authenticator
+
+    def _entries(self) -> Callable[[str], Entry | None]:
+        chat = AdapterEntry(self._chat, self._chat.read, self.pipeline)
+        models = ModelsEntry({name: model.domain for name, model in self.config.models.items()}, self._may_call)
+        runs = RunsEntry(self.desk, self.config.limits.depth_max)
+        fixed: dict[str, Entry] = {
+            "/v1/chat/completions": chat, "/chat/completions": chat, "/v1/models": models, "/models": models,
+            "/runs": runs,
+        }  # fmt: skip
+
+        def entry_of(path: str) -> Entry | None:
+            found = fixed.get(path)
+            if found is not None:
+                return found
+            if path.startswith("/mcp/"):
+                return self._servers
+            if path.startswith(("/v1/models/", "/models/")):
+                return models
+            return runs if path.startswith("/runs/") else None
+
+        return entry_of
+
+    def _target(self, model: Model) -> ModelTarget:
+        upstream = HttpUpstream(model.url)
+        self._upstreams.append(upstream)
+        credential = model.credential
+
+        def authorization() -> bytes | None:
+            return None if credential is None else f"Bearer {credential.read_header()}".encode()
+
+        resource = resource_name("model", model.name)
+        return ModelTarget(
+            name=model.name, domain=model.domain, upstream=upstream, upstream_model=model.sent_name,
+            authorization=authorization, seconds_max=timeout_seconds(self.config, resource),
+        )  # fmt: skip
+
+    def _may_call(self, principal: Principal, model: str) -> bool:
+        question = Question(
+            principal=principal, resource=resource_name("model", model),
+            resource_domain=self.config.models[model].domain, action="call", time=time.time(), certain_only=True,
+        )  # fmt: skip
+        return self.policies.current.decide(question).effect != "deny"
+
+    def _application(self) -> FastAPI:
+        application = FastAPI(title="Oncegate", docs_url=None, redoc_url=None, openapi_url=None)
+
+        async def healthy() -> PlainTextResponse:
+            return PlainTextResponse("ok\n")
+
+        async def readiness() -> JSONResponse:
+            state = {"ready": self.ready, "policies": self.policies.current.digest}
+            if self.policies.last_error is not None:
+                state["policies_last_reload"] = "failed; the last good set stays in force"
+            return JSONResponse(state, status_code=200 if self.ready else 503)
+
+        application.add_api_route("/healthz", healthy)
+        application.add_api_route("/readyz", readiness)
+        return application
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+            try:
+                await self.journal.close_idle_runs(self.config.runs.idle_seconds)
+            except JournalError as error:
+                _log.warning("idle runs were not closed: %s", error)

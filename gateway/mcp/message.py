@@ -1,0 +1,162 @@
+"""One JSON-RPC message of MCP: what kind it is, of which era, and what policy is asked about it.
+
+Sources: MCP 2026-07-28 and 2025-11-25 (base protocol, Streamable HTTP), JSON-RPC 2.0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, cast
+
+from mcp.shared.inbound import (
+    ERROR_CODE_HTTP_STATUS,
+    InboundLadderRejection,
+    classify_inbound_request,
+    find_duplicated_routing_header,
+)
+from mcp_types import PROTOCOL_VERSION_META_KEY
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from policy.resources import UnusableName, resource_name, resource_uri_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.call import Headers
+
+Era = Literal["legacy", "modern"]
+Kind = Literal["request", "notification", "response"]
+
+PARSE_ERROR: Final = -32700
+INVALID_REQUEST: Final = -32600
+INVALID_PARAMS: Final = -32602
+#: Requests that belong to the protocol itself: whoever may use anything of the server may send them.
+HOUSEKEEPING: Final = frozenset({
+    "initialize", "ping", "server/discover", "logging/setLevel", "subscriptions/listen", "roots/list",
+    "tools/list", "prompts/list", "resources/list", "resources/templates/list",
+})  # fmt: skip
+#: List results: which member holds the items, and how an item is named to policy.
+LISTS: Final = {
+    "tools/list": "tools",
+    "prompts/list": "prompts",
+    "resources/list": "resources",
+    "resources/templates/list": "resourceTemplates",
+}
+
+
+class Unanswerable(Exception):  # noqa: N818 - says what is known of the message
+    """The message is refused before anything is asked: JSON-RPC code, HTTP status, one sentence."""
+
+    def __init__(
+        self, code: int, message: str, *, status: int = 400, data: object = None, ident: object = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+        self.data = data
+        self.ident = ident
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A parsed message. `id` is the request's own, `None` for notifications."""
+
+    tree: dict[str, object]
+    kind: Kind
+    era: Era
+    method: str
+    id: object
+    params: dict[str, object]
+
+
+def read_message(tree: object, headers: Headers) -> Message:
+    """Return the message in `tree`. Raises `Unanswerable`."""
+    if isinstance(tree, list):
+        raise Unanswerable(INVALID_REQUEST, "a batch is not accepted; send one message")
+    if not isinstance(tree, dict) or cast("dict[str, object]", tree).get("jsonrpc") != "2.0":
+        raise Unanswerable(INVALID_REQUEST, "expected one JSON-RPC 2.0 message")
+    message = cast("dict[str, object]", tree)
+    ident = message.get("id")
+    params = message.get("params", {})
+    if isinstance(params, dict):
+        named = cast("dict[str, object]", params)
+    else:
+        raise Unanswerable(INVALID_PARAMS, "`params` must be an object", ident=ident)
+    method = message.get("method")
+    if method is None and ("result" in message or "error" in message) and _usable_id(ident):
+        return Message(tree=message, kind="response", era="legacy", method="", id=ident, params={})
+    if not isinstance(method, str) or not method:
+        raise Unanswerable(INVALID_REQUEST, "expected a `method`", ident=ident)
+    if "id" in message and not _usable_id(ident):
+        raise Unanswerable(INVALID_REQUEST, "`id` must be a string or a whole number")
+    kind: Kind = "request" if "id" in message else "notification"
+    era = _era(message, named, headers, kind)
+    return Message(tree=message, kind=kind, era=era, method=method, id=ident, params=named)
+
+
+def subject_of(server: str, message: Message) -> tuple[str, str]:
+    """Return (resource, action) that policy decides for `message`. Raises `Unanswerable`."""
+    if message.kind != "request" or message.method in HOUSEKEEPING:
+        return resource_name("mcp", server), "list"
+    try:
+        return _subject(server, message.method, message.params)
+    except UnusableName as error:
+        raise Unanswerable(INVALID_PARAMS, f"the name cannot be used: {error}", ident=message.id) from None
+
+
+def item_subject(server: str, method: str, item: Mapping[str, object]) -> tuple[str, str] | None:
+    """Return (resource, action) of an item in a list result, `None` when it has no usable name."""
+    try:
+        if method == "tools/list":
+            return resource_name("mcp", server, "tool", str(item["name"])), "call"
+        if method == "prompts/list":
+            return resource_name("mcp", server, "prompt", str(item["name"])), "get"
+        return resource_uri_name(server, str(item.get("uri", item.get("uriTemplate", "")))), "read"
+    except (KeyError, UnusableName):
+        return None
+
+
+def _subject(server: str, method: str, params: Mapping[str, object]) -> tuple[str, str]:
+    match method:
+        case "tools/call":
+            return resource_name("mcp", server, "tool", _text(params, "name")), "call"
+        case "prompts/get":
+            return resource_name("mcp", server, "prompt", _text(params, "name")), "get"
+        case "resources/read" | "resources/subscribe" | "resources/unsubscribe":
+            return resource_uri_name(server, _text(params, "uri")), "read"
+        case "completion/complete":
+            ref = params.get("ref")
+            named = cast("dict[str, object]", ref) if isinstance(ref, dict) else {}
+            if named.get("type") == "ref/prompt":
+                return resource_name("mcp", server, "prompt", _text(named, "name")), "get"
+            return resource_uri_name(server, _text(named, "uri")), "read"
+        case _:
+            return resource_name("mcp", server, "method", *method.split("/")), "call"
+
+
+def _text(params: Mapping[str, object], name: str) -> str:
+    value = params.get(name)
+    if not isinstance(value, str):
+        raise UnusableName(f"`{name}` must be a string")
+    return value
+
+
+def _era(message: dict[str, object], params: dict[str, object], headers: Headers, kind: Kind) -> Era:
+    plain = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    meta = params.get("_meta")
+    enveloped = isinstance(meta, dict) and PROTOCOL_VERSION_META_KEY in cast("dict[str, object]", meta)
+    if plain.get("mcp-protocol-version") not in MODERN_PROTOCOL_VERSIONS and not enveloped:
+        return "legacy"
+    lines = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
+    if (twice := find_duplicated_routing_header(lines)) is not None:
+        raise Unanswerable(-32020, f"`{twice}` stands twice", ident=message.get("id"))
+    if kind == "request":
+        found = classify_inbound_request(message, headers=plain)
+        if isinstance(found, InboundLadderRejection):
+            status = ERROR_CODE_HTTP_STATUS.get(found.code, 400)
+            raise Unanswerable(found.code, found.message, status=status, data=found.data, ident=message.get("id"))
+    return "modern"
+
+
+def _usable_id(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))

@@ -1,0 +1,71 @@
+"""The configured MCP servers: their upstreams, and the entry that serves `/mcp/{server}`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from gateway.config import timeout_seconds
+from gateway.mcp.message import Unanswerable
+from gateway.mcp.sessions import Sessions
+from gateway.mcp.stdio import StdioUpstream
+from gateway.protocols.mcp import McpAdapter, ServerTarget
+from gateway.upstream.http import HttpUpstream
+from policy.decision import Question
+
+if TYPE_CHECKING:
+    from durable.seal import Keyring
+    from gateway.call import Exchange, Headers, Refusal, Reply
+    from gateway.config import Config, McpServer, Tool
+    from gateway.pipeline import Pipeline
+    from gateway.policies import Policies
+    from policy.decision import Principal
+
+
+class McpServers:
+    """Everything behind `/mcp/`."""
+
+    def __init__(self, config: Config, policies: Policies, pipeline: Pipeline, keyring: Keyring) -> None:
+        self._config = config
+        self._policies = policies
+        self._upstreams: list[HttpUpstream | StdioUpstream] = []
+        targets = {name: self._target(server) for name, server in config.mcp_servers.items()}
+        self._adapter = McpAdapter(targets, Sessions(keyring), self._may_use, depth_max=config.limits.depth_max)
+        self._pipeline = pipeline
+
+    async def answer(self, exchange: Exchange) -> Reply:
+        """Return the reply to one exchange. Raises `Refusal`, `ClientGone`."""
+        try:
+            call = self._adapter.read(exchange)
+        except Unanswerable as error:
+            return self._adapter.unanswerable(error, ((b"oncegate-correlation", exchange.correlation.encode()),))
+        return await self._pipeline.handle(call)
+
+    def refuse(self, refusal: Refusal, extra: Headers) -> Reply:
+        """Say a refusal in the protocol."""
+        return self._adapter.refuse(refusal, None, extra)
+
+    async def aclose(self) -> None:
+        """Close connections and end processes."""
+        for upstream in self._upstreams:
+            await upstream.aclose()
+
+    def _target(self, server: McpServer) -> ServerTarget:
+        upstream: HttpUpstream | StdioUpstream
+        if server.url is not None:
+            upstream = HttpUpstream(server.url)
+        else:
+            upstream = StdioUpstream(server.name, server.command or (), server.environment)
+        self._upstreams.append(upstream)
+
+        def timeout(resource: str, tool: Tool | None) -> float:
+            return timeout_seconds(self._config, resource, tool)
+
+        return ServerTarget(name=server.name, config=server, upstream=upstream, timeout=timeout)
+
+    def _may_use(self, principal: Principal, resource: str, domain: str, action: str) -> bool:
+        question = Question(
+            principal=principal, resource=resource, resource_domain=domain, action=action, time=time.time(),
+            certain_only=True,
+        )  # fmt: skip
+        return self._policies.current.decide(question).effect != "deny"

@@ -1,0 +1,391 @@
+"""MCP servers one to one at `/mcp/{server}`: messages are relayed, not re-made (MCP 2025-11-25 and 2026-07-28).
+
+Whatever both ends agree on passes, known to us or not, as far as policy allows its method. Headers that
+mirror the body are written anew from the body that is sent; the caller's credential never travels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from mcp.shared.inbound import NAME_BEARING_METHODS, decode_header_value, encode_header_value
+
+from durable.step import Outcome
+from gateway import body
+from gateway.call import Call, Refusal, Reply, UpstreamRequest, header
+from gateway.mcp.message import INVALID_PARAMS, PARSE_ERROR, Unanswerable, item_subject, read_message, subject_of
+from gateway.protocols.mcp_answer import McpReader, Turn
+from gateway.sse import event
+from redaction.finding import Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from durable.step import Effect, Repeat
+    from gateway.call import Exchange, Headers, ToolUse, Upstream
+    from gateway.config import McpServer, Tool
+    from gateway.mcp.message import Message
+    from gateway.mcp.sessions import Sessions
+    from policy.decision import Principal
+
+KEY_META: Final = "dev.oncegate/idempotency-key"
+CALL_META: Final = "dev.oncegate/call"
+
+REQUEST_SHAPE: Final = Shape(
+    keep=(
+        "jsonrpc", "id", "method", "params.protocolVersion", "params.capabilities.**", "params.clientInfo.**",
+        "params.requestId", "params.cursor", "params.requestState", "params.level", "params.ref.type",
+        "params.progressToken", "params._meta.progressToken", "params._meta.traceparent", "params._meta.tracestate",
+        "params._meta.io.modelcontextprotocol/protocolVersion", "params._meta.io.modelcontextprotocol/clientInfo.**",
+        "params._meta.io.modelcontextprotocol/clientCapabilities.**", "params._meta.io.modelcontextprotocol/logLevel",
+        "params._meta.dev.oncegate/idempotency-key", "params.notifications.**", "result.role", "result.content.type",
+        "result.model", "result.stopReason", "result.action",
+    ),
+)  # fmt: skip
+
+#: Keys of `params._meta` that belong to the protocol or to tracing; vendors' own keys count in the fingerprint.
+_PROTOCOL_META: Final = ("io.modelcontextprotocol/", "progressToken", "traceparent", "tracestate", "baggage",
+                         "dev.oncegate/")  # fmt: skip
+_FORWARDED: Final = (b"accept", b"mcp-protocol-version", b"last-event-id")
+#: Our own JSON-RPC codes, outside the ranges the specification keeps (-32768..-32000).
+_CODES: Final = {"denied": -31001, "approval_pending": -31002, "in_doubt": -31003, "in_flight": -31004,
+                 "key_reused": -31005, "blocked": -31006, "unauthenticated": -31007}  # fmt: skip
+_OTHER_CODE: Final = -31000
+_GET_SECONDS_MAX: Final = 24 * 3600.0
+
+
+class MayUse(Protocol):
+    """Asks policy about an item of a listing, a condition counting as maybe."""
+
+    def __call__(self, principal: Principal, resource: str, domain: str, action: str) -> bool:
+        """Return whether using it is not certainly denied."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTarget:
+    """A configured server: where its messages go, and what the file says of its tools."""
+
+    name: str
+    config: McpServer
+    upstream: Upstream
+    timeout: Callable[[str, Tool | None], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Aim:
+    target: ServerTarget
+    turn: Turn
+
+
+class McpAdapter:
+    """MCP over Streamable HTTP towards agents; one instance serves all configured servers."""
+
+    name: str = "mcp"
+
+    def __init__(
+        self, servers: Mapping[str, ServerTarget], sessions: Sessions, may_use: MayUse, *, depth_max: int
+    ) -> None:
+        self._servers = servers
+        self._sessions = sessions
+        self._may_use = may_use
+        self._depth_max = depth_max
+
+    def read(self, exchange: Exchange) -> Call:
+        """Return the call in `exchange`. Raises `Refusal`, `Unanswerable`."""
+        target = self._server(exchange.path)
+        session = self._session(exchange, target)
+        if exchange.method != "POST":
+            return self._connection_call(exchange, target, session)
+        try:
+            tree = body.parse(exchange.body, depth_max=self._depth_max)
+        except body.MalformedBody as error:
+            raise Unanswerable(PARSE_ERROR, f"the body is not usable JSON: {error}") from None
+        message = read_message(tree, exchange.headers)
+        resource, action = subject_of(target.name, message)
+        turn = self._turn(exchange, target, session, message)
+        if message.kind == "request" and message.method == "tools/call":
+            return self._tool_call(exchange, _Aim(target=target, turn=turn), message, resource)
+        return Call(
+            exchange=exchange, adapter=self, target=_Aim(target=target, turn=turn), endpoint="mcp",
+            resource=resource, resource_domain=target.config.domain, action=action, kind="other", effect="safe",
+            tree=message.tree, arguments=message.params, arguments_path=("params",), shape=REQUEST_SHAPE,
+            canonical=b"", journaled=False, cancel_on_disconnect=True, facts={"mcp.method.name": message.method},
+            seconds_max=_seconds(target, resource, message),
+        )  # fmt: skip
+
+    def upstream(self, call: Call) -> Upstream:
+        """Return the server's upstream."""
+        return _aim(call).target.upstream
+
+    def request(self, call: Call, tree: object, *, upstream_key: str | None) -> UpstreamRequest:
+        """Return what is sent: the message, its mirrored headers made anew, the gateway's credential."""
+        aim = _aim(call)
+        headers = [pair for pair in call.exchange.headers if pair[0] in _FORWARDED]
+        if aim.turn.upstream_session is not None:
+            headers.append((b"mcp-session-id", aim.turn.upstream_session.encode("latin-1")))
+        credential = aim.target.config.credential
+        if credential is not None:
+            headers.append((credential.header_name.encode(), credential.header_value().encode()))
+        if call.exchange.method != "POST":
+            return UpstreamRequest(method=call.exchange.method, path="", headers=tuple(headers), body=b"")
+        sent = cast("dict[str, object]", tree)
+        if call.kind == "tool":
+            sent = _with_key(sent, upstream_key, _tool(aim.target, call.tool_name))
+        message = aim.turn.message
+        if message is not None and message.era == "modern":
+            headers += _mirrored(message, sent, call)
+        headers.append((b"content-type", b"application/json"))
+        content = call.exchange.body if sent is call.tree else body.encode(sent)
+        return UpstreamRequest(method="POST", path="", headers=tuple(headers), body=content)
+
+    def reader(self, call: Call) -> McpReader:
+        """Return a reader for the server's answer."""
+        return McpReader(_aim(call).turn)
+
+    def head(self, call: Call, extra: Headers) -> tuple[int, Headers]:
+        """Return status and headers of a stream of messages."""
+        headers = [
+            (b"content-type", b"text/event-stream"),
+            (b"cache-control", b"no-cache"),
+            (b"x-accel-buffering", b"no"),
+        ]
+        return 200, (*headers, *_answer_headers(call), *extra)
+
+    def present(self, call: Call, outcome: Outcome, body: bytes, extra: Headers) -> Reply:
+        """Return an outcome under this request's own id, as one JSON message."""
+        message = _aim(call).turn.message
+        headers = (*_answer_headers(call), *extra)
+        if outcome.form in {"result", "error"} and message is not None:
+            return _json(outcome.status, _enveloped(message.id, outcome.form, body), headers)
+        if not body:
+            return Reply(status=outcome.status, headers=headers, body=b"")
+        return Reply(status=outcome.status, headers=((b"content-type", outcome.media.encode()), *headers), body=body)
+
+    def refuse(self, refusal: Refusal, call: Call | None, extra: Headers) -> Reply:
+        """Say a refusal: a tool result the model can read, else a JSON-RPC error."""
+        message = None if call is None else _aim(call).turn.message
+        if call is None or message is None or message.kind != "request":
+            headers = (*extra, *_challenge(refusal))
+            return _json(refusal.status, _error(None, refusal), headers)
+        outcome = self.refusal_outcome(refusal, call)
+        return _json(200, _enveloped(message.id, outcome.form, outcome.body), (*_answer_headers(call), *extra))
+
+    def refusal_outcome(self, refusal: Refusal, call: Call) -> Outcome:
+        """Return a refusal as an outcome: `isError` for a tool call, a JSON-RPC error for other requests."""
+        if call.kind == "tool":
+            result: dict[str, object] = {
+                "content": [{"type": "text", "text": f"oncegate: {refusal.message}"}],
+                "isError": True,
+                "_meta": {CALL_META: {"code": refusal.code, "final": refusal.final}},
+            }
+            message = _aim(call).turn.message
+            if message is not None and message.era == "modern":
+                result["resultType"] = "complete"
+            return Outcome(form="result", status=200, media="application/json", body=body.encode(result))
+        return Outcome(form="error", status=200, media="application/json", body=body.encode(_error_object(refusal)))
+
+    def refusal_frame(self, refusal: Refusal, call: Call) -> bytes:
+        """Say a refusal as the response that ends a stream."""
+        message = _aim(call).turn.message
+        if message is None or message.kind != "request":
+            return b""
+        outcome = self.refusal_outcome(refusal, call)
+        return event(_enveloped(message.id, outcome.form, outcome.body), name="message")
+
+    def results_shown(self, tree: object) -> list[ToolUse]:
+        """Return nothing: tools are called here, models speak elsewhere."""
+        del tree
+        return []
+
+    def tools_asked(self, outcome: Outcome) -> list[ToolUse]:
+        """Return nothing: tools are called here, models speak elsewhere."""
+        del outcome
+        return []
+
+    def unanswerable(self, error: Unanswerable, extra: Headers) -> Reply:
+        """Say that a message was refused before anything was asked."""
+        shown: dict[str, object] = {"code": error.code, "message": str(error)}
+        if error.data is not None:
+            shown["data"] = error.data
+        return _json(error.status, body.encode({"jsonrpc": "2.0", "id": error.ident, "error": shown}), extra)
+
+    def _server(self, path: str) -> ServerTarget:
+        target = self._servers.get(path.removeprefix("/mcp/").rstrip("/"))
+        if target is None:
+            raise Refusal(code="not_found", message="no such server is configured here", status=404)
+        return target
+
+    def _session(self, exchange: Exchange, target: ServerTarget) -> str | None:
+        shown = header(exchange.headers, b"mcp-session-id")
+        if shown is None:
+            return None
+        session = self._sessions.unwrap(shown.decode("latin-1"), target.name, exchange.principal)
+        if session is None:
+            raise Refusal(code="not_found", message="there is no such session; initialize a new one", status=404)
+        return session
+
+    def _turn(self, exchange: Exchange, target: ServerTarget, session: str | None, message: Message | None) -> Turn:
+        principal, name, domain = exchange.principal, target.name, target.config.domain
+
+        def may_list(method: str, item: dict[str, object]) -> bool:
+            subject = item_subject(name, method, item)
+            return subject is not None and self._may_use(principal, subject[0], domain, subject[1])
+
+        return Turn(
+            message=message, method=message.method if message else exchange.method, upstream_session=session,
+            may_list=may_list, seal_session=lambda upstream: self._sessions.wrap(upstream, name, principal),
+        )  # fmt: skip
+
+    def _connection_call(self, exchange: Exchange, target: ServerTarget, session: str | None) -> Call:
+        """Return GET (the older era's stream) or DELETE (the end of its session) as a call."""
+        if exchange.method not in {"GET", "DELETE"}:
+            raise Refusal(code="bad_request", message="use POST, GET or DELETE", status=405)
+        tree: dict[str, object] = {}
+        return Call(
+            exchange=exchange, adapter=self,
+            target=_Aim(target=target, turn=self._turn(exchange, target, session, None)), endpoint="mcp",
+            resource=subject_root(target.name), resource_domain=target.config.domain, action="list", kind="other",
+            effect="safe", tree=tree, arguments=None, shape=REQUEST_SHAPE, canonical=b"", journaled=False,
+            cancel_on_disconnect=True, stream=exchange.method == "GET", facts={"mcp.method.name": exchange.method},
+            seconds_max=_GET_SECONDS_MAX,
+        )  # fmt: skip
+
+    def _tool_call(self, exchange: Exchange, aim: _Aim, message: Message, resource: str) -> Call:
+        name = cast("str", message.params["name"])
+        arguments = message.params.get("arguments", {})
+        if not isinstance(arguments, dict):
+            raise Unanswerable(INVALID_PARAMS, "`arguments` must be an object", ident=message.id)
+        tool = _tool(aim.target, name)
+        effect: Effect = tool.effect if tool is not None else "once"
+        repeat: Repeat = tool.repeat if tool is not None else "once_per_arguments"
+        return Call(
+            exchange=exchange, adapter=self, target=aim, endpoint="mcp", resource=resource,
+            resource_domain=aim.target.config.domain, action="call", kind="tool", effect=effect, repeat=repeat,
+            tree=message.tree, arguments=cast("dict[str, object]", arguments), arguments_path=("params", "arguments"),
+            tool_name=name, shape=REQUEST_SHAPE, canonical=_canonical(message), key=_key(exchange, message),
+            cancel_on_disconnect=tool is not None and tool.on_disconnect == "cancel",
+            facts={"mcp.method.name": message.method, "gen_ai.tool.name": name,
+                   "gen_ai.operation.name": "execute_tool"},
+            seconds_max=aim.target.timeout(resource, tool),
+        )  # fmt: skip
+
+
+def subject_root(server: str) -> str:
+    """Return the resource that stands for a server as a whole."""
+    return f"mcp/{server}"
+
+
+def _aim(call: Call) -> _Aim:
+    return cast("_Aim", call.target)
+
+
+def _tool(target: ServerTarget, name: str) -> Tool | None:
+    return target.config.tools.get(name)
+
+
+def _seconds(target: ServerTarget, resource: str, message: Message) -> float:
+    if message.method == "subscriptions/listen":
+        return _GET_SECONDS_MAX
+    return target.timeout(resource, None)
+
+
+def _canonical(message: Message) -> bytes:
+    params = {key: value for key, value in message.params.items() if key != "_meta"}
+    params.setdefault("arguments", {})
+    meta = message.params.get("_meta")
+    if isinstance(meta, dict):
+        named = cast("dict[str, object]", meta)
+        own = {key: value for key, value in named.items() if not key.startswith(_PROTOCOL_META)}
+        if own:
+            params["_meta"] = own
+    return body.canonical(params)
+
+
+def _key(exchange: Exchange, message: Message) -> str | None:
+    meta = message.params.get("_meta")
+    if isinstance(meta, dict) and (named := cast("dict[str, object]", meta).get(KEY_META)) is not None:
+        if not isinstance(named, str):
+            raise Unanswerable(INVALID_PARAMS, f"`{KEY_META}` must be a string", ident=message.id)
+        return named
+    value = header(exchange.headers, b"idempotency-key")
+    return None if value is None else value.decode("latin-1")
+
+
+def _with_key(tree: dict[str, object], upstream_key: str | None, tool: Tool | None) -> dict[str, object]:
+    """Return the message with the step's own key; the client's text never leaves."""
+    if upstream_key is None:
+        return tree
+    params = dict(cast("dict[str, object]", tree["params"]))
+    meta = params.get("_meta")
+    params["_meta"] = (cast("dict[str, object]", meta) if isinstance(meta, dict) else {}) | {KEY_META: upstream_key}
+    if tool is not None and tool.idempotency_argument is not None:
+        given = cast("dict[str, object]", params.get("arguments") or {})
+        params["arguments"] = given | {tool.idempotency_argument: upstream_key}
+    return tree | {"params": params}
+
+
+def _mirrored(message: Message, sent: dict[str, object], call: Call) -> list[tuple[bytes, bytes]]:
+    """Return the headers that mirror the body, from the body that is sent (SEP-2243)."""
+    headers = [(b"mcp-method", message.method.encode("latin-1", "replace"))]
+    params = cast("dict[str, object]", sent.get("params") or {})
+    member = NAME_BEARING_METHODS.get(message.method)
+    if member is not None and isinstance(value := params.get(member), str):
+        headers.append((b"mcp-name", encode_header_value(value).encode("ascii")))
+    moved = _moved(cast("dict[str, object]", call.tree).get("params"), params)
+    for name, value in call.exchange.headers:
+        if not name.startswith(b"mcp-param-"):
+            continue
+        shown = decode_header_value(value.decode("latin-1"))
+        if shown is not None and shown in moved:  # one that mirrors nothing of the body was not inspected either
+            headers.append((name, encode_header_value(moved[shown]).encode("ascii")))
+    return headers
+
+
+def _moved(before: object, after: object) -> dict[str, str]:
+    """Return, for each scalar of the arguments as it came, the scalar that is sent in its place."""
+    found: dict[str, str] = {}
+    pairs: list[tuple[object, object]] = [(before, after)]
+    while pairs:
+        old, new = pairs.pop()
+        if isinstance(old, dict) and isinstance(new, dict):
+            named = cast("dict[str, object]", new)
+            pairs += [(value, named.get(key)) for key, value in cast("dict[str, object]", old).items()]
+        elif isinstance(old, list) and isinstance(new, list):
+            pairs += zip(cast("list[object]", old), cast("list[object]", new), strict=False)
+        elif old is not None and new is not None and not isinstance(old, dict | list):
+            found[_scalar(old)] = _scalar(new)
+    return found
+
+
+def _scalar(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _answer_headers(call: Call) -> Headers:
+    return tuple((key.encode(), value.encode("latin-1")) for key, value in _aim(call).turn.answer_headers.items())
+
+
+def _challenge(refusal: Refusal) -> Headers:
+    challenge = getattr(refusal, "challenge", None)
+    return () if not isinstance(challenge, str) else ((b"www-authenticate", challenge.encode()),)
+
+
+def _error_object(refusal: Refusal) -> dict[str, object]:
+    shown: dict[str, object] = {"code": refusal.code, "final": refusal.final}
+    return {"code": _CODES.get(refusal.code, _OTHER_CODE), "message": f"oncegate: {refusal.message}", "data": shown}
+
+
+def _error(ident: object, refusal: Refusal) -> bytes:
+    return body.encode({"jsonrpc": "2.0", "id": ident, "error": _error_object(refusal)})
+
+
+def _enveloped(ident: object, form: str, content: bytes) -> bytes:
+    return b'{"jsonrpc":"2.0","id":' + body.encode(ident) + b',"' + form.encode() + b'":' + content + b"}"
+
+
+def _json(status: int, content: bytes, headers: Headers) -> Reply:
+    return Reply(status=status, headers=((b"content-type", b"application/json"), *headers), body=content)

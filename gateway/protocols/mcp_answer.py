@@ -1,0 +1,201 @@
+"""Reads an MCP server's answer: one JSON message, or a stream of them with the response as its last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, cast
+
+from gateway import body
+from gateway.call import Sent, Unit, Verdict, header
+from gateway.mcp.message import LISTS
+from gateway.sse import EventSplitter, EventTooLong, event
+from redaction.finding import Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from gateway.call import Headers
+    from gateway.mcp.message import Message
+
+#: Structure of messages from a server; every other string is scanned.
+ANSWER_SHAPE: Final = Shape(
+    keep=(
+        "jsonrpc", "id", "method", "result.resultType", "result.protocolVersion", "result.capabilities.**",
+        "result.serverInfo.**", "result.cacheScope", "result.nextCursor", "result.requestState",
+        "result.supportedVersions.*", "result.tools.*.name", "result.tools.*.inputSchema.**",
+        "result.tools.*.outputSchema.**", "result.tools.*.annotations.**", "result.tools.*.icons.**",
+        "result.prompts.*.name", "result.prompts.*.arguments.*.name", "result.resources.*.mimeType",
+        "result.resourceTemplates.*.mimeType", "result.content.*.type", "result.content.*.mimeType",
+        "result.content.*.data", "result.content.*.resource.mimeType", "result.content.*.resource.blob",
+        "result.content.*.annotations.**", "result.contents.*.mimeType", "result.contents.*.blob",
+        "result.messages.*.role", "result.messages.*.content.type", "result.messages.*.content.mimeType",
+        "result.messages.*.content.data", "params.progressToken", "params.level", "params.logger", "params.requestId",
+        "params.messages.*.role", "params.messages.*.content.type", "params.messages.*.content.data",
+        "params.requestedSchema.**", "params.mode", "params.subscriptionId", "result.inputRequests.*.method",
+        "result.inputRequests.*.params.requestedSchema.**",
+    ),
+    embedded=("result.content.*.text",),
+)  # fmt: skip
+
+_NOT_EXECUTED: Final = frozenset({401, 404, 405, 429})
+_UNKNOWN: Final = frozenset({408, 409})
+#: JSON-RPC errors with which a server says that it did not look at the request.
+_UNREAD: Final = frozenset({-32700, -32600, -32020, -32021, -32022})
+_ACCEPTED: Final = 202
+
+
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """One exchange with a server: the message, and what its answer's head said.
+
+    `may_list` tells whether an item of a list result may be shown; `session` seals a new session id;
+    `annotated` takes note of what a server says of its tools.
+    """
+
+    message: Message | None
+    method: str
+    upstream_session: str | None = None
+    answer_headers: dict[str, str] = field(default_factory=dict[str, str])
+    may_list: Callable[[str, dict[str, object]], bool]
+    seal_session: Callable[[str], str]
+
+
+class McpReader:
+    """Units of one answer: interim messages as they come, the response as the final one."""
+
+    shape: Shape = ANSWER_SHAPE
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._status = 0
+        self._media = "application/json"
+        self._splitter: EventSplitter | None = None
+        self._plain: list[bytes] = []
+        self._final: dict[str, object] | None = None
+
+    def begin(self, status: int, headers: Headers) -> None:
+        """Take the answer's head; a session id is sealed for its principal."""
+        self._status = status
+        self._media = (header(headers, b"content-type") or b"application/json").decode("latin-1")
+        if self._media.startswith("text/event-stream"):
+            self._splitter = EventSplitter()
+        if (session := header(headers, b"mcp-session-id")) is not None:
+            self._turn.answer_headers["mcp-session-id"] = self._turn.seal_session(session.decode("latin-1"))
+        for name in (b"retry-after", b"allow"):
+            if (value := header(headers, name)) is not None:
+                self._turn.answer_headers[name.decode()] = value.decode("latin-1")
+
+    def feed(self, chunk: bytes) -> list[Unit]:
+        """Return the messages that `chunk` completes."""
+        if self._splitter is None:
+            self._plain.append(chunk)
+            return []
+        try:
+            events = self._splitter.feed(chunk)
+        except EventTooLong:
+            raise Sent("an event of the stream is too long") from None
+        return [self._event(one.raw, one.data) for one in events]
+
+    def end(self) -> list[Unit]:
+        """Return the one message of a plain answer. Raises `Sent` when a response is missing."""
+        if self._splitter is not None:
+            return []
+        content = b"".join(self._plain)
+        if not content.strip():
+            if self._expects and self._status < 400:  # noqa: PLR2004 - an error needs no body
+                raise Sent("the server answered a request with nothing")
+            return [Unit(raw=b"", hold=True)]
+        try:
+            tree = body.parse(content)
+        except body.MalformedBody:
+            if self._status < 400:  # noqa: PLR2004 - an error page need not be JSON
+                raise Sent("the server's answer is not usable JSON") from None
+            return [Unit(raw=b"", hold=True)]
+        if not isinstance(tree, dict):
+            raise Sent("the server's answer is no JSON-RPC message")
+        return [self._message(content, cast("dict[str, object]", tree))]
+
+    def encode(self, unit: Unit, tree: object) -> bytes:
+        """Return `tree` framed as `unit` was."""
+        encoded = body.encode(tree)
+        if self._splitter is None:
+            return encoded
+        (as_it_came,) = EventSplitter().feed(unit.raw)
+        return event(encoded, name=as_it_came.name, event_id=as_it_came.id)
+
+    def continuation(self, key: Hashable, text: str) -> Unit:
+        """Raise: MCP messages are whole, nothing is held between them."""
+        raise AssertionError(f"no slot {key!r} in a protocol of whole messages ({len(text)} characters)")
+
+    def verdict(self) -> Verdict:
+        """Say what the answer proves."""
+        meta: dict[str, object] = {}
+        if self._status in _NOT_EXECUTED:
+            return self._verdict("not_executed", meta)
+        if self._status in _UNKNOWN or self._status >= 500:  # noqa: PLR2004 - RFC 9110 section 15.6
+            return self._verdict("unknown", meta)
+        if self._final is None:
+            if not self._expects:
+                return self._verdict("outcome", meta)
+            reason = "the stream was closed before the response; the client may resume it"
+            return Verdict(kind="unknown", form="body", status=self._status, media=self._media, reason=reason)
+        if "error" in self._final:
+            error = self._final["error"]
+            code = cast("dict[str, object]", error).get("code") if isinstance(error, dict) else None
+            kind = "not_executed" if code in _UNREAD else "outcome"
+            return Verdict(kind=kind, form="error", status=self._status, reason="the server did not read the request")
+        result = self._final.get("result")
+        if isinstance(result, dict) and cast("dict[str, object]", result).get("isError") is True:
+            meta["is_error"] = True
+        return Verdict(kind="outcome", form="result", status=self._status, meta=meta)
+
+    @property
+    def _expects(self) -> bool:
+        return self._turn.message is not None and self._turn.message.kind == "request"
+
+    def _verdict(self, kind: str, meta: dict[str, object]) -> Verdict:
+        form = "body"
+        if self._final is not None:
+            form = "error" if "error" in self._final else "result"
+        return Verdict(kind=kind, form=form, status=self._status, media=self._media,  # pyright: ignore[reportArgumentType] - one of the two literals
+                       reason=f"the server answered {self._status}", meta=meta)  # fmt: skip
+
+    def _event(self, raw: bytes, data: bytes | None) -> Unit:
+        if data is None or not data.strip():
+            return Unit(raw=raw)
+        try:
+            tree = body.parse(data)
+        except body.MalformedBody:
+            raise Sent("an event of the stream is not usable JSON") from None
+        if not isinstance(tree, dict):
+            raise Sent("an event of the stream is no JSON-RPC message")
+        return self._message(raw, cast("dict[str, object]", tree))
+
+    def _message(self, raw: bytes, tree: dict[str, object]) -> Unit:
+        message = self._turn.message
+        answers = self._expects and "method" not in tree and message is not None and tree.get("id") == message.id
+        if not answers:
+            if "method" not in tree and self._status >= 400:  # noqa: PLR2004 - an error before the id was read
+                self._final = tree
+                return Unit(raw=raw, tree=tree, hold=True, final=True)
+            return Unit(raw=raw, tree=tree, hold=self._splitter is None)
+        self._final = tree
+        listed = LISTS.get(self._turn.method)
+        if listed is not None and self._filter(listed, tree):
+            raw = self.encode(Unit(raw=raw), tree)
+        return Unit(raw=raw, tree=tree, hold=True, final=True)
+
+    def _filter(self, member: str, tree: dict[str, object]) -> bool:
+        """Leave the items this principal may use, and say that the list is its own."""
+        result = tree.get("result")
+        if not isinstance(result, dict):
+            return False
+        shown = cast("dict[str, object]", result)
+        items = shown.get(member)
+        if not isinstance(items, list):
+            return False
+        known = [cast("dict[str, object]", item) for item in cast("list[object]", items) if isinstance(item, dict)]
+        shown[member] = [item for item in known if self._turn.may_list(self._turn.method, item)]
+        if "cacheScope" in shown:
+            shown["cacheScope"] = "private"
+        return True

@@ -1,0 +1,150 @@
+"""Serving: the agents' listener, the operators', and the owner's socket, in one process and one loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final, Literal
+
+import uvicorn
+import uvloop
+
+from durable.journal import JournalRefused
+from gateway.admin.address import socket_path
+from gateway.admin.api import build_admin
+from gateway.admin.deeds import deed_record
+from gateway.admin.parts import AdminParts
+from gateway.admin.peer import OwnerProtocol, SocketRefused, bind
+from gateway.app import Gateway
+from gateway.config import ConfigInvalid, load
+from gateway.secrets import SecretError
+from policy.decision import Question
+from policy.source import PolicyInvalid
+from redaction.finding import DetectionError
+from redaction.model import ModelUnusable
+from redaction.profile import ProfilesInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+    from starlette.types import ASGIApp
+
+    from gateway.admin.parts import AdminAction
+    from gateway.config import Address, Config
+    from policy.decision import Decision, Principal
+
+_log = logging.getLogger("oncegate")
+
+_DONE: Final = 0
+_UNUSABLE: Final = 2
+_BROKEN: Final = 70  # EX_SOFTWARE of sysexits.h: the store failed under us
+_REFUSALS: Final = (
+    ConfigInvalid, PolicyInvalid, ProfilesInvalid, SecretError, JournalRefused, ModelUnusable, DetectionError,
+    SocketRefused,
+)  # fmt: skip
+
+
+def serve(path: Path, *, crash_point: Callable[[str], None] | None = None) -> int:
+    """Serve the configuration in `path` until told to stop; returns the process's exit code.
+
+    Whatever makes serving impossible is printed, all of it, and nothing is served. `crash_point` is
+    for fault tests: it is called with the name of each point around a commit of the journal.
+    """
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        config = load(path)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(config, crash_point))
+    except _REFUSALS as error:
+        for line in str(error).splitlines():
+            sys.stderr.write(f"{line}\n")
+        return _UNUSABLE
+    except OSError as error:
+        sys.stderr.write(f"cannot listen: {(error.strerror or 'unknown').lower()}\n")
+        return _UNUSABLE
+    return _DONE
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server among several: signals are the process's business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+async def _serve(config: Config, crash_point: Callable[[str], None] | None) -> None:
+    agents, operators = _listening(config.listen), _listening(config.admin)
+    gateway = await Gateway.open(config, fatal=_end, crash_point=crash_point)
+    try:
+        owner = bind(socket_path(config.state.path))
+        pairs = [
+            (_Server(_settings(gateway.front)), agents),
+            (_Server(_settings(build_admin(_parts(gateway), listener="tcp"))), operators),
+            (_Server(_settings(build_admin(_parts(gateway), listener="socket"), http=OwnerProtocol)), owner),
+        ]
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, _stop, [server for server, _ in pairs])
+        _log.info("agents: http://%s  operators: http://%s", config.listen, config.admin)
+        await asyncio.gather(*(server.serve(sockets=[listening]) for server, listening in pairs))
+    finally:
+        await gateway.aclose()
+        with contextlib.suppress(OSError):
+            socket_path(config.state.path).unlink()
+
+
+def _settings(app: ASGIApp, *, http: type[asyncio.Protocol] | Literal["httptools"] = "httptools") -> uvicorn.Config:
+    # no access log: run tokens stand in paths
+    return uvicorn.Config(
+        app, http=http, lifespan="off", access_log=False, log_config=None, server_header=False, date_header=False,
+        proxy_headers=False, timeout_graceful_shutdown=10, ws="none",
+    )  # fmt: skip
+
+
+def _stop(servers: list[_Server]) -> None:
+    for server in servers:
+        server.should_exit = True
+
+
+def _end(reason: str) -> None:
+    """End the process at once: after a failed flush nothing it says can be trusted."""
+    _log.critical("%s; the gateway ends, sent calls are in doubt", reason)
+    logging.shutdown()
+    os._exit(_BROKEN)
+
+
+def _listening(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((address.host, address.port))
+    listening.listen(2048)
+    listening.settimeout(0)
+    return listening
+
+
+def _parts(gateway: Gateway) -> AdminParts:
+    def decide(principal: Principal, resource: str, action: AdminAction) -> Decision:
+        question = Question(
+            principal=principal, resource=resource, resource_domain=principal.domain, action=action, time=time.time()
+        )
+        return gateway.policies.current.decide(question)
+
+    admin = gateway.config.admin
+    names = {str(admin), f"localhost:{admin.port}"} if admin.loopback else {str(admin)}
+    return AdminParts(
+        runs=gateway.journal, operator=gateway.journal, authenticate=gateway.authenticator.authenticate_operator,
+        decide=decide, record=deed_record, write_audit=gateway.journal.write_audit, open_run=gateway.desk.open_as,
+        redact_outcome=gateway.redact_outcome, hosts=frozenset({*names, *gateway.config.hosts}),
+        version=version("oncegate"),
+    )  # fmt: skip
