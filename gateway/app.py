@@ -62,7 +62,12 @@ class Gateway:
     authenticator: Authenticator
     desk: RunDesk
     redaction: Redaction
+    pipeline: Pipeline
     front: Front
+    _detection: Detection
+    _telemetry: Telemetry
+    _servers: McpServers
+    _chat: ChatAdapter
 
     def __init__(self, config: Config) -> None:
         self.config = config

@@ -286,7 +286,11 @@ class Pipeline:
         await self._journal.write_audit([trail.ended("replayed")])
         reply = call.adapter.present(call, known.outcome, content, self._extra(work, replayed=True))
         self._telemetry.record(trail.evidence("replayed"))
-        return replace(reply, delivered=lambda complete: self._tell_delivered(work, complete=complete))
+
+        def delivered(complete: bool) -> None:  # noqa: FBT001 - a callback with one fact
+            self._tell_delivered(work, complete=complete)
+
+        return replace(reply, delivered=delivered)
 
     async def _refuse(self, refusal: Refusal, call: Call, trail: Trail) -> Reply:
         try:

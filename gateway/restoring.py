@@ -45,7 +45,9 @@ def agent_grant(decision: Decision) -> frozenset[str] | None:
     grants = [restore.entities for restore in decision.obligations.restores if restore.target == "agent"]
     if not grants:
         return None
-    return frozenset() if any(not entities for entities in grants) else frozenset().union(*grants)
+    if any(not entities for entities in grants):
+        return frozenset()
+    return frozenset(entity for entities in grants for entity in entities)
 
 
 async def restore_arguments(
@@ -131,7 +133,9 @@ class Restoring:
 
     async def _tree(self, tree: object, shape: Shape, grant: frozenset[str]) -> tuple[object, bool]:
         tokens = redactor.tokens_in(tree, shape)
-        found = await self._originals.of(tokens) if tokens else {}
+        if not tokens:
+            return tree, False
+        found = await self._originals.of(tokens)
         if not found:
             return tree, False
         return redactor.restore(tree, found, entities=grant, pointer=None, shape=shape)

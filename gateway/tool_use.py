@@ -26,7 +26,8 @@ _TAILS_MAX = 8
 
 def use_digest(key: bytes, name: str, arguments: object) -> bytes:
     """Return the digest of one tool call; `arguments` are the redacted ones."""
-    content = body.canonical([name, {} if arguments is None else arguments])
+    said: list[object] = [name, dict[str, object]() if arguments is None else arguments]
+    content = body.canonical(said)
     return hmac.new(key, b"use/" + content, hashlib.sha256).digest()
 
 

@@ -16,4 +16,5 @@ _mask = Mask()
 def masked(value: str) -> str:
     """Return `value` with everything but its last characters as `*`; short values wholly."""
     hidden = len(value) if len(value) <= _SHORT else len(value) - _SHOWN
-    return _mask.operate(value, {"masking_char": "*", "chars_to_mask": hidden, "from_end": False})
+    said: dict[str, object] = {"masking_char": "*", "chars_to_mask": hidden, "from_end": False}
+    return _mask.operate(value, said)  # pyright: ignore[reportUnknownMemberType] - untyped dict in its signature

@@ -1,13 +1,12 @@
 """The language model for names: a pinned archive, unpacked as data, every file checked before it is loaded.
 
-    ModelUnusable    there is no model, or one that is not ours; the message says which command to run
+ModelUnusable    there is no model, or one that is not ours; the message says which command to run
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import zipfile
@@ -47,7 +46,7 @@ def install(archive: Path, folder: Path) -> None:
         (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
-        os.replace(fresh, folder)
+        fresh.replace(folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 

@@ -34,13 +34,21 @@ _EMAIL: Final = re.compile(
     r"(?<![\w.+\-%])[\w.+\-]{1,64}@(?:[^\W_](?:[\w\-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,24}(?![\w\-@])"
 )
 _PHONE: Final = re.compile(r"(?<![\w.+/\-])(\+?\(?\d(?:[\d()]|[ .\-/](?=[\d(])){6,18}\d)(?![\w]|[.\-/]\d)")
-_PHONE_WORDS: Final = re.compile(r"(?i)\b(?:phone|tel|telephone|call|mobile|cell|fax|contact|whatsapp|sms|dial|number)\b")
+_PHONE_WORDS: Final = re.compile(
+    r"(?i)\b(?:phone|tel|telephone|call|mobile|cell|fax|contact|whatsapp|sms|dial|number)\b"
+)
 _GROUPED: Final = re.compile(r"\(?\d{2,5}\)?[ .\-/]\d{2,5}(?:[ .\-/]\d{2,5}){0,3}")
 _DATE_LIKE: Final = re.compile(r"(?:19|20)\d\d[.\-/]\d{1,2}[.\-/]\d{1,2}|\d{1,2}[.\-/]\d{1,2}[.\-/](?:19|20)\d\d")
 _SSN: Final = re.compile(r"(?<![\d\-])(?!000|666|9\d\d)\d{3}-(?!00)\d\d-(?!0000)\d{4}(?![\d\-])")
-_SSN_PLAIN: Final = re.compile(r"(?i)\b(?:ssn|social security(?: number| no\.?)?)\b\D{0,12}((?!000|666|9\d\d)\d{3}[ ]?\d\d[ ]?\d{4})(?!\d)")
-_IPV4: Final = re.compile(r"(?<![\d.\w])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d\w]|\.\d)")
-_IPV6: Final = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])")
+_SSN_PLAIN: Final = re.compile(
+    r"(?i)\b(?:ssn|social security(?: number| no\.?)?)\b\D{0,12}((?!000|666|9\d\d)\d{3}[ ]?\d\d[ ]?\d{4})(?!\d)"
+)
+_IPV4: Final = re.compile(
+    r"(?<![\d.\w])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d\w]|\.\d)"
+)
+_IPV6: Final = re.compile(
+    r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])"
+)
 _VERSION_BEFORE: Final = re.compile(r"(?i)(?:\bv|version|build|release|firmware)[ :=]{0,2}$")
 _MAC: Final = re.compile(r"(?<![\w:\-])(?:[0-9A-Fa-f]{2}([:\-]))(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![\w:\-])")
 _CRYPTO: Final = re.compile(r"(?<![A-Za-z0-9])(?:bc1[02-9ac-hj-np-z]{25,62}|0x[0-9a-fA-F]{40})(?![A-Za-z0-9])")

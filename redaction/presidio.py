@@ -195,7 +195,7 @@ class PresidioDetector:
 
 
 def _moved(result: RecognizerResult, span: tuple[int, int]) -> Finding:
-    metadata = cast("dict[str, str]", result.recognition_metadata or {})
+    metadata = cast("dict[str, str]", result.recognition_metadata or {})  # pyright: ignore[reportUnknownMemberType] - untyped dict
     name = metadata.get(RecognizerResult.RECOGNIZER_NAME_KEY, "")
     return Finding(span[0], span[1], result.entity_type, result.score, name)
 

@@ -23,12 +23,16 @@ _TOKENS: Final = re.compile(
     r"|og_[A-Za-z0-9]{4,64}_[A-Za-z0-9_\-]{16,128}|ogr_[A-Za-z0-9_\-]{8,400}\.[A-Za-z0-9_\-]{16,100}"
     r")(?![A-Za-z0-9_])"
 )
-_JWT: Final = re.compile(r"(?<![A-Za-z0-9_\-.])ey[A-Za-z0-9_\-]{10,4000}\.ey[A-Za-z0-9_\-]{4,8000}\.[A-Za-z0-9_\-]{0,2000}")
+_JWT: Final = re.compile(
+    r"(?<![A-Za-z0-9_\-.])ey[A-Za-z0-9_\-]{10,4000}\.ey[A-Za-z0-9_\-]{4,8000}\.[A-Za-z0-9_\-]{0,2000}"
+)
 _PEM: Final = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.{1,16000}?(?:-----END [A-Z0-9 ]{1,64}-----|\Z)", re.DOTALL
 )
 #: The password of a URL, and nothing else of it (RFC 3986 section 3.2.1).
-_URL_PASSWORD: Final = re.compile(r"\b[a-z][a-z0-9+.\-]{1,20}://[^\s/:@\"'<>]{0,128}:([^\s/\"'<>]{1,256})@(?=[A-Za-z0-9\[])")
+_URL_PASSWORD: Final = re.compile(
+    r"\b[a-z][a-z0-9+.\-]{1,20}://[^\s/:@\"'<>]{0,128}:([^\s/\"'<>]{1,256})@(?=[A-Za-z0-9\[])"
+)
 #: A word that names a secret, then its value.
 _NAMED: Final = re.compile(
     r"(?i)(?<![A-Za-z0-9])(?:password|passwd|passphrase|passcode|pwd|secret|api[_\- ]?key|access[_\- ]?key|secret[_\- ]?(?:access[_\- ]?)?key"
@@ -57,9 +61,7 @@ def find_secrets(text: str) -> list[Finding]:
     if "://" in text:
         found += [Finding(*match.span(1), "SECRET", 1.0, "url password") for match in _URL_PASSWORD.finditer(text)]
     found += [
-        Finding(*match.span(1), "SECRET", 0.9, "named")
-        for match in _NAMED.finditer(text)
-        if _is_value(match.group(1))
+        Finding(*match.span(1), "SECRET", 0.9, "named") for match in _NAMED.finditer(text) if _is_value(match.group(1))
     ]
     found += [Finding(*match.span(1), "SECRET", 0.9, "bearer") for match in _BEARER.finditer(text)]
     if _TELLING.search(text):

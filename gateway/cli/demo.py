@@ -63,7 +63,9 @@ def _tell(place: Path) -> int:
 
 def _serve(place: Path, port: int) -> int:
     stage = Stage(folder=place, ports=Ports(listen=port, admin=port + 1))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # also SIGINT: a shell that starts us in the background has it ignored
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         note("starting the gateway, a demo model server and a demo payments server …")
         stage.prepare()
@@ -103,7 +105,7 @@ def _say(stage: Stage) -> None:
         f"-H 'Content-Type: application/json' -d '{body}'",
         soft_wrap=True, markup=False,
     )  # fmt: skip
-    note("\nCtrl-C ends all of it")
+    note("Ctrl-C ends all of it")
 
 
 def _check_free(*ports: int) -> None:

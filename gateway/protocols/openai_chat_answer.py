@@ -137,8 +137,12 @@ class ChatReader:
                 raise Sent("the answer is not usable JSON") from None
             return Unit(raw=raw, tree={"error": {"message": raw.decode("utf-8", "replace"), "type": "api_error"}},
                         hold=True, final=True)  # fmt: skip
+        blind = self._note_answer(cast("dict[str, object]", tree)) if isinstance(tree, dict) else ()
+        return Unit(raw=raw, tree=cast("object", tree), blind=blind, hold=True, final=True)
+
+    def _note_answer(self, answer: dict[str, object]) -> tuple[tuple[str | int, ...], ...]:
+        """Take note of a whole completion; returns the places in it that cannot be inspected."""
         blind: list[tuple[str | int, ...]] = []
-        answer: dict[str, object] = cast("dict[str, object]", tree) if isinstance(tree, dict) else {}
         self._note_usage(answer)
         for at, choice in enumerate(_objects(answer.get("choices"))):
             self._note_finish(choice)
@@ -147,7 +151,7 @@ class ChatReader:
                 self._note_calls(at, _objects(cast("dict[str, object]", message).get("tool_calls")))
             if choice.get("logprobs") is not None:
                 blind.append(("choices", at, "logprobs"))
-        return Unit(raw=raw, tree=tree, blind=tuple(blind), hold=True, final=True)
+        return tuple(blind)
 
     def _event(self, raw: bytes, data: bytes | None) -> Unit:
         if data is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,7 +59,8 @@ def test_the_canonical_form_ignores_key_order_and_spaces(tree: object) -> None:
 
 def _reversed(tree: object) -> object:
     if isinstance(tree, dict):
-        return {key: _reversed(value) for key, value in reversed(tree.items())}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - any JSON
+        named = cast("dict[str, object]", tree)
+        return {key: _reversed(value) for key, value in reversed(named.items())}
     if isinstance(tree, list):
-        return [_reversed(item) for item in tree]  # pyright: ignore[reportUnknownVariableType] - any JSON
+        return [_reversed(item) for item in cast("list[object]", tree)]
     return tree

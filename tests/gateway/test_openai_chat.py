@@ -110,7 +110,9 @@ def test_the_upstreams_own_model_name_is_put_in() -> None:
 
 @pytest.mark.requirement("GW-09")
 def test_tools_the_provider_would_run_itself_are_resources_of_their_own_and_never_repeated() -> None:
-    call = read(request(tools=[{"type": "function", "function": {"name": "f"}}, {"type": "mcp"}], web_search_options={}))
+    call = read(
+        request(tools=[{"type": "function", "function": {"name": "f"}}, {"type": "mcp"}], web_search_options={})
+    )
     assert call.also == ("model/gpt/hosted/mcp/-", "model/gpt/hosted/web_search/-")
     assert call.effect == "once"
     assert read(request(tools=[{"type": "function"}])).effect == "safe"

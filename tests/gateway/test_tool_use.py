@@ -12,7 +12,8 @@ KEY = b"k" * 32
 
 @pytest.mark.requirement("GW-05")
 @pytest.mark.parametrize(
-    "name", ["charge_card", "payments__charge_card", "mcp_payments_charge_card", "payments.charge_card", "a/charge_card"]
+    "name",
+    ["charge_card", "payments__charge_card", "mcp_payments_charge_card", "payments.charge_card", "a/charge_card"],
 )
 def test_a_prefixed_name_in_model_traffic_stands_for_the_servers_tool(name: str) -> None:
     counts = count_uses(KEY, [ToolUse(name=name, arguments={"amount": 5, "to": "x"})])
