@@ -29,4 +29,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
                 "issue 3 it must show"),
     Requirement("DEMO-09", "the demo says what it lacks before it starts, and fails when one claim does not hold",
                 "issue 3 it must show"),
+    Requirement("DEMO-10", "the served demo prints a curl line that works as printed, and ends whole on one signal",
+                "issue 3 make run"),
 )  # fmt: skip
