@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GENESIS: Final = b"\x00" * 32
+_PLAIN: Final = frozenset({str, int, bool, type(None)})
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Chain:
         number = self.number + 1
         record = {**fields, "chain": self.name, "number": number, "time": time_microseconds}
         _refuse_floats(record)
-        text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        text = _CANONICAL.encode(record)
         digest = link_hash(self.head, text)
         self.number, self.head = number, digest
         return Link(self.name, number, text, digest)
@@ -134,9 +136,11 @@ def _problem(link: Link, heads: dict[str, tuple[int, bytes]], last_chain: str | 
 def _refuse_floats(value: object) -> None:
     if isinstance(value, float):
         raise TypeError("an audit record holds a float; its text would depend on the writer")
+    inner: Iterable[object] = ()
     if isinstance(value, dict):
-        for inner in cast("dict[str, object]", value).values():
-            _refuse_floats(inner)
+        inner = cast("dict[str, object]", value).values()
     elif isinstance(value, list | tuple):
-        for inner in cast("list[object]", value):
-            _refuse_floats(inner)
+        inner = cast("list[object]", value)
+    for one in inner:
+        if type(one) not in _PLAIN:
+            _refuse_floats(one)

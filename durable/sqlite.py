@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import hashlib
-import hmac
+import contextlib
 import os
 import secrets
 import sqlite3
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self, TypeVar, cast
 
-from durable import sqlite_operator, sqlite_runs, sqlite_steps
-from durable.chain import Chain
+from durable import (
+    sqlite_audit,
+    sqlite_claim,
+    sqlite_file,
+    sqlite_operator,
+    sqlite_runs,
+    sqlite_steps,
+    sqlite_vault,
+)
 from durable.delivery import Deliveries
 from durable.journal import JournalRefused, JournalUnavailable
+from durable.sqlite_replays import Replays
 from durable.sqlite_rows import MICROSECONDS, outcome_of
-from durable.sqlite_schema import migrate
 from durable.sqlite_steps import Ended, Here
 from durable.sqlite_writer import Writer
-from durable.step import Began, InFlight, Replay, VaultEntry
+from durable.step import Began, InFlight, Replay, RunClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from durable.chain import Chain
     from durable.records import CallFilter, CallRecord, RunRecord
     from durable.seal import Keyring
-    from durable.step import Intent, Known, Outcome, Owner, Settlement, Step
+    from durable.step import Intent, Known, Outcome, Owner, Settlement, Step, VaultEntry
 
 Result = TypeVar("Result")
-_BUSY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,9 @@ class Keys:
     placeholder: bytes
 
 
+_GONE = "its caller went away before it was sent"
+
+
 def _ignore(_: str) -> None:
     """Take no notice: the default for crash points and fatal errors in tests."""
 
@@ -50,18 +57,18 @@ def _ignore(_: str) -> None:
 class SqliteJournal:
     """`Journal`, `Runs` and `Operator` of `durable/journal.py` on one file."""
 
-    def __init__(self, path: Path, keyring: Keyring, lock: int, synchronous: str) -> None:
-        self._path = path
+    def __init__(self, keyring: Keyring, lock: int, reader: sqlite3.Connection, here: Here, chain: Chain) -> None:
         self._keyring = keyring
         self._lock = lock
-        self._synchronous = synchronous
+        self._reader = reader
+        self._begun = here
+        self._chain = chain
         self._deliveries = Deliveries()
+        self._replays = Replays(self._submit)
         self._waiting: dict[str, asyncio.Event] = {}
+        #: what could not be settled in the file: in doubt, as soon as that can be written
+        self._lost: dict[str, Began] = {}
         self._keys: dict[str, Keys] = {}
-        self._reader = self._connect()
-        self._instance = ""
-        self._epoch = 0
-        self._chain = Chain("")
         self._writer: Writer | None = None
 
     @classmethod
@@ -80,22 +87,31 @@ class SqliteJournal:
         called with the names of points around commits (`before_intent_commit`, …) for fault tests.
         Raises `JournalRefused`.
         """
-        lock = _locked(path)
+        lock = sqlite_file.lock(path)
+        reader: sqlite3.Connection | None = None
         try:
-            journal = cls(path, keyring, lock, synchronous)
-            journal._begin_epoch()
-        except sqlite3.Error as error:
+            reader = sqlite_file.connect(path, synchronous)
+            here, chain = sqlite_file.begin_epoch(reader, path)
+        except (sqlite3.Error, JournalRefused) as error:
+            if reader is not None:
+                reader.close()
             os.close(lock)
+            if isinstance(error, JournalRefused):
+                raise
             raise JournalRefused(f"`{path}`: expected a journal ({error})") from None
-        journal._writer = Writer(journal._connect, journal._chain, fatal=fatal, crash_point=crash_point)
+        journal = cls(keyring, lock, reader, here, chain)
+        journal._writer = Writer(
+            lambda: sqlite_file.connect(path, synchronous), chain, fatal=fatal, crash_point=crash_point
+        )
         journal._writer.start()
         return journal
 
     async def aclose(self) -> None:
         """Write what is queued and let the file go."""
-        if self._writer is not None:
-            await asyncio.to_thread(self._writer.close)
-            self._writer = None
+        if self._writer is None:
+            return
+        writer, self._writer = self._writer, None
+        await asyncio.to_thread(writer.close)
         self._reader.close()
         os.close(self._lock)
 
@@ -107,41 +123,52 @@ class SqliteJournal:
             return None
         if (closed := sqlite_steps.fence(self._reader, step)) is not None:
             return closed
-        if step.key is None and step.effect == "once" and sqlite_steps.cursor(
-            self._reader, step.run, step.fingerprint  # pyright: ignore[reportArgumentType] - a run, as tested above
+        handed = self._replays.reached(step.run, step.fingerprint) if step.run is not None else 0
+        if step.run is not None and step.key is None and step.effect == "once" and (
+            handed or sqlite_steps.cursor(self._reader, step.run, step.fingerprint)
         ):  # fmt: skip
             return None  # needs the evidence that only the redacted intent carries
-        place = sqlite_steps.find_place(self._reader, step, None, self._deliveries, self._here())
+        place = sqlite_steps.find_place(self._reader, step, None, self._deliveries, self._here(), handed)
         row = sqlite_steps.read_call(self._reader, place)
         known = None if row is None else sqlite_steps.state_of(row, step)
         if isinstance(known, Ended):
             return self._replayed(known.row, step)
+        if isinstance(known, InFlight) and known.id in self._lost:
+            return None
         return known
 
     async def begin(self, intent: Intent) -> Began | Known:
         """Claim the step and write the intent, or say what is known of it instead."""
-        call_id = _call_id()
-        sealed = self._keyring.seal("body", f"call/{call_id}/request", intent.request)
-        vault = self._sealed_vault(intent.vault)
-        keys = await self.run_keys(intent.step.owner, intent.step.run.id if intent.step.run else None)
-
-        def write(database: sqlite3.Connection) -> Began | Known | Ended:
-            return self._claim(database, intent, (call_id, sealed, keys.fingerprint), vault)
-
-        known = await self._submit("intent", write)
+        step = intent.step
+        call_id = f"call_{sqlite_file.random_name()}"
+        try:
+            keys = await self.run_keys(step.owner, step.run.id if step.run else None)
+        except LookupError:
+            return RunClosed("not there")
+        wanted = sqlite_claim.Claim(
+            intent=intent,
+            call_id=call_id,
+            sealed=self._keyring.seal("body", f"call/{call_id}/request", intent.request),
+            key=keys.fingerprint,
+            vault=sqlite_vault.seal(self._keyring, intent.vault),
+        )
+        known = await self._claim(wanted)
+        if isinstance(known, InFlight) and (lost := self._lost.get(known.id)) is not None:
+            await self._move(lost, "doubt", "its outcome could not be written", [])
+            known = await self._claim(wanted)
         if isinstance(known, Ended):
-            return self._replayed(known.row, intent.step)
+            return self._replayed(known.row, step)
         if isinstance(known, Began):
             self._waiting.setdefault(known.id, asyncio.Event())
-            if intent.step.run is not None:
-                self._deliveries.expect(known.id, intent.step.run.attempt)
+            if step.run is not None:
+                self._deliveries.expect(known.id, step.run.attempt)
         return known
 
     async def settle(self, began: Began, settlement: Settlement) -> bool:
         """Write the outcome; false when fenced."""
         outcome = settlement.outcome
         sealed = self._keyring.seal("body", f"call/{began.id}/outcome", outcome.body)
-        vault = self._sealed_vault(settlement.vault)
+        vault = sqlite_vault.seal(self._keyring, settlement.vault)
 
         def write(database: sqlite3.Connection) -> bool:
             row = sqlite_steps.write_outcome(database, began, outcome, sealed, self._here())
@@ -150,13 +177,11 @@ class SqliteJournal:
                 return False
             if row["run"] is not None and settlement.uses:
                 sqlite_steps.write_uses(database, row["run"], began.id, asked=settlement.uses, shown={})
-            _write_vault(database, vault)
+            sqlite_vault.write(database, vault)
             self._link(database, settlement.audit)
             return True
 
-        kept = await self._submit("outcome", write)
-        self._wake(began.id)
-        return kept
+        return await self._end(began, "outcome", write)
 
     async def release(self, began: Began, reason: str, audit: Sequence[Mapping[str, object]]) -> None:
         """Record that the call is known not to have been executed."""
@@ -187,15 +212,7 @@ class SqliteJournal:
 
     async def originals(self, scope: str, tokens: Sequence[str]) -> dict[str, VaultEntry]:
         """Return the vault's entries of `scope` for those `tokens` it holds."""
-        found: dict[str, VaultEntry] = {}
-        for token in tokens:
-            row = self._reader.execute(
-                "SELECT entity, sealed FROM vault WHERE scope = ? AND token = ?", (scope, token)
-            ).fetchone()
-            if row is not None:
-                original = self._keyring.unseal("vault", f"{scope}/{token}", row["sealed"]).decode()
-                found[token] = VaultEntry(scope=scope, token=token, entity=row["entity"], original=original)
-        return found
+        return sqlite_vault.read(self._reader, self._keyring, scope, tokens)
 
     async def run_keys(self, owner: Owner, run: str | None) -> Keys:
         """Return the secret keys of a run, or of an owner without one; made when new."""
@@ -220,15 +237,19 @@ class SqliteJournal:
 
     async def open_run(self, owner: Owner, run_id: str | None, details: Mapping[str, object]) -> RunRecord:
         """Create a run, or open the next attempt of `run_id`."""
-        name = run_id or f"run_{_random_name()}"
+        name = run_id or f"run_{sqlite_file.random_name()}"
         return await self._submit(
-            "run", lambda database: sqlite_runs.open_run(database, self._keyring, (owner, name, details), _now())
+            "run",
+            lambda database: sqlite_runs.open_run(database, self._keyring, (owner, name, details), sqlite_file.now()),
         )
 
     async def touch_run(self, owner: Owner, run_id: str, details: Mapping[str, object]) -> RunRecord:
         """Return the run, created as attempt 1 when unknown."""
         return await self._submit(
-            "run", lambda database: sqlite_runs.touch_run(database, self._keyring, (owner, run_id, details), _now())
+            "run",
+            lambda database: sqlite_runs.touch_run(
+                database, self._keyring, (owner, run_id, details), sqlite_file.now()
+            ),
         )
 
     async def read_run(self, run_id: str) -> RunRecord | None:
@@ -239,13 +260,13 @@ class SqliteJournal:
         """Move a running run to its end; false when it was not running that attempt."""
         sealed = None if result is None else self._keyring.seal("body", f"run/{run_id}/result", result)
         return await self._submit(
-            "run", lambda database: sqlite_runs.close_run(database, (run_id, attempt, state, sealed), _now())
+            "run", lambda database: sqlite_runs.close_run(database, (run_id, attempt, state, sealed), sqlite_file.now())
         )
 
     async def close_idle_runs(self, idle_seconds: float) -> int:
         """Finish running runs without a call for that long; returns how many."""
-        before = _now() - round(idle_seconds * MICROSECONDS)
-        return await self._submit("run", lambda database: sqlite_runs.close_idle(database, before, _now()))
+        before = sqlite_file.now() - round(idle_seconds * MICROSECONDS)
+        return await self._submit("run", lambda database: sqlite_runs.close_idle(database, before, sqlite_file.now()))
 
     async def list_runs(self, *, limit: int, agent: str | None, state: str | None) -> list[RunRecord]:
         """Return the newest runs first."""
@@ -274,78 +295,78 @@ class SqliteJournal:
             sealed = self._keyring.seal("body", f"call/{call_id}/outcome", outcome.body)
 
         def write(database: sqlite3.Connection) -> str:
-            state = sqlite_operator.resolve(database, (call_id, verdict, outcome, sealed), _now())
+            state = sqlite_operator.resolve(database, (call_id, verdict, outcome, sealed), sqlite_file.now())
             self._link(database, audit)
             return state
 
-        state = await self._submit("resolve", write)
-        self._wake(call_id)
-        return state
+        return await asyncio.shield(self._submit("resolve", write))
 
     # -- inside
 
-    def _claim(
-        self,
-        database: sqlite3.Connection,
-        intent: Intent,
-        fresh: tuple[str, bytes, bytes],
-        vault: list[tuple[str, str, str, bytes]],
-    ) -> Began | Known | Ended:
-        step, here, (call_id, sealed, key) = intent.step, self._here(), fresh
-        if (closed := sqlite_steps.fence(database, step)) is not None:
-            return closed
-        if step.key is None and step.run is None:
-            place = sqlite_steps.Place(secrets.token_bytes(32), 1)
-        else:
-            place = sqlite_steps.find_place(database, step, intent.use, self._deliveries, here)
-        row = sqlite_steps.read_call(database, place)
-        if row is not None and (known := sqlite_steps.state_of(row, step)) is not None:
-            return known
-        # of the step, not of the execution: an upstream that honours keys sees a repetition as one
-        upstream_key = hmac.new(key, b"upstream/" + place.name, hashlib.sha256).hexdigest()[:40]
-        if row is None:
-            sqlite_steps.insert_intent(database, intent, place, here, (call_id, sealed))
-            began = Began(id=call_id, attempt=1, occurrence=place.occurrence, upstream_key=upstream_key)
-        else:
-            sqlite_steps.begin_again(database, row, intent, here)
-            began = Began(
-                id=row["id"], attempt=row["attempt"] + 1, occurrence=place.occurrence, upstream_key=upstream_key,
-                again=row["state"] == "doubt",
-            )  # fmt: skip
-        if step.run is not None and step.key is None:
-            sqlite_steps.advance(database, step.run, step.fingerprint, place.occurrence)
-        if step.run is not None and intent.shown:
-            sqlite_steps.write_uses(database, step.run.id, began.id, asked={}, shown=intent.shown)
-        _write_vault(database, vault)
-        self._link(database, [{**record, "call": began.id} for record in intent.audit])
-        return began
+    async def _claim(self, wanted: sqlite_claim.Claim) -> Began | Known | Ended:
+        claimed = self._submit(
+            "intent", lambda database: sqlite_claim.claim(database, wanted, self._chain, self._deliveries, self._here())
+        )
+        try:
+            return await asyncio.shield(claimed)
+        except asyncio.CancelledError:
+            claimed.add_done_callback(self._give_back)
+            raise
+
+    def _give_back(self, claimed: asyncio.Future[Began | Known | Ended]) -> None:
+        """Release what was begun for a caller that has gone: nobody will send it."""
+        if claimed.cancelled() or claimed.exception() is not None:
+            return
+        began = claimed.result()
+        if isinstance(began, Began):
+            audit = [{"event": "released", "call": began.id, "reason": _GONE}]
+            with contextlib.suppress(JournalUnavailable):  # then the next start finds it, in doubt
+                self._ended(
+                    began, "released", lambda database: self._write_move(database, began, "released", _GONE, audit)
+                )
 
     def _replayed(self, row: sqlite3.Row, step: Step) -> Replay:
         """Hand out an outcome: the attempt's cursor moves, without anybody waiting for it."""
-        run, occurrence = step.run, cast("int", row["occurrence"])
-        if run is not None:
-            self._deliveries.expect(row["id"], run.attempt)
-
-        def write(database: sqlite3.Connection) -> None:
-            database.execute("UPDATE call SET replays = replays + 1 WHERE id = ?", (row["id"],))
-            if run is not None:
-                database.execute("UPDATE run SET replays = replays + 1, updated = ? WHERE id = ?", (_now(), run.id))
-                if step.key is None:
-                    sqlite_steps.advance(database, run, step.fingerprint, occurrence)
-
-        self._submit_later("replay", write)
+        occurrence = cast("int", row["occurrence"])
+        if step.run is not None:
+            self._deliveries.expect(row["id"], step.run.attempt)
+        self._replays.note(row["id"], step, occurrence)
         return Replay(
             id=row["id"], occurrence=occurrence, outcome=outcome_of(row, self._keyring), digests=row["digests"],
             intent_time=row["intent_time"] / MICROSECONDS,
         )  # fmt: skip
 
     async def _move(self, began: Began, state: str, reason: str, audit: Sequence[Mapping[str, object]]) -> None:
-        def write(database: sqlite3.Connection) -> None:
-            moved = sqlite_steps.move(database, began, state, reason)
-            self._link(database, audit if moved else [{**record, "fenced": True} for record in audit])
+        await self._end(began, state, lambda database: self._write_move(database, began, state, reason, audit))
 
-        await self._submit(state, write)
-        self._wake(began.id)
+    def _write_move(
+        self,
+        database: sqlite3.Connection,
+        began: Began,
+        state: str,
+        reason: str,
+        audit: Sequence[Mapping[str, object]],
+    ) -> None:
+        moved = sqlite_steps.move(database, began, state, reason)
+        self._link(database, audit if moved else [{**record, "fenced": True} for record in audit])
+
+    async def _end(self, began: Began, name: str, write: Callable[[sqlite3.Connection], Result]) -> Result:
+        # shielded: what has happened is written down even when the one who tells of it goes away
+        return await asyncio.shield(self._ended(began, name, write))
+
+    def _ended(self, began: Began, name: str, write: Callable[[sqlite3.Connection], Result]) -> asyncio.Future[Result]:
+        def over(done: asyncio.Future[Result]) -> None:
+            if done.cancelled() or done.exception() is not None:
+                self._lost[began.id] = began
+            else:
+                self._lost.pop(began.id, None)
+            event = self._waiting.pop(began.id, None)
+            if event is not None:
+                event.set()
+
+        written = self._submit(name, write)
+        written.add_done_callback(over)
+        return written
 
     async def _owner_key(self, name: str) -> bytes:
         def write(database: sqlite3.Connection) -> bytes:
@@ -357,100 +378,13 @@ class SqliteJournal:
 
         return await self._submit("key", write)
 
-    def _sealed_vault(self, entries: Sequence[VaultEntry]) -> list[tuple[str, str, str, bytes]]:
-        return [
-            (one.scope, one.token, one.entity,
-             self._keyring.seal("vault", f"{one.scope}/{one.token}", one.original.encode()))
-            for one in entries
-        ]  # fmt: skip
-
     def _link(self, database: sqlite3.Connection, records: Sequence[Mapping[str, object]]) -> None:
-        now = _now()
-        rows = [self._chain.link(record, time_microseconds=now) for record in records]
-        database.executemany(
-            "INSERT INTO audit (chain, number, record, hash) VALUES (?, ?, ?, ?)",
-            [(row.chain, row.number, row.text, row.hash) for row in rows],
-        )
-
-    def _begin_epoch(self) -> None:
-        database = self._reader
-        database.execute("PRAGMA journal_mode = WAL")
-        migrate(database)
-        database.execute("BEGIN IMMEDIATE")
-        row = database.execute("SELECT id, epoch FROM instance").fetchone()
-        self._instance = row["id"] if row else f"i{secrets.token_hex(8)}"
-        self._epoch = (row["epoch"] if row else 0) + 1
-        database.execute(
-            "INSERT INTO instance (id, epoch, started) VALUES (?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET epoch = excluded.epoch, started = excluded.started",
-            (self._instance, self._epoch, _now()),
-        )
-        last = database.execute("SELECT chain, hash FROM audit ORDER BY sequence DESC LIMIT 1").fetchone()
-        self._chain.name = f"{self._instance}/{self._epoch}"
-        opened: dict[str, object] = {"event": "opened"}
-        if last is not None:
-            opened |= {"previous_chain": last["chain"], "previous_head": bytes(last["hash"]).hex()}
-        self._link(database, [opened])
-        sqlite_steps.sweep(database, self._here(), lambda record: self._link(database, [record]))
-        database.execute("COMMIT")
-
-    def _connect(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        database.row_factory = sqlite3.Row
-        database.execute(f"PRAGMA synchronous = {self._synchronous}")
-        # checkpoints belong to their own thread; this bound only catches one that starves
-        database.execute("PRAGMA wal_autocheckpoint = 100000")
-        return database
+        sqlite_audit.append(database, self._chain, records, sqlite_file.now())
 
     def _here(self) -> Here:
-        return Here(self._instance, self._epoch, _now())
+        return replace(self._begun, now=sqlite_file.now())
 
-    async def _submit(self, name: str, write: Callable[[sqlite3.Connection], Result]) -> Result:
+    def _submit(self, name: str, write: Callable[[sqlite3.Connection], Result]) -> asyncio.Future[Result]:
         if self._writer is None:
             raise JournalUnavailable("the journal is closed")
-        return await self._writer.submit(name, write)
-
-    def _submit_later(self, name: str, write: Callable[[sqlite3.Connection], None]) -> None:
-        if self._writer is not None:
-            self._writer.submit(name, write)
-
-    def _wake(self, call_id: str) -> None:
-        event = self._waiting.pop(call_id, None)
-        if event is not None:
-            event.set()
-
-
-def _locked(path: Path) -> int:
-    """Return the descriptor that holds the lock beside `path`. Raises `JournalRefused`."""
-    beside = path.with_name(path.name + ".lock")
-    try:
-        lock = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise JournalRefused(f"`{beside}`: cannot be opened ({(error.strerror or 'unknown').lower()})") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        raise JournalRefused(f"`{path}`: another gateway holds this journal; one process per file") from None
-    if not path.exists():
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    return lock
-
-
-def _write_vault(database: sqlite3.Connection, rows: list[tuple[str, str, str, bytes]]) -> None:
-    database.executemany(
-        "INSERT INTO vault (scope, token, entity, sealed) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", rows
-    )
-
-
-def _now() -> int:
-    return time.time_ns() // 1000
-
-
-def _random_name() -> str:
-    # time first, so that ids sort as they were given
-    return f"{time.time_ns() // MICROSECONDS:011x}{secrets.token_hex(8)}"
-
-
-def _call_id() -> str:
-    return f"call_{_random_name()}"
+        return self._writer.submit(name, write)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from durable.sqlite_rows import MICROSECONDS
 from durable.step import Began, Failed, InDoubt, InFlight, KeyReused, RunClosed, Superseded
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from durable.delivery import Deliveries
     from durable.step import Intent, Known, Outcome, RunRef, Step
 
+#: run, attempt, fingerprint
+CursorKey = tuple[str, int, bytes]
+#: What decides about a step; the request's body stays where it is.
+_COLUMNS: Final = (
+    "id, fingerprint, resource, effect, state, reason, granted, attempt, instance, epoch, occurrence, digests, "
+    "intent_time, form, status, media, meta, sealed_outcome"
+)
 #: States in which a run takes calls.
 OPEN = frozenset({"ready", "running", "waiting"})
 
@@ -97,40 +104,39 @@ def advance(database: sqlite3.Connection, run: RunRef, fingerprint: bytes, occur
 
 def read_call(database: sqlite3.Connection, place: Place) -> sqlite3.Row | None:
     """Return the call at `place`, `None` when nobody has begun it."""
-    return database.execute("SELECT * FROM call WHERE place = ?", (place.name,)).fetchone()
+    return database.execute(f"SELECT {_COLUMNS} FROM call WHERE place = ?", (place.name,)).fetchone()  # noqa: S608 - constant columns
 
 
-def meant_again(database: sqlite3.Connection, step: Step, use: bytes | None, reached: int) -> bool:
+def meant_again(database: sqlite3.Connection, step: Step, use: bytes | None, reached: int, *, running: bool) -> bool:
     """Return whether an equal `once` tool call, after `reached` of them in this attempt, is a new one.
 
-    Evidence: the model has asked for it more often than that, or has been shown the result of the
-    last one in a request of this attempt. Without any model traffic in the run `repeat` decides.
+    Evidence, from model calls that this attempt has made or replayed: their answers ask for it more
+    often than that, or, unless the last one is still running, a request shows that many results of it.
     """
     run = cast("RunRef", step.run)
-    if run.attempt == 0:
+    if use is None or run.attempt == 0:
         return False
-    modelled = database.execute("SELECT 1 FROM call WHERE run = ? AND kind = 'model' LIMIT 1", (run.id,)).fetchone()
-    if modelled is None:
-        return step.repeat == "each"
-    if use is None:
-        return False
-    (asked,) = database.execute(
-        "SELECT coalesce(sum(asked), 0) FROM use WHERE run = ? AND digest = ?", (run.id, use)
-    ).fetchone()
-    if asked > reached:
-        return True
-    (shown,) = database.execute(
-        "SELECT coalesce(max(use.shown), 0) FROM use JOIN call ON call.id = use.call "
+    asked, shown = database.execute(
+        "SELECT coalesce(sum(use.asked), 0), coalesce(max(use.shown), 0) FROM use JOIN call ON call.id = use.call "
         "JOIN cursor ON cursor.run = use.run AND cursor.attempt = ? "
         "AND cursor.fingerprint = call.fingerprint AND cursor.occurrence >= call.occurrence "
         "WHERE use.run = ? AND use.digest = ?",
         (run.attempt, run.id, use),
     ).fetchone()
-    return shown >= reached
+    return asked > reached or (shown >= reached and not running)
+
+
+def modelled(database: sqlite3.Connection, run: RunRef) -> bool:
+    """Return whether the run's model calls go through the gateway."""
+    found = database.execute("SELECT 1 FROM call WHERE run = ? AND kind = 'model' LIMIT 1", (run.id,)).fetchone()
+    return found is not None
 
 
 def same_request(row: sqlite3.Row, step: Step, deliveries: Deliveries, here: Here) -> bool:
-    """Return whether an equal repeatable request asks for `row` again rather than for a new occurrence."""
+    """Return whether an equal repeatable request asks for `row` again rather than for a new occurrence.
+
+    A client that is there and waits makes an equal request a twin, and so does one that has it all.
+    """
     if step.declared_retry:
         return True
     status = deliveries.status(row["id"], cast("RunRef", step.run).attempt)
@@ -138,18 +144,36 @@ def same_request(row: sqlite3.Row, step: Step, deliveries: Deliveries, here: Her
         mine = row["instance"] == here.instance and row["epoch"] == here.epoch
         return not mine or status == "gone"
     if row["state"] == "done":
-        return status != "complete"
+        return status not in {"complete", "present"}
     return True
 
 
-def find_place(
-    database: sqlite3.Connection, step: Step, use: bytes | None, deliveries: Deliveries, here: Here
+def same_effect(
+    database: sqlite3.Connection, row: sqlite3.Row, step: Step, use: bytes | None, rest: tuple[int, Deliveries, Here]
+) -> bool:
+    """Return whether an equal `once` request asks for `row` again: always, but for evidence that it is meant anew.
+
+    Only an outcome advances: what is in doubt, failed or not executed is the same whatever a model says.
+    """
+    run, (reached, deliveries, here) = cast("RunRef", step.run), rest
+    if step.declared_retry or row["state"] not in {"done", "intent"}:
+        return True
+    if not modelled(database, run):
+        return run.attempt == 0 or step.repeat != "each" or same_request(row, step, deliveries, here)
+    return not meant_again(database, step, use, reached, running=row["state"] == "intent")
+
+
+def find_place(  # noqa: PLR0917 - what a place depends on
+    database: sqlite3.Connection, step: Step, use: bytes | None, deliveries: Deliveries, here: Here, handed: int = 0
 ) -> Place:
-    """Return the place of `step`: which occurrence it is in its attempt."""
+    """Return the place of `step`: which occurrence it is in its attempt.
+
+    `handed` is the occurrence this process handed out last, where that is not in the file yet.
+    """
     if step.key is not None:
         return key_place(step)
     run = cast("RunRef", step.run)
-    reached = cursor(database, run, step.fingerprint)
+    reached = max(cursor(database, run, step.fingerprint), handed)
     if reached == 0:
         return run_place(run, step.fingerprint, 1)
     place = run_place(run, step.fingerprint, reached)
@@ -157,11 +181,10 @@ def find_place(
     if row is None:
         return place
     if step.effect == "once":
-        if row["state"] == "released" or not meant_again(database, step, use, reached):
-            return place
-    elif same_request(row, step, deliveries, here):
-        return place
-    return run_place(run, step.fingerprint, reached + 1)
+        same = same_effect(database, row, step, use, (reached, deliveries, here))
+    else:
+        same = same_request(row, step, deliveries, here)
+    return place if same else run_place(run, step.fingerprint, reached + 1)
 
 
 def state_of(row: sqlite3.Row, step: Step) -> Known | Ended | None:
@@ -175,7 +198,8 @@ def state_of(row: sqlite3.Row, step: Step) -> Known | Ended | None:
             return InFlight(row["id"])
         case "failed":
             return Failed(row["id"], row["reason"])
-        case "doubt" if row["effect"] == "once" and not row["granted"]:
+        # the stricter of then and now: a tool declared `once` since is not repeated either
+        case "doubt" if "once" in {row["effect"], step.effect} and not row["granted"]:
             return InDoubt(row["id"], row["reason"])
         case _:
             return None
@@ -249,18 +273,16 @@ def move(database: sqlite3.Connection, began: Began, state: str, reason: str) ->
     )
 
 
-def sweep(database: sqlite3.Connection, here: Here, link: Callable[[Mapping[str, object]], None]) -> int:
-    """Put what older epochs left in flight in doubt, with an audit record each; returns how many."""
+def sweep(database: sqlite3.Connection, tell: Callable[[Mapping[str, object]], None]) -> None:
+    """Put what older epochs left in flight in doubt, and tell of each for the audit."""
     reason = "the gateway ended between intent and outcome"
     rows = database.execute("SELECT id, resource, effect, domain, agent FROM call WHERE state = 'intent'").fetchall()
     for row in rows:
         database.execute("UPDATE call SET state = 'doubt', reason = ? WHERE id = ?", (reason, row["id"]))
-        link({
+        tell({
             "event": "in_doubt", "call": row["id"], "resource": row["resource"], "effect": row["effect"],
             "principal": f"agent:{row['domain']}/{row['agent']}", "reason": reason,
         })  # fmt: skip
-    del here
-    return len(rows)
 
 
 def seconds_left(row: sqlite3.Row, now: int) -> float:

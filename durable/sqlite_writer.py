@@ -1,7 +1,8 @@
 """The one thread that writes: operations queued from the event loop, committed in groups.
 
-Each operation runs in its own savepoint, so that one that fails takes nothing else with it; its caller
-hears of success only after COMMIT. While one group is being flushed to disk the next one gathers.
+A group in which an operation fails is undone and written again with a savepoint around each, so that the
+failing one takes nothing else with it: operations must be repeatable until they are committed. Callers
+hear of success only after COMMIT. While one group is being flushed to disk the next one gathers.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ GROUP_MAX: Final = 256
 #: Past this size of the write-ahead log it is taken back into the file, all readers willing.
 WAL_BYTES_MAX: Final = 64 * 1024 * 1024
 _CHECKPOINT_SECONDS: Final = 5.0
+_FATAL: Final = ("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 
 @dataclass(slots=True)
@@ -58,6 +60,7 @@ class Writer:
         self._queue: queue.SimpleQueue[Operation[object] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._dead: str | None = None
+        self._closing = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._write, name="oncegate-journal", daemon=True)
         self._checkpointer = threading.Thread(target=self._checkpoint, name="oncegate-checkpoint", daemon=True)
@@ -69,14 +72,15 @@ class Writer:
 
     def submit(self, name: str, run: Callable[[sqlite3.Connection], Result]) -> asyncio.Future[Result]:
         """Queue `run`; the future has its result once it is durable. Raises `JournalUnavailable`."""
-        if self._dead is not None:
-            raise JournalUnavailable(self._dead)
+        if self._dead is not None or self._closing:
+            raise JournalUnavailable(self._dead or "the journal is closed")
         done: asyncio.Future[Result] = self._loop.create_future()
         self._queue.put(Operation(name, run, done))  # pyright: ignore[reportArgumentType] - results come back typed by their future
         return done
 
     def close(self) -> None:
         """Write what is queued and end the threads."""
+        self._closing = True
         self._queue.put(None)
         self._thread.join()
         self._ended.set()
@@ -99,28 +103,54 @@ class Writer:
         database.close()
 
     def _commit(self, database: sqlite3.Connection, group: list[Operation[object]]) -> None:
+        try:
+            if self._dead is not None:
+                raise JournalUnavailable(self._dead)  # noqa: TRY301 - told to the group as every other failure is
+            if not self._written(database, group, careful=False):
+                self._written(database, group, careful=True)
+        except sqlite3.Error as error:
+            self._fail(group, error.sqlite_errorname if hasattr(error, "sqlite_errorname") else "SQLITE_ERROR")
+        except JournalUnavailable as error:
+            _refuse(group, str(error))
+        except Exception as error:
+            # the outermost handler of this thread: without it callers would wait for ever
+            self._fail(group, f"SQLITE_IOERR, {type(error).__name__.lower()}")
+            raise
+        finally:
+            self._loop_call(lambda: _resolve(group))
+
+    def _written(self, database: sqlite3.Connection, group: list[Operation[object]], *, careful: bool) -> bool:
+        """Write the group in one transaction; false when it was undone because an operation failed."""
         names = {operation.name for operation in group}
         mark = self._chain.mark()
+        committed = False
         try:
             database.execute("BEGIN IMMEDIATE")
             for operation in group:
-                self._apply(database, operation)
+                operation.result.clear()
+                if careful:
+                    self._apply(database, operation)
+                elif not _applied(database, operation):
+                    return False
             for name in names:
                 self._crash_point(f"before_{name}_commit")
             database.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._undo(database, group, mark, error)
-        else:
-            for name in names:
-                self._crash_point(f"after_{name}_commit")
-        self._loop_call(lambda: _resolve(group))
+            committed = True
+        finally:
+            if not committed:
+                self._chain.back_to(mark)
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+        for name in names:
+            self._crash_point(f"after_{name}_commit")
+        return True
 
     def _apply(self, database: sqlite3.Connection, operation: Operation[object]) -> None:
         mark = self._chain.mark()
         database.execute("SAVEPOINT operation")
         try:
             operation.result.append(operation.run(database))
-        except sqlite3.OperationalError:
+        except sqlite3.Error:
             raise  # the disk or the file, not this operation
         except Exception as error:  # noqa: BLE001 - the caller's own errors go to the caller, whatever they are
             database.execute("ROLLBACK TO operation")
@@ -128,21 +158,10 @@ class Writer:
             operation.error = error
         database.execute("RELEASE operation")
 
-    def _undo(
-        self,
-        database: sqlite3.Connection,
-        group: list[Operation[object]],
-        mark: tuple[int, bytes],
-        error: sqlite3.Error,
-    ) -> None:
-        self._chain.back_to(mark)
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        what = (error.sqlite_errorname or "SQLITE_ERROR") if hasattr(error, "sqlite_errorname") else "SQLITE_ERROR"
-        for operation in group:
-            operation.error = JournalUnavailable(f"the journal could not be written ({what})")
+    def _fail(self, group: list[Operation[object]], what: str) -> None:
+        _refuse(group, f"the journal could not be written ({what})")
         # a full disk may be emptied again; after a failed flush nobody knows what the file holds
-        if what.startswith(("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        if what.startswith(_FATAL):
             self._dead = f"the journal failed ({what}) and is not written any more"
             self._fatal(self._dead)
 
@@ -161,6 +180,21 @@ class Writer:
     def _loop_call(self, function: Callable[[], None]) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function)
+
+
+def _applied(database: sqlite3.Connection, operation: Operation[object]) -> bool:
+    try:
+        operation.result.append(operation.run(database))
+    except sqlite3.Error:
+        raise
+    except Exception:  # noqa: BLE001 - the group is written again, and then the caller gets it
+        return False
+    return True
+
+
+def _refuse(group: list[Operation[object]], reason: str) -> None:
+    for operation in group:
+        operation.error = JournalUnavailable(reason)
 
 
 def _resolve(group: list[Operation[object]]) -> None:

@@ -1,0 +1,92 @@
+"""The file of the SQLite journal: held by one process, opened the same way everywhere, its epoch begun."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Final
+
+from durable import sqlite_audit, sqlite_steps
+from durable.chain import Chain
+from durable.journal import JournalRefused
+from durable.sqlite_schema import migrate
+from durable.sqlite_steps import Here
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_BUSY_SECONDS: Final = 5.0
+#: checkpoints belong to their own thread; this bound (400 MiB) only catches one that starves
+_PAGES_MAX: Final = 100_000
+
+
+def now() -> int:
+    """Return microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+def random_name() -> str:
+    """Return an unguessable name that sorts by when it was given."""
+    return f"{time.time_ns() // 1_000_000:011x}{secrets.token_hex(8)}"
+
+
+def lock(path: Path) -> int:
+    """Return the descriptor that holds the lock beside `path`. Raises `JournalRefused`."""
+    beside = path.with_name(path.name + ".lock")
+    try:
+        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise JournalRefused(f"`{beside}`: cannot be opened ({(error.strerror or 'unknown').lower()})") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise JournalRefused(f"`{path}`: another gateway holds this journal; one process per file") from None
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    return descriptor
+
+
+def connect(path: Path, synchronous: str) -> sqlite3.Connection:
+    """Return a connection to the journal, set up as every one of them is."""
+    database = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    database.row_factory = sqlite3.Row
+    database.execute(f"PRAGMA synchronous = {synchronous}")
+    database.execute(f"PRAGMA wal_autocheckpoint = {_PAGES_MAX}")
+    return database
+
+
+def begin_epoch(database: sqlite3.Connection, path: Path) -> tuple[Here, Chain]:
+    """Bring the file up to date, begin this process's epoch and put what older ones left in doubt.
+
+    Returns who writes from now on, and the audit chain it writes to. Raises `JournalRefused`.
+    """
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version == 0 and database.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+        raise JournalRefused(f"`{path}`: expected a journal or nothing, this is another program's database")
+    (mode,) = database.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise JournalRefused(f"`{path}`: expected a local disk, this file system takes no write-ahead log")
+    migrate(database)
+    database.execute("BEGIN IMMEDIATE")
+    row = database.execute("SELECT id, epoch FROM instance").fetchone()
+    here = Here(row["id"] if row else f"i{secrets.token_hex(8)}", (row["epoch"] if row else 0) + 1, now())
+    database.execute(
+        "INSERT INTO instance (id, epoch, started) VALUES (?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET epoch = excluded.epoch, started = excluded.started",
+        (here.instance, here.epoch, here.now),
+    )
+    last = database.execute("SELECT chain, hash FROM audit ORDER BY sequence DESC LIMIT 1").fetchone()
+    chain = Chain(f"{here.instance}/{here.epoch}")
+    opened: dict[str, object] = {"event": "opened"}
+    if last is not None:
+        opened |= {"previous_chain": last["chain"], "previous_head": bytes(last["hash"]).hex()}
+    records: list[Mapping[str, object]] = [opened]
+    sqlite_steps.sweep(database, records.append)
+    sqlite_audit.append(database, chain, records, here.now)
+    database.execute("COMMIT")
+    return here, chain
