@@ -4,4 +4,36 @@ from __future__ import annotations
 
 from tests.requirement import Requirement
 
-REQUIREMENTS: tuple[Requirement, ...] = ()
+_STEPS = "DESIGN section 6, steps"
+
+REQUIREMENTS: tuple[Requirement, ...] = (
+    Requirement("DUR-01", "An explicit key names one request of its owner and run; another one is refused.", _STEPS),
+    Requirement("DUR-02", "Concurrent requests for one step are executed once; the others wait and get it.", _STEPS),
+    Requirement("DUR-03", "A restarted attempt gets the outcomes of the one before, n-th for n-th.", _STEPS),
+    Requirement(
+        "DUR-04",
+        "An equal repeatable request is new beside a waiting client or after a whole delivery, else the same.",
+        _STEPS,
+    ),
+    Requirement("DUR-05", "An equal `once` request is a new one only on evidence this attempt has seen.", _STEPS),
+    Requirement("DUR-06", "Only outcomes advance: what is in doubt, failed or not executed is asked again.", _STEPS),
+    Requirement("DUR-07", "Calls of older attempts, closed runs and other owners' runs are refused.", _STEPS),
+    Requirement(
+        "DUR-08",
+        "A step in doubt is begun again when repeatable and held when not; a late outcome resolves it or is fenced.",
+        "DESIGN sections 4 and 5",
+    ),
+    Requirement("DUR-09", "An operator settles a doubt as happened, to execute once, or failed.", "DESIGN section 4"),
+    Requirement("DUR-10", "Attempts are numbered by the journal alone; runs end once.", "DESIGN section 6, runs"),
+    Requirement(
+        "DUR-11", "Bodies, keys and originals stand sealed in the file, bound to their place.", "DESIGN section 5"
+    ),
+    Requirement("DUR-12", "A rotated key ring reads what its older secrets wrote.", "DESIGN section 5"),
+    Requirement("DUR-13", "A file that is newer, foreign or held by another is refused.", "DESIGN section 5"),
+    Requirement("DUR-14", "What cannot be written is said so, and nothing waits for ever.", "DESIGN section 4"),
+    Requirement(
+        "DUR-15", "Edited, missing, moved or reordered audit records are found and named.", "DESIGN section 11"
+    ),
+    Requirement("DUR-16", "A caller that goes away leaves no step in flight.", "DESIGN sections 4 and 6"),
+    Requirement("DUR-17", "The journal agrees with a small model of it, restarts anywhere.", "issue 4, laws"),
+)
