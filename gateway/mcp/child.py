@@ -9,8 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import signal
 from collections import deque
 from typing import TYPE_CHECKING, Final, cast
+
+from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 
 from gateway import body
 from gateway.call import NotSent, Sent
@@ -23,7 +27,14 @@ _log = logging.getLogger("oncegate.stdio")
 LINE_BYTES_MAX: Final = 32 * 1024 * 1024
 #: Messages kept for a session's GET stream; the oldest go first.
 UNSOLICITED_MAX: Final = 1000
+#: Messages of one request that wait to be read.
+WAITING_MAX: Final = 10_000
 _END_SECONDS: Final = 2.0
+#: What tells of the server rather than of a request.
+_OF_THE_SESSION: Final = frozenset({
+    "notifications/resources/updated", "notifications/tools/list_changed", "notifications/prompts/list_changed",
+    "notifications/resources/list_changed",
+})  # fmt: skip
 
 Message = dict[str, object]
 
@@ -49,6 +60,8 @@ class Child:
         self._arrival = asyncio.Event()
         self._writing = asyncio.Lock()
         self.alive = True
+        #: whether it has ever answered a request
+        self.answered = False
         self.used = asyncio.get_running_loop().time()
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._drain_errors())]
 
@@ -63,6 +76,11 @@ class Child:
         except (OSError, ValueError):
             raise NotSent(f"the command of server `{name}` could not be started") from None
         return cls(name, process)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is under way."""
+        return bool(self._pending)
 
     async def ask(self, message: Message) -> Pending:
         """Send a request; its messages come to the `Pending`. Raises `NotSent`, `Sent`."""
@@ -79,7 +97,7 @@ class Child:
         pending = self._pending[number] = Pending(message.get("id"), token)
         try:
             await self._write(sent)
-        except NotSent:
+        except BaseException:
             self._pending.pop(number, None)
             raise
         return pending
@@ -118,13 +136,12 @@ class Child:
         self.alive = False
         if self._process.stdin is not None:
             self._process.stdin.close()
-        for stop in (self._process.terminate, self._process.kill):
+        for stop in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), _END_SECONDS)
             if self._process.returncode is not None:
                 break
-            with contextlib.suppress(ProcessLookupError):
-                stop()
+            self._signal(stop)
         await self._process.wait()
         for task in self._tasks:
             task.cancel()
@@ -154,9 +171,20 @@ class Child:
                 break
             self._take(line)
         self.alive = False
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        self._signal(signal.SIGKILL)
         self._over()
+
+    def _signal(self, number: signal.Signals) -> None:
+        # the whole group: a launcher (npx, uvx) is not the server itself
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    def _hand(self, pending: Pending, message: Message) -> None:
+        if pending.messages.qsize() >= WAITING_MAX:
+            _log.warning("server `%s` sends more than is read; it is ended", self._name)
+            self._signal(signal.SIGKILL)
+            return
+        pending.messages.put_nowait(message)
 
     def _take(self, line: bytes) -> None:
         if not line.strip():
@@ -171,8 +199,9 @@ class Child:
         message = cast("Message", tree)
         if "method" not in message:
             pending = self._pending.pop(str(message.get("id")), None)
+            self.answered = True
             if pending is not None:
-                pending.messages.put_nowait(message | {"id": pending.ident})
+                self._hand(pending, message | {"id": pending.ident})
             return
         self._relay(message)
 
@@ -182,11 +211,18 @@ class Child:
         if message.get("method") == "notifications/progress":
             pending = self._pending.get(str(named.get("progressToken")))
             if pending is not None:
-                pending.messages.put_nowait(message | {"params": named | {"progressToken": pending.token}})
+                self._hand(pending, message | {"params": named | {"progressToken": pending.token}})
             return
-        if self._pending and message.get("method") != "notifications/resources/updated":
+        meta = named.get("_meta")
+        listening = cast("Message", meta).get(SUBSCRIPTION_ID_META_KEY) if isinstance(meta, dict) else None
+        if listening is not None:
+            if (pending := self._pending.get(str(listening))) is not None:
+                tagged = cast("Message", meta) | {SUBSCRIPTION_ID_META_KEY: pending.ident}
+                self._hand(pending, message | {"params": named | {"_meta": tagged}})
+            return
+        if self._pending and message.get("method") not in _OF_THE_SESSION:
             # over stdio nothing says which request it belongs to; the newest one is the likeliest
-            next(reversed(self._pending.values())).messages.put_nowait(message)
+            self._hand(next(reversed(self._pending.values())), message)
             return
         self._unsolicited.append(message)
         self._arrival.set()

@@ -12,7 +12,6 @@ from mcp.shared.inbound import (
     ERROR_CODE_HTTP_STATUS,
     InboundLadderRejection,
     classify_inbound_request,
-    find_duplicated_routing_header,
 )
 from mcp_types import PROTOCOL_VERSION_META_KEY
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
@@ -30,11 +29,23 @@ Kind = Literal["request", "notification", "response"]
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
 INVALID_PARAMS: Final = -32602
+HEADER_MISMATCH: Final = -32020
 #: Requests that belong to the protocol itself: whoever may use anything of the server may send them.
 HOUSEKEEPING: Final = frozenset({
     "initialize", "ping", "server/discover", "logging/setLevel", "subscriptions/listen", "roots/list",
     "tools/list", "prompts/list", "resources/list", "resources/templates/list",
 })  # fmt: skip
+#: Notifications every client may send; others are decided like unknown methods.
+_TOLD: Final = frozenset({
+    "notifications/initialized", "notifications/cancelled", "notifications/progress",
+    "notifications/roots/list_changed", "notifications/elicitation/complete",
+})  # fmt: skip
+#: What a message may hold, and the members of `params` that decide about it. Some servers read names
+#: without regard to case, and take the last of two: `Method` beside `method` would be another call there.
+_MEMBERS: Final = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
+_DECIDING: Final = frozenset({"name", "arguments", "uri", "ref", "_meta", "notifications"})
+#: Headers of which two would be read differently by two readers.
+_SINGLE: Final = (b"mcp-session-id", b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"content-type")
 #: List results: which member holds the items, and how an item is named to policy.
 LISTS: Final = {
     "tools/list": "tools",
@@ -77,29 +88,45 @@ def read_message(tree: object, headers: Headers) -> Message:
         raise Unanswerable(INVALID_REQUEST, "expected one JSON-RPC 2.0 message")
     message = cast("dict[str, object]", tree)
     ident = message.get("id")
-    params = message.get("params", {})
-    if isinstance(params, dict):
-        named = cast("dict[str, object]", params)
-    else:
-        raise Unanswerable(INVALID_PARAMS, "`params` must be an object", ident=ident)
-    method = message.get("method")
-    if method is None and ("result" in message or "error" in message) and _usable_id(ident):
-        return Message(tree=message, kind="response", era="legacy", method="", id=ident, params={})
-    if not isinstance(method, str) or not method:
-        raise Unanswerable(INVALID_REQUEST, "expected a `method`", ident=ident)
     if "id" in message and not _usable_id(ident):
         raise Unanswerable(INVALID_REQUEST, "`id` must be a string or a whole number")
+    if not message.keys() <= _MEMBERS or ("method" in message and ("result" in message or "error" in message)):
+        raise Unanswerable(INVALID_REQUEST, "a message has `method` and `params`, or `result` or `error`", ident=ident)
+    params = message.get("params", {})
+    if not isinstance(params, dict):
+        raise Unanswerable(INVALID_PARAMS, "`params` must be an object", ident=ident)
+    named = cast("dict[str, object]", params)
+    if any(key.casefold() in _DECIDING and key.casefold() != key for key in named):
+        raise Unanswerable(INVALID_PARAMS, "a member of `params` differs from a known one by case only", ident=ident)
+    if "method" not in message and "id" in message and ("result" in message or "error" in message):
+        return Message(tree=message, kind="response", era="legacy", method="", id=ident, params={})
+    method = message.get("method")
+    if not isinstance(method, str) or not method:
+        raise Unanswerable(INVALID_REQUEST, "expected a `method`", ident=ident)
     kind: Kind = "request" if "id" in message else "notification"
+    if kind == "notification" and not method.startswith("notifications/"):
+        raise Unanswerable(INVALID_REQUEST, "a request needs an `id`")
     era = _era(message, named, headers, kind)
     return Message(tree=message, kind=kind, era=era, method=method, id=ident, params=named)
 
 
-def subject_of(server: str, message: Message) -> tuple[str, str]:
-    """Return (resource, action) that policy decides for `message`. Raises `Unanswerable`."""
-    if message.kind != "request" or message.method in HOUSEKEEPING:
-        return resource_name("mcp", server), "list"
+def demand_single(headers: Headers) -> None:
+    """Refuse two headers of a name that decides. Raises `Unanswerable`."""
+    names = [name for name, _ in headers]
+    for name in _SINGLE:
+        if names.count(name) > 1:
+            raise Unanswerable(HEADER_MISMATCH, f"the header `{name.decode()}` stands twice")
+
+
+def subjects_of(server: str, message: Message) -> tuple[str, str, tuple[str, ...]]:
+    """Return resource and action that policy decides for `message`, and further resources. Raises `Unanswerable`."""
     try:
-        return _subject(server, message.method, message.params)
+        if message.method == "subscriptions/listen" and (uris := _watched(message.params)):
+            first, *more = [resource_uri_name(server, uri) for uri in uris]
+            return first, "read", tuple(more)
+        if message.kind == "response" or message.method in HOUSEKEEPING or message.method in _TOLD:
+            return resource_name("mcp", server), "list", ()
+        return *_subject(server, message), ()
     except UnusableName as error:
         raise Unanswerable(INVALID_PARAMS, f"the name cannot be used: {error}", ident=message.id) from None
 
@@ -116,22 +143,39 @@ def item_subject(server: str, method: str, item: Mapping[str, object]) -> tuple[
         return None
 
 
-def _subject(server: str, method: str, params: Mapping[str, object]) -> tuple[str, str]:
+def _subject(server: str, message: Message) -> tuple[str, str]:
+    method, params = message.method, message.params
     match method:
         case "tools/call":
             return resource_name("mcp", server, "tool", _text(params, "name")), "call"
         case "prompts/get":
             return resource_name("mcp", server, "prompt", _text(params, "name")), "get"
-        case "resources/read" | "resources/subscribe" | "resources/unsubscribe":
+        case "resources/read":
+            return resource_uri_name(server, _text(params, "uri")), "read"
+        case "resources/subscribe" | "resources/unsubscribe" if message.era == "legacy":
             return resource_uri_name(server, _text(params, "uri")), "read"
         case "completion/complete":
-            ref = params.get("ref")
-            named = cast("dict[str, object]", ref) if isinstance(ref, dict) else {}
-            if named.get("type") == "ref/prompt":
-                return resource_name("mcp", server, "prompt", _text(named, "name")), "get"
-            return resource_uri_name(server, _text(named, "uri")), "read"
+            return _completed(server, params.get("ref"))
         case _:
             return resource_name("mcp", server, "method", *method.split("/")), "call"
+
+
+def _completed(server: str, ref: object) -> tuple[str, str]:
+    named = cast("dict[str, object]", ref) if isinstance(ref, dict) else {}
+    if named.get("type") == "ref/prompt":
+        return resource_name("mcp", server, "prompt", _text(named, "name")), "get"
+    return resource_uri_name(server, _text(named, "uri")), "read"
+
+
+def _watched(params: Mapping[str, object]) -> list[str]:
+    """Return the resources a `subscriptions/listen` asks to hear of (MCP 2026-07-28)."""
+    asked = params.get("notifications")
+    uris = cast("dict[str, object]", asked).get("resourceSubscriptions") if isinstance(asked, dict) else None
+    if uris is None:
+        return []
+    if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in cast("list[object]", uris)):
+        raise UnusableName("`resourceSubscriptions` must be a list of strings")
+    return cast("list[str]", uris)
 
 
 def _text(params: Mapping[str, object], name: str) -> str:
@@ -142,19 +186,18 @@ def _text(params: Mapping[str, object], name: str) -> str:
 
 
 def _era(message: dict[str, object], params: dict[str, object], headers: Headers, kind: Kind) -> Era:
-    plain = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    ident = message.get("id")
+    # optional white space around a value is no part of it (RFC 9110 section 5.5)
+    plain = {name.decode("latin-1"): value.strip(b" \t").decode("latin-1") for name, value in headers}
     meta = params.get("_meta")
     enveloped = isinstance(meta, dict) and PROTOCOL_VERSION_META_KEY in cast("dict[str, object]", meta)
     if plain.get("mcp-protocol-version") not in MODERN_PROTOCOL_VERSIONS and not enveloped:
         return "legacy"
-    lines = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
-    if (twice := find_duplicated_routing_header(lines)) is not None:
-        raise Unanswerable(-32020, f"`{twice}` stands twice", ident=message.get("id"))
     if kind == "request":
         found = classify_inbound_request(message, headers=plain)
         if isinstance(found, InboundLadderRejection):
             status = ERROR_CODE_HTTP_STATUS.get(found.code, 400)
-            raise Unanswerable(found.code, found.message, status=status, data=found.data, ident=message.get("id"))
+            raise Unanswerable(found.code, found.message, status=status, data=found.data, ident=ident)
     return "modern"
 
 

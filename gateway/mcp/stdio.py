@@ -1,7 +1,8 @@
-"""MCP servers that are commands: one shared process for the newer era, one per session of the older one.
+"""MCP servers that are commands: one process per principal for the newer era, one per session of the older one.
 
 Commands come from the configuration file alone, run without a shell and with a minimal environment. A
-session belongs to a principal, so no two principals share a process that has been initialized.
+session belongs to a principal, so no two principals ever share a process: over standard streams nothing
+says which request a log line or a question of the server belongs to.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
     from gateway.call import Headers, UpstreamRequest, UpstreamResponse
     from gateway.mcp.child import Message, Pending
 
+#: Names the principal to this transport; it never leaves the process.
+PRINCIPAL: Final = b"oncegate-principal"
 CHILDREN_MAX: Final = 64
 IDLE_SECONDS_MAX: Final = 900.0
 _BACK_OFF_SECONDS: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
-_SHARED: Final = ""
 _STREAM: Final = ((b"content-type", b"text/event-stream"),)
 _OK: Final = 200
 _ACCEPTED: Final = 202
@@ -50,7 +52,9 @@ class StdioUpstream:
         """Send one message and return its answers as a stream. Raises `NotSent`, `Sent`."""
         del seconds_max  # the caller bounds the whole exchange
         shown = header(request.headers, b"mcp-session-id")
-        session = shown.decode("latin-1") if shown is not None else _SHARED
+        # no session id begins like that: they are the hex digits made below
+        own = "principal/" + (header(request.headers, PRINCIPAL) or b"").decode()
+        session = shown.decode("latin-1") if shown is not None else own
         if request.method == "DELETE":
             return await self._delete(session)
         if request.method == "GET":
@@ -59,10 +63,10 @@ class StdioUpstream:
         if message.get("method") == "initialize":
             return await self._initialize(message)
         child = self._children.get(session)
-        if session != _SHARED and (child is None or not child.alive):
+        if shown is not None and (child is None or not child.alive):
             return _Answer(_NOT_FOUND, (), None, None)
         if child is None or not child.alive:
-            child = await self._start(_SHARED)
+            child = await self._start(own)
         if "id" in message and "method" in message:
             return _Answer(_OK, _STREAM, child, await child.ask(message))
         await child.tell(message)
@@ -80,7 +84,7 @@ class StdioUpstream:
         return _Answer(_OK, headers, child, await child.ask(message))
 
     async def _delete(self, session: str) -> UpstreamResponse:
-        child = self._children.pop(session, None) if session != _SHARED else None
+        child = self._children.pop(session, None) if not session.startswith("principal/") else None
         if child is None:
             return _Answer(_NOT_FOUND, (), None, None)
         await child.end()
@@ -88,7 +92,7 @@ class StdioUpstream:
 
     def _listen(self, session: str) -> UpstreamResponse:
         child = self._children.get(session)
-        if session == _SHARED or child is None or not child.alive:
+        if session.startswith("principal/") or child is None or not child.alive:
             return _Answer(405, ((b"allow", b"POST"),), None, None)
         return _Listening(child)
 
@@ -103,23 +107,23 @@ class StdioUpstream:
                 raise NotSent(f"the process of server `{self._name}` ends again and again; it is started again later")
             child = await Child.start(self._name, self._command, self._allowed())
             self._children[session] = child
-            self._note_start(loop.time())
             return child
 
     async def _make_room(self) -> None:
         now = asyncio.get_running_loop().time()
         for session, child in list(self._children.items()):
-            if not child.alive or now - child.used > IDLE_SECONDS_MAX:
+            if not child.alive:
+                self._note_death(child, now)
+            if not child.alive or (now - child.used > IDLE_SECONDS_MAX and not child.busy):
                 del self._children[session]
                 await child.end()
         if len(self._children) >= CHILDREN_MAX:
-            raise NotSent(f"server `{self._name}` has {CHILDREN_MAX} sessions already")
+            raise NotSent(f"server `{self._name}` has {CHILDREN_MAX} processes already")
 
-    def _note_start(self, now: float) -> None:
-        # a process that lived a while starts the count anew
-        self._failures = min(self._failures + 1, len(_BACK_OFF_SECONDS) - 1) if now < self._not_before + 60 else 1
-        dead = sum(not child.alive for child in self._children.values())
-        self._not_before = now + (_BACK_OFF_SECONDS[self._failures] if dead else 0.0)
+    def _note_death(self, child: Child, now: float) -> None:
+        # one that answered was of use; those that never do are started ever more rarely
+        self._failures = 0 if child.answered else min(self._failures + 1, len(_BACK_OFF_SECONDS) - 1)
+        self._not_before = now + _BACK_OFF_SECONDS[self._failures]
 
     def _allowed(self) -> dict[str, str]:
         environment = dict(get_default_environment())

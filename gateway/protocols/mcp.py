@@ -6,15 +6,26 @@ mirror the body are written anew from the body that is sent; the caller's creden
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, cast
-
-from mcp.shared.inbound import NAME_BEARING_METHODS, decode_header_value, encode_header_value
 
 from durable.step import Outcome
 from gateway import body
 from gateway.call import Call, Refusal, Reply, UpstreamRequest, header
-from gateway.mcp.message import INVALID_PARAMS, PARSE_ERROR, Unanswerable, item_subject, read_message, subject_of
+from gateway.mcp.keys import canonical_params, explicit_key, with_key
+from gateway.mcp.message import (
+    HEADER_MISMATCH,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    Unanswerable,
+    demand_single,
+    item_subject,
+    read_message,
+    subjects_of,
+)
+from gateway.mcp.mirror import mirrored_headers, unmirrored_header
+from gateway.mcp.stdio import PRINCIPAL
 from gateway.protocols.mcp_answer import McpReader, Turn
 from gateway.sse import event
 from redaction.finding import Shape
@@ -29,7 +40,6 @@ if TYPE_CHECKING:
     from gateway.mcp.sessions import Sessions
     from policy.decision import Principal
 
-KEY_META: Final = "dev.oncegate/idempotency-key"
 CALL_META: Final = "dev.oncegate/call"
 
 REQUEST_SHAPE: Final = Shape(
@@ -44,9 +54,6 @@ REQUEST_SHAPE: Final = Shape(
     ),
 )  # fmt: skip
 
-#: Keys of `params._meta` that belong to the protocol or to tracing; vendors' own keys count in the fingerprint.
-_PROTOCOL_META: Final = ("io.modelcontextprotocol/", "progressToken", "traceparent", "tracestate", "baggage",
-                         "dev.oncegate/")  # fmt: skip
 _FORWARDED: Final = (b"accept", b"mcp-protocol-version", b"last-event-id")
 #: Our own JSON-RPC codes, outside the ranges the specification keeps (-32768..-32000).
 _CODES: Final = {"denied": -31001, "approval_pending": -31002, "in_doubt": -31003, "in_flight": -31004,
@@ -71,6 +78,8 @@ class ServerTarget:
     config: McpServer
     upstream: Upstream
     timeout: Callable[[str, Tool | None], float]
+    #: what the server said of its tools, where its word counts (`trust_annotations`)
+    annotated: dict[str, Effect] = field(default_factory=dict[str, "Effect"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,21 +104,27 @@ class McpAdapter:
     def read(self, exchange: Exchange) -> Call:
         """Return the call in `exchange`. Raises `Refusal`, `Unanswerable`."""
         target = self._server(exchange.path)
+        demand_single(exchange.headers)
         session = self._session(exchange, target)
         if exchange.method != "POST":
             return self._connection_call(exchange, target, session)
+        # a browser sends other types across origins without asking first
+        if (header(exchange.headers, b"content-type") or b"").partition(b";")[0].strip().lower() != b"application/json":
+            raise Unanswerable(INVALID_REQUEST, "the content type must be `application/json`", status=415)
         try:
             tree = body.parse(exchange.body, depth_max=self._depth_max)
         except body.MalformedBody as error:
             raise Unanswerable(PARSE_ERROR, f"the body is not usable JSON: {error}") from None
         message = read_message(tree, exchange.headers)
-        resource, action = subject_of(target.name, message)
-        turn = self._turn(exchange, target, session, message)
+        if message.era == "modern" and (name := unmirrored_header(message.params, exchange.headers)) is not None:
+            raise Unanswerable(HEADER_MISMATCH, f"the header `{name}` has no argument of its value", ident=message.id)
+        resource, action, also = subjects_of(target.name, message)
+        aim = _Aim(target=target, turn=self._turn(exchange, target, session, message))
         if message.kind == "request" and message.method == "tools/call":
-            return self._tool_call(exchange, _Aim(target=target, turn=turn), message, resource)
+            return self._tool_call(exchange, aim, message, resource)
         return Call(
-            exchange=exchange, adapter=self, target=_Aim(target=target, turn=turn), endpoint="mcp",
-            resource=resource, resource_domain=target.config.domain, action=action, kind="other", effect="safe",
+            exchange=exchange, adapter=self, target=aim, endpoint="mcp", resource=resource,
+            resource_domain=target.config.domain, action=action, also=also, kind="other", effect="safe",
             tree=message.tree, arguments=message.params, arguments_path=("params",), shape=REQUEST_SHAPE,
             canonical=b"", journaled=False, cancel_on_disconnect=True, facts={"mcp.method.name": message.method},
             seconds_max=_seconds(target, resource, message),
@@ -128,14 +143,14 @@ class McpAdapter:
         credential = aim.target.config.credential
         if credential is not None:
             headers.append((credential.header_name.encode(), credential.header_value().encode()))
+        if aim.target.config.command is not None:
+            headers.append((PRINCIPAL, call.exchange.principal.name.encode()))
         if call.exchange.method != "POST":
             return UpstreamRequest(method=call.exchange.method, path="", headers=tuple(headers), body=b"")
-        sent = cast("dict[str, object]", tree)
-        if call.kind == "tool":
-            sent = _with_key(sent, upstream_key, _tool(aim.target, call.tool_name))
+        sent = with_key(cast("dict[str, object]", tree), upstream_key, _tool(aim.target, call.tool_name))
         message = aim.turn.message
         if message is not None and message.era == "modern":
-            headers += _mirrored(message, sent, call)
+            headers += mirrored_headers(message.params, sent, call.exchange.headers)
         headers.append((b"content-type", b"application/json"))
         content = call.exchange.body if sent is call.tree else body.encode(sent)
         return UpstreamRequest(method="POST", path="", headers=tuple(headers), body=content)
@@ -228,8 +243,11 @@ class McpAdapter:
 
     def _turn(self, exchange: Exchange, target: ServerTarget, session: str | None, message: Message | None) -> Turn:
         principal, name, domain = exchange.principal, target.name, target.config.domain
+        trusted = target.config.trust_annotations
 
         def may_list(method: str, item: dict[str, object]) -> bool:
+            if trusted and method == "tools/list":
+                _note_annotations(target, item)
             subject = item_subject(name, method, item)
             return subject is not None and self._may_use(principal, subject[0], domain, subject[1])
 
@@ -258,13 +276,14 @@ class McpAdapter:
         if not isinstance(arguments, dict):
             raise Unanswerable(INVALID_PARAMS, "`arguments` must be an object", ident=message.id)
         tool = _tool(aim.target, name)
-        effect: Effect = tool.effect if tool is not None else "once"
+        effect: Effect = tool.effect if tool is not None else aim.target.annotated.get(name, "once")
         repeat: Repeat = tool.repeat if tool is not None else "once_per_arguments"
         return Call(
             exchange=exchange, adapter=self, target=aim, endpoint="mcp", resource=resource,
             resource_domain=aim.target.config.domain, action="call", kind="tool", effect=effect, repeat=repeat,
             tree=message.tree, arguments=cast("dict[str, object]", arguments), arguments_path=("params", "arguments"),
-            tool_name=name, shape=REQUEST_SHAPE, canonical=_canonical(message), key=_key(exchange, message),
+            tool_name=name, shape=REQUEST_SHAPE, canonical=canonical_params(message),
+            key=explicit_key(exchange.headers, message),
             cancel_on_disconnect=tool is not None and tool.on_disconnect == "cancel",
             facts={"mcp.method.name": message.method, "gen_ai.tool.name": name,
                    "gen_ai.operation.name": "execute_tool"},
@@ -285,84 +304,23 @@ def _tool(target: ServerTarget, name: str) -> Tool | None:
     return target.config.tools.get(name)
 
 
+def _note_annotations(target: ServerTarget, item: Mapping[str, object]) -> None:
+    hints = item.get("annotations")
+    if not isinstance(hints, dict) or not isinstance(name := item.get("name"), str):
+        return
+    said = cast("dict[str, object]", hints)
+    if said.get("readOnlyHint") is True:
+        target.annotated[name] = "safe"
+    elif said.get("idempotentHint") is True:
+        target.annotated[name] = "keyed"
+    else:
+        target.annotated.pop(name, None)
+
+
 def _seconds(target: ServerTarget, resource: str, message: Message) -> float:
     if message.method == "subscriptions/listen":
         return _GET_SECONDS_MAX
     return target.timeout(resource, None)
-
-
-def _canonical(message: Message) -> bytes:
-    params = {key: value for key, value in message.params.items() if key != "_meta"}
-    params.setdefault("arguments", {})
-    meta = message.params.get("_meta")
-    if isinstance(meta, dict):
-        named = cast("dict[str, object]", meta)
-        own = {key: value for key, value in named.items() if not key.startswith(_PROTOCOL_META)}
-        if own:
-            params["_meta"] = own
-    return body.canonical(params)
-
-
-def _key(exchange: Exchange, message: Message) -> str | None:
-    meta = message.params.get("_meta")
-    if isinstance(meta, dict) and (named := cast("dict[str, object]", meta).get(KEY_META)) is not None:
-        if not isinstance(named, str):
-            raise Unanswerable(INVALID_PARAMS, f"`{KEY_META}` must be a string", ident=message.id)
-        return named
-    value = header(exchange.headers, b"idempotency-key")
-    return None if value is None else value.decode("latin-1")
-
-
-def _with_key(tree: dict[str, object], upstream_key: str | None, tool: Tool | None) -> dict[str, object]:
-    """Return the message with the step's own key; the client's text never leaves."""
-    if upstream_key is None:
-        return tree
-    params = dict(cast("dict[str, object]", tree["params"]))
-    meta = params.get("_meta")
-    params["_meta"] = (cast("dict[str, object]", meta) if isinstance(meta, dict) else {}) | {KEY_META: upstream_key}
-    if tool is not None and tool.idempotency_argument is not None:
-        given = cast("dict[str, object]", params.get("arguments") or {})
-        params["arguments"] = given | {tool.idempotency_argument: upstream_key}
-    return tree | {"params": params}
-
-
-def _mirrored(message: Message, sent: dict[str, object], call: Call) -> list[tuple[bytes, bytes]]:
-    """Return the headers that mirror the body, from the body that is sent (SEP-2243)."""
-    headers = [(b"mcp-method", message.method.encode("latin-1", "replace"))]
-    params = cast("dict[str, object]", sent.get("params") or {})
-    member = NAME_BEARING_METHODS.get(message.method)
-    if member is not None and isinstance(value := params.get(member), str):
-        headers.append((b"mcp-name", encode_header_value(value).encode("ascii")))
-    moved = _moved(cast("dict[str, object]", call.tree).get("params"), params)
-    for name, value in call.exchange.headers:
-        if not name.startswith(b"mcp-param-"):
-            continue
-        shown = decode_header_value(value.decode("latin-1"))
-        if shown is not None and shown in moved:  # one that mirrors nothing of the body was not inspected either
-            headers.append((name, encode_header_value(moved[shown]).encode("ascii")))
-    return headers
-
-
-def _moved(before: object, after: object) -> dict[str, str]:
-    """Return, for each scalar of the arguments as it came, the scalar that is sent in its place."""
-    found: dict[str, str] = {}
-    pairs: list[tuple[object, object]] = [(before, after)]
-    while pairs:
-        old, new = pairs.pop()
-        if isinstance(old, dict) and isinstance(new, dict):
-            named = cast("dict[str, object]", new)
-            pairs += [(value, named.get(key)) for key, value in cast("dict[str, object]", old).items()]
-        elif isinstance(old, list) and isinstance(new, list):
-            pairs += zip(cast("list[object]", old), cast("list[object]", new), strict=False)
-        elif old is not None and new is not None and not isinstance(old, dict | list):
-            found[_scalar(old)] = _scalar(new)
-    return found
-
-
-def _scalar(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
 
 
 def _answer_headers(call: Call) -> Headers:

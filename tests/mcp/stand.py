@@ -1,0 +1,124 @@
+"""Real processes for MCP tests: the fixture, and the gateway in front of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+TOP: Final = Path(__file__).parent.parent.parent
+START_SECONDS_MAX: Final = 45.0
+
+POLICY: Final = """\
+p, role:any, *, mcp/everything, list, -, allow, -
+p, role:any, *, mcp/everything/**, *, -, allow, redact=off
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stand:
+    """What runs: URLs end in `/mcp` or `/mcp/<server>`. `folder` holds configuration, state and logs."""
+
+    direct: str
+    gateway: str
+    folder: Path
+    effects: Path
+
+    def server(self, name: str) -> str:
+        """Return the gateway's URL for a server."""
+        return f"{self.gateway}/mcp/{name}"
+
+    def counted(self) -> list[str]:
+        """Return the effects so far."""
+        return self.effects.read_text(encoding="utf-8").splitlines() if self.effects.exists() else []
+
+
+@contextlib.contextmanager
+def stand(folder: Path, *, policy: str = POLICY, servers: str = "", tools: str = "{}") -> Generator[Stand]:
+    """Run the fixture and the gateway in `folder` until the block ends; `servers` are further YAML lines."""
+    effects = folder / "effects.txt"
+    with fixture(effects) as direct, contextlib.ExitStack() as stack:
+        port, admin = free_port(), free_port()
+        (folder / "policies").mkdir()
+        shutil.copy(TOP / "policies" / "redaction.yaml", folder / "policies" / "redaction.yaml")
+        (folder / "policies" / "mcp.csv").write_text(policy, encoding="utf-8")
+        (folder / "oncegate.key").write_bytes(b64encode(secrets.token_bytes(32)))
+        (folder / "oncegate.key").chmod(0o600)
+        (folder / "oncegate.yaml").write_text(
+            f"version: 1\ndevelopment: true\nlisten: 127.0.0.1:{port}\nadmin: 127.0.0.1:{admin}\n"
+            f"state: sqlite:///oncegate.db\nsecret_key: file:oncegate.key\npolicies: policies\n"
+            f"mcp_servers:\n  everything: {{url: '{direct}', tools: {tools}}}\n{servers}",
+            encoding="utf-8",
+        )
+        command = [sys.executable, "-m", "gateway.cli", "serve", "-c", str(folder / "oncegate.yaml")]
+        stack.enter_context(process(command, folder / "gateway.log"))
+        url = f"http://127.0.0.1:{port}"
+        wait_until_ready(f"{url}/readyz", folder / "gateway.log")
+        yield Stand(direct=direct, gateway=url, folder=folder, effects=effects)
+
+
+@contextlib.contextmanager
+def fixture(effects: Path) -> Generator[str]:
+    """Run the fixture over HTTP; yields its URL."""
+    command = [sys.executable, "-m", "tests.mcp.fixture_server", "--port", "0", "--effects", str(effects)]
+    child = subprocess.Popen(
+        command, cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    with child:
+        try:
+            assert child.stdout is not None
+            yield f"http://127.0.0.1:{int(child.stdout.readline())}/mcp"
+        finally:
+            child.terminate()
+
+
+@contextlib.contextmanager
+def process(command: Sequence[str], log: Path) -> Generator[subprocess.Popen[bytes]]:
+    """Run `command` with its output in `log`; ends it with the block."""
+    with log.open("ab") as output:
+        environment = os.environ | {"PYTHONPATH": str(TOP)}
+        child = subprocess.Popen(
+            command, cwd=TOP, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+    with child:
+        try:
+            yield child
+        finally:
+            child.terminate()
+            try:
+                child.wait(10)
+            except subprocess.TimeoutExpired:
+                child.kill()
+
+
+def free_port() -> int:
+    """Return a port nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def wait_until_ready(url: str, log: Path) -> None:
+    """Wait until `url` answers 200."""
+    until = time.monotonic() + START_SECONDS_MAX
+    moment = threading.Event()
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError, urllib.error.URLError), urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - loopback
+            if answer.status == 200:
+                return
+        moment.wait(0.05)
+    raise AssertionError(log.read_text(encoding="utf-8"))
