@@ -11,14 +11,15 @@ import hashlib
 import multiprocessing
 import secrets
 from collections import OrderedDict
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from redaction.finding import DetectionError, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from multiprocessing.context import SpawnProcess
 
     from redaction.finding import Detector
 
@@ -34,16 +35,27 @@ _START_SECONDS_MAX: Final = 60.0
 class Detection:
     """Finds entities in texts. `make` builds the detector inside a worker process."""
 
-    def __init__(self, make: Callable[[], Detector], version: str, *, workers: int = 1) -> None:
+    def __init__(
+        self, make: Callable[[], Detector], version: str, *, workers: int = 1, seconds_max: float = SECONDS_MAX
+    ) -> None:
         self.version = version
+        self._seconds_max = seconds_max
         self._make = make
         self._workers = workers
-        self._pool: ProcessPoolExecutor | None = None
+        self._pool: Executor | None = None
         self._waiting = 0
         # keyed, so that what is remembered of a text is nothing without this process
         self._key = secrets.token_bytes(32)
         self._cache: OrderedDict[bytes, tuple[Finding, ...]] = OrderedDict()
         self._under_way: dict[bytes, asyncio.Future[tuple[Finding, ...]]] = {}
+
+    @classmethod
+    def in_process(cls, detector: Detector, version: str) -> Self:
+        """Return a detection that asks `detector` in a thread of this process: for tests without a model."""
+        found = cls(lambda: detector, version)
+        _Worker.detector = detector
+        found._pool = ThreadPoolExecutor(1)
+        return found
 
     async def start(self) -> None:
         """Start the workers and wait until they hold the model. Raises `DetectionError`."""
@@ -105,13 +117,11 @@ class Detection:
             raise DetectionError("detection is not running")
         self._waiting += 1
         try:
-            return await self._ask(self._pool, texts, SECONDS_MAX)
+            return await self._ask(self._pool, texts, self._seconds_max)
         finally:
             self._waiting -= 1
 
-    async def _ask(
-        self, pool: ProcessPoolExecutor, texts: tuple[str, ...], seconds_max: float
-    ) -> list[tuple[Finding, ...]]:
+    async def _ask(self, pool: Executor, texts: tuple[str, ...], seconds_max: float) -> list[tuple[Finding, ...]]:
         try:
             async with asyncio.timeout(seconds_max):
                 return await asyncio.get_running_loop().run_in_executor(pool, _find, texts)
@@ -122,7 +132,7 @@ class Detection:
             self._replace(pool)
             raise DetectionError("a detection worker died or could not start") from None
 
-    def _replace(self, pool: ProcessPoolExecutor) -> None:
+    def _replace(self, pool: Executor) -> None:
         if self._pool is pool:
             self._end(pool)
             self._pool = self._fresh()
@@ -133,8 +143,10 @@ class Detection:
         return ProcessPoolExecutor(self._workers, mp_context=context, initializer=_begin, initargs=(self._make,))
 
     @staticmethod
-    def _end(pool: ProcessPoolExecutor) -> None:
-        processes = list((pool._processes or {}).values())  # noqa: SLF001 - a worker in an endless match hears nothing
+    def _end(pool: Executor) -> None:
+        # a worker in an endless match hears nothing else
+        known: dict[int, SpawnProcess] = getattr(pool, "_processes", None) or {}
+        processes = list(known.values())
         pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.kill()

@@ -151,6 +151,10 @@ class _People(EntityRecognizer):
             start = span.start_char
             written = _TRAILING.sub("", text[start : span.end_char])
             if _is_name(written):
+                before = found[-1] if found else None
+                if before and before.entity_type == entity == "PERSON" and text[before.end : start] == " ":
+                    before.end = start + len(written)  # one name in two finds
+                    continue
                 name = {RecognizerResult.RECOGNIZER_NAME_KEY: "spacy"}
                 found.append(RecognizerResult(entity, start, start + len(written), _NAME_SCORE,
                                               recognition_metadata=name))  # fmt: skip

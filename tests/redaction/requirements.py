@@ -1,7 +1,27 @@
-"""Requirements of this area: id, text, source."""
+"""Requirements of redaction: id, text, source."""
 
 from __future__ import annotations
 
 from tests.requirement import Requirement
 
-REQUIREMENTS: tuple[Requirement, ...] = ()
+REQUIREMENTS: tuple[Requirement, ...] = (
+    Requirement("RED-01", "The hard rows of the field are found as they should be, known limits listed.", "facts 6"),
+    Requirement("RED-02", "A text cut anywhere gives the same segments as the whole text.", "DESIGN 10; facts 4"),
+    Requirement("RED-03", "Restoring what was redacted gives the tree back, types and all.", "DESIGN 10"),
+    Requirement("RED-04", "A value has one placeholder in its scope, and another one elsewhere.", "DESIGN 10; facts 5"),
+    Requirement(
+        "RED-05", "A placeholder is recognised through what models do to it; near misses are inert.", "facts 5"
+    ),
+    Requirement("RED-06", "Structure, short numbers and keys named by a schema stay as they are.", "DESIGN 10"),
+    Requirement(
+        "RED-07", "A number stays a number; a card in its place leaves as other digits or not at all.", "facts 5"
+    ),
+    Requirement("RED-08", "Profiles add up to the strictest; files that are wrong are refused by line.", "DESIGN 9"),
+    Requirement("RED-09", "A worker that dies, raises or takes too long fails the call closed.", "DESIGN 10"),
+    Requirement("RED-10", "A missing or changed language model is refused with the command to run.", "facts 0"),
+    Requirement("RED-11", "A block names entity and place, never the value.", "DESIGN 3"),
+    Requirement("RED-12", "No pattern takes more than linear time on adversarial text.", "facts 3"),
+    Requirement("RED-13", "Strings of agent traffic that name nobody are left alone.", "facts 3"),
+    Requirement("RED-14", "The same text is looked at once, however often it is sent.", "DESIGN 10"),
+    Requirement("RED-15", "The command line shows what is found without a gateway.", "DESIGN 13"),
+)

@@ -1,0 +1,97 @@
+"""`oncegate redact`: what redaction finds in a text, by whom and how surely; needs no running gateway."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from gateway.body import MalformedBody, parse
+from gateway.cli import options  # noqa: TC001 - typer reads annotations at run time
+from gateway.cli.output import NO, USAGE, Column, Failure, note, print_json, print_table
+from redaction.finding import DetectionError
+from redaction.model import ModelUnusable, default_folder
+from redaction.stream import segments_of
+from redaction.worker import PresidioInWorker
+
+if TYPE_CHECKING:
+    from redaction.finding import Detector, Finding
+
+TEXT_BYTES_MAX = 4 * 1024 * 1024
+
+_FILE = typer.Argument(metavar="[FILE]", help="The text, or with --json a JSON array of texts; `-` is standard input.")
+
+
+def redact(file: Annotated[str, _FILE] = "-", *, as_json: options.JsonOption = False) -> None:
+    """Show what redaction finds: entity, score, place and recognizer. Values are shown as they stand."""
+    texts = _texts(_read(file), as_json=as_json)
+    begun = time.perf_counter()
+    try:
+        detector = PresidioInWorker(default_folder())()
+        loaded = time.perf_counter()
+        found = [_findings(detector, text) for text in texts]
+    except (ModelUnusable, DetectionError) as error:
+        raise Failure(NO, str(error)) from None
+    if as_json:
+        print_json([[_shown(text, one) for one in findings] for text, findings in zip(texts, found, strict=True)])
+        return
+    text, findings = texts[0], found[0]
+    columns = [Column("ENTITY"), Column("SCORE", align="right"), Column("PLACE"), Column("FOUND BY"), Column("VALUE")]
+    rows = [
+        [one.entity, f"{one.score:.2f}", f"{one.start}-{one.end}", one.recognizer, text[one.start : one.end]]
+        for one in findings
+    ]
+    print_table(columns, rows, empty="nothing found")
+    seconds = time.perf_counter() - loaded
+    note(f"model loaded in {loaded - begun:.1f} s, text looked at in {seconds * 1000:.0f} ms")
+
+
+def _read(file: str) -> str:
+    try:
+        if file == "-":
+            content = sys.stdin.buffer.read(TEXT_BYTES_MAX + 1)
+        else:
+            with open(file, "rb") as opened:  # noqa: PTH123 - `-` and paths alike are the user's words
+                content = opened.read(TEXT_BYTES_MAX + 1)
+    except OSError as error:
+        raise Failure(USAGE, f"`{file}`: {(error.strerror or 'cannot be read').lower()}") from None
+    if len(content) > TEXT_BYTES_MAX:
+        raise Failure(USAGE, f"`{file}`: longer than {TEXT_BYTES_MAX} bytes")
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise Failure(USAGE, f"`{file}`: expected UTF-8") from None
+
+
+def _texts(content: str, *, as_json: bool) -> list[str]:
+    """Return the texts: the content itself, or with `as_json` the strings of an array where it is one."""
+    if as_json and content.lstrip().startswith("["):
+        try:
+            tree = parse(content.encode())
+        except MalformedBody as error:
+            raise Failure(USAGE, f"expected a JSON array of texts: {error}") from None
+        listed = cast("list[object]", tree)
+        if not all(isinstance(text, str) for text in listed):
+            raise Failure(USAGE, "expected a JSON array of texts, and only texts in it")
+        return cast("list[str]", listed)
+    return [content]
+
+
+def _findings(detector: Detector, text: str) -> list[Finding]:
+    """Return the findings of a whole text, looked at in the segments the gateway looks at."""
+    segments = segments_of(text)
+    found: list[Finding] = []
+    at = 0
+    for segment, findings in zip(segments, detector.find(segments), strict=True):
+        found += [type(one)(at + one.start, at + one.end, one.entity, one.score, one.recognizer) for one in findings]
+        at += len(segment)
+    return found
+
+
+def _shown(text: str, one: Finding) -> dict[str, object]:
+    return {
+        "entity": one.entity, "score": round(one.score, 4), "start": one.start, "end": one.end,
+        "recognizer": one.recognizer, "text": text[one.start : one.end],
+    }  # fmt: skip
