@@ -13,6 +13,8 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
+from durable.journal import JournalRefused
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
@@ -40,6 +42,10 @@ class Verification:
     records: int
     chains: int
     problem: str | None = None
+
+
+class Unreadable(Exception):  # noqa: N818 - says what is known of the record
+    """A record cannot be read at all; the message names the one before it and quotes nothing."""
 
 
 class Chain:
@@ -82,35 +88,56 @@ def verify(links: Iterable[Link]) -> Verification:
     heads: dict[str, tuple[int, bytes]] = {}
     last_chain: str | None = None
     records = 0
-    for link in links:
-        records += 1
-        problem = _problem(link, heads, last_chain)
-        if problem is not None:
-            return Verification(ok=False, records=records, chains=len(heads), problem=problem)
-        heads[link.chain] = (link.number, link.hash)
-        last_chain = link.chain
+    try:
+        for link in links:
+            records += 1
+            problem = _problem(link, heads, last_chain)
+            if problem is not None:
+                return Verification(ok=False, records=records, chains=len(heads), problem=problem)
+            heads[link.chain] = (link.number, link.hash)
+            last_chain = link.chain
+    except Unreadable as error:
+        return Verification(ok=False, records=records, chains=len(heads), problem=str(error))
     return Verification(ok=True, records=records, chains=len(heads))
 
 
 def verify_database(path: Path) -> Verification:
     """Check the audit of an SQLite journal, read-only, beside a running gateway or in a copy.
 
-    Raises `FileNotFoundError`, `sqlite3.DatabaseError` when it is no journal.
+    Raises `FileNotFoundError`, `durable.journal.JournalRefused` when it is no journal.
     """
     return verify(read_links(path))
 
 
 def read_links(path: Path) -> Iterator[Link]:
-    """Yield the audit's links of an SQLite journal in order. Raises as `verify_database`."""
+    """Yield the audit's links of an SQLite journal in order. Raises `Unreadable`, and as `verify_database`."""
     if not path.is_file():
         raise FileNotFoundError(f"`{path}`: expected a journal, there is no such file")
-    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    # a damaged text is ours to report: the driver's own error would quote it
+    database.text_factory = bytes
+    last: Link | None = None
     try:
         rows = database.execute("SELECT chain, number, record, hash FROM audit ORDER BY sequence")
-        for chain, number, text, digest in cast("Iterable[tuple[str, int, str, bytes]]", rows):
-            yield Link(chain, number, text, bytes(digest))
+        for row in cast("Iterable[tuple[object, ...]]", rows):
+            last = _read(row)
+            yield last
+    except (sqlite3.Error, ValueError, TypeError):
+        if last is None:
+            raise JournalRefused(f"`{path}`: cannot be read as a journal") from None
+        raise Unreadable(f"the record after record {last.number} of chain {last.chain} cannot be read") from None
     finally:
         database.close()
+
+
+def _read(row: tuple[object, ...]) -> Link:
+    """Return a row as a link. Raises `TypeError`, `ValueError` when it is none."""
+    chain, number, text, digest = row
+    if not (
+        isinstance(chain, bytes) and isinstance(number, int) and isinstance(text, bytes) and isinstance(digest, bytes)
+    ):
+        raise TypeError("expected a link")
+    return Link(chain.decode(), number, text.decode(), digest)
 
 
 def _problem(link: Link, heads: dict[str, tuple[int, bytes]], last_chain: str | None) -> str | None:
@@ -121,11 +148,14 @@ def _problem(link: Link, heads: dict[str, tuple[int, bytes]], last_chain: str | 
     if link_hash(head, link.text) != link.hash:
         return f"{where}: its content does not fit its hash, or the record before it was changed"
     try:
-        record = cast("dict[str, object]", json.loads(link.text))
-    except ValueError:
-        return f"{where}: its content is no JSON"
+        found = cast("object", json.loads(link.text))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        return f"{where}: its content is no JSON object"
+    record = cast("dict[str, object]", found)
     if record.get("chain") != link.chain or record.get("number") != link.number:
-        return f"{where}: it was moved; it says it is {record.get('number')} of {record.get('chain')}"
+        return f"{where}: it was moved; it says it is another one"
     if link.number == 1:
         expected = heads[last_chain][1].hex() if last_chain is not None else ""
         if record.get("previous_head", "") != expected:
