@@ -1,0 +1,101 @@
+"""Runs: attempts numbered by the journal alone, ended once, kept from other owners."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from durable.journal import RunOver
+from durable.step import Owner, RunRef
+from tests.durable.steps import OWNER, ask, begun, intent, journal_in, next_attempt, step
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+OTHER = Owner("acme", "sales")
+
+
+@pytest.mark.requirement("DUR-10")
+async def test_attempts_count_from_one_without_gap_or_double(tmp_path: Path) -> None:
+    async with journal_in(tmp_path) as journal:
+        first = await next_attempt(journal)
+        opened = await asyncio.gather(*(journal.open_run(OWNER, first.id, {"n": n}) for n in range(20)))
+        assert sorted(record.attempt for record in opened) == list(range(2, 22))
+        found = await journal.read_run(first.id)
+        assert found is not None
+        assert (found.attempt, found.state) == (21, "running")
+
+
+@pytest.mark.requirement("DUR-10")
+async def test_a_run_keeps_its_id_its_details_and_its_counts_over_a_restart(tmp_path: Path) -> None:
+    async with journal_in(tmp_path) as journal:
+        record = await journal.open_run(OWNER, "run_mine", {"issuer": "key:1"})
+        assert (record.id, record.attempt, record.details) == ("run_mine", 1, {"issuer": "key:1"})
+        assert await ask(journal, step(run=RunRef("run_mine", 1), key="a")) == ("executed", 0)
+        assert await ask(journal, step(run=RunRef("run_mine", 1), key="a")) == ("replayed", 0)
+    async with journal_in(tmp_path) as journal:
+        found = await journal.read_run("run_mine")
+        assert found is not None
+        assert (found.calls, found.replays, found.attempt) == (1, 1, 1)
+
+
+@pytest.mark.requirement("DUR-10")
+async def test_a_bare_run_is_made_when_first_named_and_found_again(tmp_path: Path) -> None:
+    async with journal_in(tmp_path) as journal:
+        made = await journal.touch_run(OWNER, "run_bare", {})
+        assert (made.attempt, await journal.touch_run(OWNER, "run_bare", {})) == (1, made)
+
+
+@pytest.mark.requirement("DUR-07", "DUR-10")
+async def test_a_run_of_another_owner_cannot_be_opened(tmp_path: Path) -> None:
+    async with journal_in(tmp_path) as journal:
+        run = await next_attempt(journal)
+        for other in (OTHER, Owner("vendors", "billing"), Owner("acme", "billing", "ann")):
+            with pytest.raises(LookupError):
+                await journal.open_run(other, run.id, {})
+            with pytest.raises(LookupError):
+                await journal.touch_run(other, run.id, {})
+        found = await journal.read_run(run.id)
+        assert found is not None
+        assert found.attempt == 1
+
+
+@pytest.mark.requirement("DUR-10")
+async def test_a_run_ends_once_and_by_its_newest_attempt(tmp_path: Path) -> None:
+    async with journal_in(tmp_path) as journal:
+        run = await next_attempt(journal)
+        new = await next_attempt(journal, run.id)
+        assert not await journal.close_run(run.id, run.attempt, "finished", b"old")
+        assert await journal.close_run(run.id, new.attempt, "finished", b'{"paid":true}')
+        assert not await journal.close_run(run.id, new.attempt, "cancelled", None)
+        found = await journal.read_run(run.id)
+        assert found is not None
+        assert (found.state, found.result) == ("finished", b'{"paid":true}')
+        with pytest.raises(RunOver, match="is finished; start a new run"):
+            await journal.open_run(OWNER, run.id, {})
+
+
+@pytest.mark.requirement("DUR-10")
+async def test_idle_runs_are_finished_and_busy_ones_are_not(tmp_path: Path) -> None:
+    async with journal_in(tmp_path) as journal:
+        run = await next_attempt(journal)
+        assert await journal.close_idle_runs(3600.0) == 0
+        assert await journal.close_idle_runs(0.0) == 1
+        found = await journal.read_run(run.id)
+        assert found is not None
+        assert found.state == "finished"
+
+
+@pytest.mark.requirement("DUR-10")
+async def test_listings_show_the_newest_first_and_only_what_was_asked_for(tmp_path: Path) -> None:
+    async with journal_in(tmp_path) as journal:
+        first, second = await next_attempt(journal), await next_attempt(journal)
+        theirs = await next_attempt(journal, owner=OTHER)
+        await begun(journal, intent(step(run=first, key="later")))
+        listed = await journal.list_runs(limit=10, agent="billing", state=None)
+        assert [run.id for run in listed] == [first.id, second.id]
+        assert [run.id for run in await journal.list_runs(limit=1, agent="sales", state="running")] == [theirs.id]
+        assert await journal.list_runs(limit=10, agent=None, state="failed") == []
