@@ -1,44 +1,68 @@
-"""One HTTP/1.1 connection to an upstream: httptools reads, back-pressure both ways, nothing retried here."""
+"""One HTTP/1.1 connection to an upstream: httptools reads, back-pressure both ways, nothing retried here.
+
+The request is whole and bounded before it is written, so what the transport buffers is bounded by it; an
+upstream that does not read it runs into the exchange's time limit.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
 from collections import deque
 from typing import TYPE_CHECKING, Final, cast
 
 import httptools
 
-from gateway.call import Sent
+from gateway.call import NotSent, Sent
 
 if TYPE_CHECKING:
     from gateway.call import Headers
 
-#: An answer's headers together (RFC 9110 section 5.4 leaves the bound to us).
+#: An answer's head, interim answers included; also its trailers (RFC 9110 section 5.4 leaves the bound to us).
 HEAD_BYTES_MAX: Final = 64 * 1024
+#: How long an upstream may say nothing in the middle of a body; models think longer than networks stall.
+SILENCE_SECONDS_MAX: Final = 300.0
 #: Unread body at which reading pauses, and at which it goes on.
-_HIGH_BYTES: Final = 256 * 1024
-_LOW_BYTES: Final = 64 * 1024
+BODY_BYTES_HIGH: Final = 256 * 1024
+_BODY_BYTES_LOW: Final = 64 * 1024
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
+_CONTINUE: Final = 100
 _SWITCHING: Final = 101
 _OK: Final = 200
+_BODILESS: Final = frozenset({204, 304})
+#: A peer that vanished without a word is noticed after about a minute of nothing.
+_KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+_CUT: Final = "the upstream closed the connection before the end of its answer"
+_MORE: Final = "the upstream sent more than its answer"
 
 
 class Connection(asyncio.Protocol):
     """A connection and the one exchange that is on it."""
 
-    def __init__(self) -> None:
+    transport: asyncio.Transport
+
+    def __init__(self, silence_seconds_max: float = SILENCE_SECONDS_MAX) -> None:
+        self._silence_seconds_max = silence_seconds_max
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
+        self._poll = select.poll()
         self._head: asyncio.Future[tuple[int, Headers]] | None = None
         self._fields: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
+        self._unframed_bytes = 0
         self._in_head = True
         self._body: deque[bytes] = deque()
         self._body_bytes = 0
         self._arrival: asyncio.Future[None] | None = None
         self._paused = False
-        self._framed = False
+        self._until_close = False
+        self._ended = False
+        self._expects_body = True
         self._error: str | None = None
-        self.transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = 0.0
+        self._seconds_max = 0.0
+        self._heard = 0.0
         self.complete = False
         self.keep_alive = False
         self.idle_since = 0.0
@@ -52,20 +76,32 @@ class Connection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether nothing suggests that the peer has closed it or has sent what nobody asked for."""
-        return self.transport is not None and not self.transport.is_closing() and self._error is None
+        """Whether nothing we have read suggests that the peer has closed it or has sent what nobody asked for."""
+        return self._error is None and not self._ended and not self.transport.is_closing()
 
-    async def exchange(self, request: bytes) -> tuple[int, Headers]:
-        """Write `request`, return status and headers. From the first byte on every failure is `Sent`."""
-        transport = cast("asyncio.Transport", self.transport)
-        self._head = self._loop.create_future()
-        self._fields, self._head_bytes, self._in_head = [], 0, True
-        self.complete = self._framed = False
-        self._body.clear()
-        self._body_bytes = 0
-        transport.write(request)
+    @property
+    def quiet(self) -> bool:
+        """Whether the kernel holds nothing unread: no end, no reset and no byte that the loop has not seen yet."""
+        return not self._poll.poll(0)
+
+    async def exchange(self, request: bytes, *, expects_body: bool, deadline: float) -> tuple[int, Headers]:
+        """Write `request`, return status and headers; `deadline` (loop time) bounds the whole answer.
+
+        Raises `NotSent` when the connection was found closed before the write, from then on `Sent`.
+        """
+        if not (self.usable and self.quiet):
+            self.close()
+            raise NotSent("the upstream closed the connection before the request was written")
+        head = self._head = self._loop.create_future()
+        self._fields, self._unframed_bytes, self._in_head = [], 0, True
+        self.complete = self._until_close = False
+        self._expects_body = expects_body
+        self._heard = self._loop.time()
+        self._deadline, self._seconds_max = deadline, deadline - self._heard
+        self._watch_from(self._heard)
+        self.transport.write(request)
         try:
-            return await self._head
+            return await head
         except asyncio.CancelledError:
             self.close()
             raise
@@ -79,80 +115,109 @@ class Connection(asyncio.Protocol):
                 raise Sent(self._error)
             self._arrival = self._loop.create_future()
             await self._arrival
-        part = self._body.popleft()
+        if len(self._body) == 1:
+            part = self._body.popleft()
+        else:
+            part = b"".join(self._body)
+            self._body.clear()
         self._body_bytes -= len(part)
-        if self._paused and self._body_bytes < _LOW_BYTES and self.usable:
+        if self._paused and self._body_bytes < _BODY_BYTES_LOW and self.usable:
             self._paused = False
-            cast("asyncio.Transport", self.transport).resume_reading()
+            self._heard = self._loop.time()
+            self.transport.resume_reading()
         return part
 
     def close(self) -> None:
         """Drop the connection."""
-        if self.transport is not None:
-            self.transport.abort()
+        self._rest()
+        self.transport.abort()
 
     # -- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self.transport = cast("asyncio.Transport", transport)
+        peer = cast("socket.socket", transport.get_extra_info("socket"))
+        self._poll.register(peer.fileno(), select.POLLIN)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE:
+            if hasattr(socket, name):  # not every system lets a program say how often
+                peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
     def data_received(self, data: bytes) -> None:
         """Parse what has arrived."""
         if self._head is None or self.complete:
-            self._fail("the upstream sent more than its answer")
+            self._fail(_MORE)
             self.close()
             return
-        if self._in_head:
-            self._head_bytes += len(data)
+        self._heard = self._loop.time()
+        # heads, trailers and chunk extensions: whatever is not body may not go on for ever
+        self._unframed_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._fail("the upstream switched protocols")
         except httptools.HttpParserError:
             self._fail("the upstream's answer is no valid HTTP")
-        if self._in_head and self._head_bytes > HEAD_BYTES_MAX:
+        if self._unframed_bytes > HEAD_BYTES_MAX and not self.complete:
             self._fail(f"the answer's headers are longer than {HEAD_BYTES_MAX} bytes")
         if self._error is not None:
             self.close()
 
     def eof_received(self) -> bool:
-        """Let the transport close."""
+        """Note that the peer said it was done (on TLS: with a close_notify), and let the transport close."""
+        self._ended = True
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits."""
-        del exc
-        if not self._in_head and not self._framed and not self.complete and self._error is None:
-            # neither length nor chunks: the end of the connection is the end of the body (RFC 9112 6.3)
-            self.complete = True
-            self._arrived()
-        self._fail("the upstream closed the connection before the end of its answer")
+        if self._until_close and self._ended and exc is None and self._error is None and not self.complete:
+            # neither length nor chunks: an orderly end of the connection is the end of the body (RFC 9112
+            # sections 6.3 and 9.8); a reset, or TLS without close_notify, is a cut
+            self._finish()
+        self._fail(_CUT)
+        self._rest()
 
     # -- httptools callbacks
 
+    def on_message_begin(self) -> None:
+        """Take the beginning of an answer; a second one was never asked for."""
+        if self.complete:
+            self._fail(_MORE)
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header field."""
-        self._fields.append((name.lower(), value))
+        """Take a header field; trailers are not used."""
+        if self._in_head:
+            self._fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Take the end of the head; interim answers are skipped (RFC 9110 section 15.2)."""
         status = self._parser.get_status_code()
-        if status < _OK and status != _SWITCHING:
+        if self.complete or self._head is None or self._strange(status) or status < _OK:
             return
         self._in_head = False
-        names = {name for name, _ in self._fields}
-        self._framed = b"content-length" in names or b"transfer-encoding" in names
-        self.keep_alive = self._framed and self._parser.should_keep_alive()
-        if self._head is not None and not self._head.done():
+        self._unframed_bytes = 0
+        framed = self._framed()
+        bodiless = not self._expects_body or status in _BODILESS
+        self._until_close = not (bodiless or framed)
+        # after HEAD the parser waits for a body that does not come, so nothing else may be read with it
+        self.keep_alive = self._parser.should_keep_alive() and (
+            status in _BODILESS or not (bodiless or self._until_close)
+        )
+        if self._error is None and not self._head.done():
             self._head.set_result((status, tuple(self._fields)))
+        if bodiless:
+            self._finish()
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
+        if self.complete:
+            return
+        self._unframed_bytes = 0
         self._body.append(body)
         self._body_bytes += len(body)
         self._arrived()
-        if self._body_bytes > _HIGH_BYTES and not self._paused and self.transport is not None:
+        if self._body_bytes > BODY_BYTES_HIGH and not self._paused:
             self._paused = True
             self.transport.pause_reading()
 
@@ -160,10 +225,50 @@ class Connection(asyncio.Protocol):
         """Take the end of the answer."""
         if self._in_head:
             self._fields = []  # an interim answer has ended, the real one follows
-            return
+        elif not self._until_close and self._error is None:
+            self._finish()
+
+    def _strange(self, status: int) -> bool:
+        if status < _CONTINUE or self._parser.get_http_version() not in _VERSIONS:
+            self._fail("the upstream's answer is no valid HTTP")
+        elif status == _SWITCHING:
+            self._fail("the upstream switched protocols")
+        return self._error is not None
+
+    def _framed(self) -> bool:
+        codings = [value.strip().lower() for name, value in self._fields if name == b"transfer-encoding"]
+        lengths = sum(name == b"content-length" for name, _ in self._fields)
+        if codings and (codings != [b"chunked"] or lengths):
+            # two ends for one answer, or a coding we do not know: what request smuggling is made of
+            self._fail("the upstream's answer is framed in a way that cannot be trusted")
+        return bool(codings or lengths)
+
+    # -- what both sides wait for
+
+    def _finish(self) -> None:
         self.complete = True
-        self._framed = True
+        self._rest()
         self._arrived()
+
+    def _rest(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _watch(self) -> None:
+        now = self._loop.time()
+        heard = now if self._in_head or self._paused else self._heard
+        if now >= self._deadline:
+            self._fail(f"no complete answer within {self._seconds_max:g} s")
+            self.close()
+        elif now - heard >= self._silence_seconds_max:
+            self._fail(f"no part of the answer for {self._silence_seconds_max:g} s")
+            self.close()
+        else:
+            self._watch_from(heard)
+
+    def _watch_from(self, heard: float) -> None:
+        self._timer = self._loop.call_at(min(self._deadline, heard + self._silence_seconds_max), self._watch)
 
     def _arrived(self) -> None:
         if self._arrival is not None and not self._arrival.done():
@@ -172,5 +277,5 @@ class Connection(asyncio.Protocol):
     def _fail(self, reason: str) -> None:
         self._error = self._error or reason
         if self._head is not None and not self._head.done():
-            self._head.set_exception(Sent(reason))
+            self._head.set_exception(Sent(self._error))
         self._arrived()
