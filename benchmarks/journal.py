@@ -93,7 +93,8 @@ async def measure(path: Path, synchronous: Literal["FULL", "NORMAL"]) -> str:
     await journal.aclose()
     return (
         f"{synchronous:6} alone p50 {median(alone):.2f} ms | "
-        f"{TOGETHER} callers {TOGETHER_CALLS / seconds:,.0f} calls/s, p99 {quantiles(together, n=100)[98]:.1f} ms, CPU {cpu / TOGETHER_CALLS * 1000:.3f} ms/call | "
+        f"{TOGETHER} callers {TOGETHER_CALLS / seconds:,.0f} calls/s, "
+        f"p99 {quantiles(together, n=100)[98]:.1f} ms, CPU {cpu / TOGETHER_CALLS * 1000:.3f} ms/call | "
         f"replay {median(replay):.4f} ms | 1 MiB outcome {median(large):.1f} ms | WAL {wal:.0f} MiB"
     )  # fmt: skip
 
