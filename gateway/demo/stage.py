@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -53,6 +54,7 @@ class Stage:
     token: str = ""
     gateway: subprocess.Popen[bytes] | None = None
     _servers: list[subprocess.Popen[bytes]] = field(default_factory=list["subprocess.Popen[bytes]"])
+    _groups: list[int] = field(default_factory=list[int])
 
     @property
     def url(self) -> str:
@@ -109,7 +111,10 @@ class Stage:
         """Start the gateway and wait until it answers. Raises `StageError`."""
         command = (sys.executable, "-m", "gateway.cli", "serve", "-c", str(self.config))
         with self.gateway_log.open("ab") as log:
-            self.gateway = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603 - our own command
+            self.gateway = subprocess.Popen(  # noqa: S603 - our own command
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        self._groups.append(self.gateway.pid)
         self.wait(self._answers, "the gateway answers", _START_SECONDS_MAX)
 
     def kill_gateway(self) -> None:
@@ -124,6 +129,10 @@ class Stage:
         """End everything."""
         if self.gateway is not None:
             self._end_gateway(signal.SIGTERM)
+        # a gateway ended by SIGKILL cannot end its own children
+        for group in self._groups:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
         for server in self._servers:
             if server.stdin is not None:
                 server.stdin.close()
