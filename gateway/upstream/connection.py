@@ -34,6 +34,7 @@ _BODILESS: Final = frozenset({204, 304})
 #: A peer that vanished without a word is noticed after about a minute of nothing.
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 _CUT: Final = "the upstream closed the connection before the end of its answer"
+_LONG: Final = f"the answer's headers are longer than {HEAD_BYTES_MAX} bytes"
 _MORE: Final = "the upstream sent more than its answer"
 
 
@@ -84,8 +85,12 @@ class Connection(asyncio.Protocol):
         """Whether the kernel holds nothing unread: no end, no reset and no byte that the loop has not seen yet."""
         return not self._poll.poll(0)
 
-    async def exchange(self, request: bytes, *, expects_body: bool, deadline: float) -> tuple[int, Headers]:
+    async def exchange(
+        self, request: bytes, *, expects_body: bool, deadline: float, seconds_max: float
+    ) -> tuple[int, Headers]:
         """Write `request`, return status and headers; `deadline` (loop time) bounds the whole answer.
+
+        `seconds_max` is the same bound as people are told it.
 
         Raises `NotSent` when the connection was found closed before the write, from then on `Sent`.
         """
@@ -97,7 +102,7 @@ class Connection(asyncio.Protocol):
         self.complete = self._until_close = False
         self._expects_body = expects_body
         self._heard = self._loop.time()
-        self._deadline, self._seconds_max = deadline, deadline - self._heard
+        self._deadline, self._seconds_max = deadline, seconds_max
         self._watch_from(self._heard)
         self.transport.write(request)
         try:
@@ -160,7 +165,7 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             self._fail("the upstream's answer is no valid HTTP")
         if self._unframed_bytes > HEAD_BYTES_MAX and not self.complete:
-            self._fail(f"the answer's headers are longer than {HEAD_BYTES_MAX} bytes")
+            self._fail(_LONG)
         if self._error is not None:
             self.close()
 
@@ -196,7 +201,7 @@ class Connection(asyncio.Protocol):
         if self.complete or self._head is None or self._strange(status) or status < _OK:
             return
         self._in_head = False
-        self._unframed_bytes = 0
+        self._measure_head()
         framed = self._framed()
         bodiless = not self._expects_body or status in _BODILESS
         self._until_close = not (bodiless or framed)
@@ -234,6 +239,14 @@ class Connection(asyncio.Protocol):
         elif status == _SWITCHING:
             self._fail("the upstream switched protocols")
         return self._error is not None
+
+    def _measure_head(self) -> None:
+        arrived, self._unframed_bytes = self._unframed_bytes, 0
+        if arrived <= HEAD_BYTES_MAX:
+            return
+        # perhaps body of the same segment
+        if sum(len(name) + len(value) for name, value in self._fields) > HEAD_BYTES_MAX:
+            self._fail(_LONG)
 
     def _framed(self) -> bool:
         codings = [value.strip().lower() for name, value in self._fields if name == b"transfer-encoding"]

@@ -80,7 +80,10 @@ class HttpUpstream:
             connection = self._kept() or await self._connect(connect_by)
             try:
                 status, headers = await connection.exchange(
-                    content, expects_body=request.method != "HEAD", deadline=start + seconds_max
+                    content,
+                    expects_body=request.method != "HEAD",
+                    deadline=start + seconds_max,
+                    seconds_max=seconds_max,
                 )
                 _demand_plain(headers)
             except BaseException:
