@@ -13,6 +13,8 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
+import msgspec
+
 from durable.journal import JournalRefused
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 GENESIS: Final = b"\x00" * 32
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
-_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+_CANONICAL: Final = msgspec.json.Encoder(order="sorted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Chain:
         number = self.number + 1
         record = {**fields, "chain": self.name, "number": number, "time": time_microseconds}
         _refuse_floats(record)
-        text = _CANONICAL.encode(record)
+        text = _CANONICAL.encode(record).decode()
         digest = link_hash(self.head, text)
         self.number, self.head = number, digest
         return Link(self.name, number, text, digest)

@@ -7,7 +7,7 @@ import contextlib
 import os
 import secrets
 import sqlite3
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self, TypeVar, cast
 
 from durable import (
@@ -382,7 +382,7 @@ class SqliteJournal:
         sqlite_audit.append(database, self._chain, records, sqlite_file.now())
 
     def _here(self) -> Here:
-        return replace(self._begun, now=sqlite_file.now())
+        return Here(self._begun.instance, self._begun.epoch, sqlite_file.now())
 
     def _submit(self, name: str, write: Callable[[sqlite3.Connection], Result]) -> asyncio.Future[Result]:
         if self._writer is None:

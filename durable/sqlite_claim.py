@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
@@ -64,7 +63,7 @@ def claim(
 
 def _begun(wanted: Claim, place: Place, row: sqlite3.Row | None) -> Began:
     # of the step, not of the execution: an upstream that honours keys sees a repetition as one
-    upstream_key = hmac.new(wanted.key, b"upstream/" + place.name, hashlib.sha256).hexdigest()[:_UPSTREAM_KEY_LENGTH]
+    upstream_key = hmac.digest(wanted.key, b"upstream/" + place.name, "sha256").hex()[:_UPSTREAM_KEY_LENGTH]
     if row is None:
         return Began(id=wanted.call_id, attempt=1, occurrence=place.occurrence, upstream_key=upstream_key)
     return Began(

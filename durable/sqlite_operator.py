@@ -22,7 +22,7 @@ def list_calls(database: sqlite3.Connection, wanted: CallFilter) -> list[CallRec
     rows = database.execute(
         f"SELECT {CALL_COLUMNS} FROM call WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR run = ?2) "  # noqa: S608 - constant columns
         "AND (?3 IS NULL OR agent = ?3) AND (?4 IS NULL OR resource = ?4) "
-        "ORDER BY intent_time DESC, step DESC LIMIT ?5",
+        "ORDER BY rowid DESC LIMIT ?5",
         (wanted.state, wanted.run, wanted.agent, wanted.resource, wanted.limit),
     ).fetchall()
     return [call_record(row) for row in rows]

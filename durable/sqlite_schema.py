@@ -39,7 +39,6 @@ _STEPS: Final = (
     ) STRICT;
     CREATE INDEX call_in_run ON call (run, step) WHERE run IS NOT NULL;
     CREATE INDEX call_unsettled ON call (state) WHERE state IN ('intent', 'doubt');
-    CREATE INDEX call_time ON call (intent_time);
     CREATE TABLE cursor (
         run TEXT NOT NULL, attempt INTEGER NOT NULL, fingerprint BLOB NOT NULL, occurrence INTEGER NOT NULL,
         PRIMARY KEY (run, attempt, fingerprint)
@@ -54,7 +53,7 @@ _STEPS: Final = (
         PRIMARY KEY (scope, token)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE audit (
-        sequence INTEGER PRIMARY KEY AUTOINCREMENT, chain TEXT NOT NULL, number INTEGER NOT NULL,
+        sequence INTEGER PRIMARY KEY, chain TEXT NOT NULL, number INTEGER NOT NULL,
         record TEXT NOT NULL, hash BLOB NOT NULL, UNIQUE (chain, number)
     ) STRICT;
     CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit

@@ -291,8 +291,5 @@ def seconds_left(row: sqlite3.Row, now: int) -> float:
 
 
 def _name(*parts: str) -> bytes:
-    digest = hashlib.sha256()
-    for part in parts:
-        content = part.encode()
-        digest.update(len(content).to_bytes(4, "big") + content)
-    return digest.digest()
+    contents = [part.encode() for part in parts]
+    return hashlib.sha256(b"".join(len(one).to_bytes(4, "big") + one for one in contents)).digest()
