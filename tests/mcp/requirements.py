@@ -1,7 +1,34 @@
-"""Requirements of this area: id, text, source."""
+"""Requirements of MCP: id, text, source."""
 
 from __future__ import annotations
 
 from tests.requirement import Requirement
 
-REQUIREMENTS: tuple[Requirement, ...] = ()
+REQUIREMENTS: tuple[Requirement, ...] = (
+    Requirement("MCP-01", "The conformance suite passes the same through the gateway as directly.", "issue 3"),
+    Requirement(
+        "MCP-02", "A message two readers could understand differently is refused.", "MCP 2026-07-28 SEP-2243; G7"
+    ),
+    Requirement("MCP-03", "A server nobody configured is not found.", "DESIGN 3 Refusals; G19"),
+    Requirement("MCP-04", "A session belongs to its principal and server; any other is not found.", "G11"),
+    Requirement("MCP-05", "Refused tool calls are results, other refused requests errors.", "DESIGN 3 Refusals"),
+    Requirement("MCP-06", "A server that cannot be reached or started has executed nothing.", "DESIGN 4"),
+    Requirement("MCP-07", "The official client works in both eras, over HTTP and standard streams.", "issue 3"),
+    Requirement("MCP-08", "Reference servers work behind the gateway.", "issue 3"),
+    Requirement(
+        "MCP-09", "A client that goes away cancels upstream unless the tool is finished.", "MCP cancellation; DESIGN 6"
+    ),
+    Requirement(
+        "MCP-10", "Lists show what may be used, and are private to their principal.", "issue 3; MCP caching; G20"
+    ),
+    Requirement("MCP-11", "An explicit key executes once; its client's text never leaves.", "DESIGN 6 Steps, Answers"),
+    Requirement("MCP-12", "Neither credential, cookie nor session of a caller reaches a server.", "MCP security; G9"),
+    Requirement(
+        "MCP-13", "Headers that mirror the body are made from the body that is sent.", "MCP 2026-07-28 SEP-2243"
+    ),
+    Requirement("MCP-14", "A server's process that dies is started again; its sessions are over.", "DESIGN 12 stdio"),
+    Requirement("MCP-15", "What a server says of its tools counts only where it is trusted.", "MCP tools; DESIGN 8"),
+    Requirement(
+        "MCP-16", "Rounds of a call that asks back are steps of their own under one key.", "MCP SEP-2322; DESIGN 6"
+    ),
+)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
 TOP: Final = Path(__file__).parent.parent.parent
 START_SECONDS_MAX: Final = 45.0
@@ -38,6 +38,7 @@ class Stand:
     gateway: str
     folder: Path
     effects: Path
+    pid: int
 
     def server(self, name: str) -> str:
         """Return the gateway's URL for a server."""
@@ -62,14 +63,14 @@ def stand(folder: Path, *, policy: str = POLICY, servers: str = "", tools: str =
         (folder / "oncegate.yaml").write_text(
             f"version: 1\ndevelopment: true\nlisten: 127.0.0.1:{port}\nadmin: 127.0.0.1:{admin}\n"
             f"state: sqlite:///oncegate.db\nsecret_key: file:oncegate.key\npolicies: policies\n"
-            f"mcp_servers:\n  everything: {{url: '{direct}', tools: {tools}}}\n{servers}",
+            f"mcp_servers:\n  everything: {{url: '{direct}', tools: {tools}}}\n{servers.replace('@direct@', direct)}",
             encoding="utf-8",
         )
         command = [sys.executable, "-m", "gateway.cli", "serve", "-c", str(folder / "oncegate.yaml")]
-        stack.enter_context(process(command, folder / "gateway.log"))
+        serving = stack.enter_context(process(command, folder / "gateway.log"))
         url = f"http://127.0.0.1:{port}"
         wait_until_ready(f"{url}/readyz", folder / "gateway.log")
-        yield Stand(direct=direct, gateway=url, folder=folder, effects=effects)
+        yield Stand(direct=direct, gateway=url, folder=folder, effects=effects, pid=serving.pid)
 
 
 @contextlib.contextmanager
@@ -104,6 +105,17 @@ def process(command: Sequence[str], log: Path) -> Generator[subprocess.Popen[byt
                 child.wait(10)
             except subprocess.TimeoutExpired:
                 child.kill()
+
+
+def eventually(holds: Callable[[], bool], *, seconds_max: float = 5.0) -> bool:
+    """Return whether `holds` comes true in time."""
+    until = time.monotonic() + seconds_max
+    moment = threading.Event()
+    while not holds():
+        if time.monotonic() > until:
+            return False
+        moment.wait(0.02)
+    return True
 
 
 def free_port() -> int:

@@ -1,0 +1,30 @@
+"""The conformance suite sees the same server through the gateway as directly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.mcp import conformance
+
+if TYPE_CHECKING:
+    from tests.mcp.stand import Stand
+
+#: The gateway trims the white space around header values (RFC 9110 section 5.5); the SDK's server does not.
+_BETTER = {"http-header-validation: sep-2243-server-accepts-whitespace-header-value"}
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.requirement("MCP-01")
+@pytest.mark.skipif(conformance.node() is None, reason="there is no Node.js of 22 or newer; `make setup` brings one")
+@pytest.mark.parametrize("revision", conformance.REVISIONS)
+def test_the_suite_passes_the_same_through_the_gateway_as_directly(running: Stand, revision: str) -> None:
+    conformance.install()
+    direct = conformance.run(running.direct, revision)
+    through = conformance.run(running.server("everything"), revision)
+    print(f"{revision}: directly {len(direct.passed)} checks pass, through the gateway {len(through.passed)}")  # noqa: T201 - the numbers the README shows
+    assert direct.missed == frozenset()
+    assert through.missed == frozenset()
+    assert through.passed - _BETTER == direct.passed - _BETTER
+    assert through.failed == direct.failed - _BETTER
