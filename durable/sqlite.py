@@ -101,7 +101,11 @@ class SqliteJournal:
             raise JournalRefused(f"`{path}`: expected a journal ({error})") from None
         journal = cls(keyring, lock, reader, here, chain)
         journal._writer = Writer(
-            lambda: sqlite_file.connect(path, synchronous), chain, fatal=fatal, crash_point=crash_point
+            lambda: sqlite_file.connect(path, synchronous),
+            chain,
+            log=path.with_name(path.name + "-wal"),
+            fatal=fatal,
+            crash_point=crash_point,
         )
         journal._writer.start()
         return journal

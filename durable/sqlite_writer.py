@@ -18,6 +18,7 @@ from durable.journal import JournalUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from durable.chain import Chain
 
@@ -43,25 +44,32 @@ class Operation(Generic[Result]):
 
 
 class Writer:
-    """Owns the writing connection. `fatal` is called once, from the thread, when a commit failed for good."""
+    """Owns the writing connection; `log` is the write-ahead log that its commits grow.
+
+    `fatal` is called once, from the thread, when a commit failed for good.
+    """
 
     def __init__(
         self,
         connect: Callable[[], sqlite3.Connection],
         chain: Chain,
         *,
+        log: Path,
         fatal: Callable[[str], None],
         crash_point: Callable[[str], None],
     ) -> None:
         self._connect = connect
         self._chain = chain
+        self._log = log
         self._fatal = fatal
         self._crash_point = crash_point
         self._queue: queue.SimpleQueue[Operation[object] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._dead: str | None = None
         self._closing = False
-        self._ended = threading.Event()
+        self._ended = False
+        #: set when the checkpointer has something to do before its time
+        self._wanted = threading.Event()
         self._thread = threading.Thread(target=self._write, name="oncegate-journal", daemon=True)
         self._checkpointer = threading.Thread(target=self._checkpoint, name="oncegate-checkpoint", daemon=True)
 
@@ -83,7 +91,8 @@ class Writer:
         self._closing = True
         self._queue.put(None)
         self._thread.join()
-        self._ended.set()
+        self._ended = True
+        self._wanted.set()
         self._checkpointer.join()
 
     def _write(self) -> None:
@@ -100,6 +109,8 @@ class Writer:
             ending = operation is None
             if group:
                 self._commit(database, group)
+                if self._log.exists() and self._log.stat().st_size > WAL_BYTES_MAX:
+                    self._wanted.set()
         database.close()
 
     def _commit(self, database: sqlite3.Connection, group: list[Operation[object]]) -> None:
@@ -167,13 +178,17 @@ class Writer:
 
     def _checkpoint(self) -> None:
         database = self._connect()
-        while not self._ended.wait(_CHECKPOINT_SECONDS):
+        while True:
+            self._wanted.wait(_CHECKPOINT_SECONDS)
+            if self._ended:
+                break
+            self._wanted.clear()
             try:
                 _, pages, _ = database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 (size,) = database.execute("PRAGMA page_size").fetchone()
                 if pages * size > WAL_BYTES_MAX:
                     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            except sqlite3.OperationalError:
+            except sqlite3.Error:
                 continue  # the writer meets the same trouble and says so
         database.close()
 

@@ -35,5 +35,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "DUR-15", "Edited, missing, moved or reordered audit records are found and named.", "DESIGN section 11"
     ),
     Requirement("DUR-16", "A caller that goes away leaves no step in flight.", "DESIGN sections 4 and 6"),
+    Requirement("DUR-18", "The write-ahead log stays bounded, off the writer's thread.", "DESIGN section 5"),
     Requirement("DUR-17", "The journal agrees with a small model of it, restarts anywhere.", "issue 4, laws"),
 )

@@ -12,6 +12,7 @@ import pytest
 from durable.journal import JournalRefused, JournalUnavailable
 from durable.seal import Keyring, Unsealable
 from durable.sqlite import SqliteJournal
+from durable.sqlite_writer import WAL_BYTES_MAX
 from durable.step import Intent, Owner, Replay, Settlement, VaultEntry
 from tests.durable.steps import KEYRING, OWNER, ask, begun, intent, journal_in, next_attempt, outcome, step
 
@@ -192,3 +193,21 @@ async def test_one_who_writes_nonsense_takes_nobody_else_with_him(tmp_path: Path
         assert isinstance(gathered[0], TypeError)
         assert gathered[1] is True
         assert isinstance(await journal.look_up(step(key="a")), Replay)
+
+
+def log_bytes(folder: Path) -> int:
+    return (folder / "journal.db-wal").stat().st_size
+
+
+@pytest.mark.requirement("DUR-18")
+async def test_the_write_ahead_log_is_taken_back_when_it_has_grown(tmp_path: Path) -> None:
+    async with journal_in(tmp_path) as journal:
+        large = outcome("x" * (4 << 20))
+        for number in range(WAL_BYTES_MAX // (4 << 20) + 1):
+            began = await begun(journal, intent(step(key=f"{number}")))
+            await journal.settle(began, Settlement(outcome=large))
+        async with asyncio.timeout(5.0):
+            # each write lets the writer look at the log once more
+            while log_bytes(tmp_path) > WAL_BYTES_MAX:
+                await journal.write_audit([{"event": "denied"}])
+        assert await ask(journal, step(key="0"), delivered=None) == ("replayed", 0)
