@@ -1,25 +1,32 @@
 """Span and attribute names: OpenTelemetry's GenAI and MCP conventions (Development status), and our own.
 
-Kept in one place because the conventions still move.
+Kept in one place because the conventions still move. No constant of theirs holds content: prompts,
+arguments and results are opt-in there and never exported here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 MCP_METHOD: Final = "mcp.method.name"
 GEN_AI_OPERATION: Final = "gen_ai.operation.name"
+GEN_AI_PROVIDER: Final = "gen_ai.provider.name"
 GEN_AI_MODEL: Final = "gen_ai.request.model"
+GEN_AI_STREAM: Final = "gen_ai.request.stream"
 GEN_AI_TOOL: Final = "gen_ai.tool.name"
 GEN_AI_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 GEN_AI_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 ERROR_TYPE: Final = "error.type"
 STATUS_CODE: Final = "http.response.status_code"
 SERVER_ADDRESS: Final = "server.address"
+#: A model's wire protocol, where the adapter names no provider: the convention asks for the API's, not the host's.
+PROVIDERS: Final[Mapping[str, str]] = {"openai": "openai", "anthropic": "anthropic"}
 
 AUDIT_ID: Final = "oncegate.audit.id"
 CORRELATION: Final = "oncegate.correlation.id"
 PRINCIPAL: Final = "oncegate.principal"
+ACTORS: Final = "oncegate.principal.actors"
 AUTH_METHOD: Final = "oncegate.auth.method"
 SOURCE_DOMAIN: Final = "oncegate.trust_domain.source"
 TARGET_DOMAIN: Final = "oncegate.trust_domain.target"
@@ -36,5 +43,7 @@ RUN: Final = "oncegate.run.id"
 ATTEMPT: Final = "oncegate.run.attempt"
 OCCURRENCE: Final = "oncegate.step.occurrence"
 COST: Final = "oncegate.cost.usd"
+ARGUMENTS: Final = "oncegate.arguments.hmac"
+RESULT: Final = "oncegate.result.hmac"
 REDACTED_OUT: Final = "oncegate.redaction.outward"
 REDACTED_IN: Final = "oncegate.redaction.inward"

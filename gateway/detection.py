@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import multiprocessing
+import os
 import secrets
+import threading
 from collections import OrderedDict
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
 from typing import TYPE_CHECKING, Final, Self
 
 from redaction.finding import DetectionError, Finding
@@ -157,7 +160,16 @@ class _Worker:
 
 
 def _begin(make: Callable[[], Detector]) -> None:
+    threading.Thread(target=_end_with_parent, name="oncegate-parent", daemon=True).start()
     _Worker.detector = make()
+
+
+def _end_with_parent() -> None:
+    """End this worker when the gateway is gone, however it went: nobody else would."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(0)
 
 
 def _find(texts: tuple[str, ...]) -> list[tuple[Finding, ...]]:

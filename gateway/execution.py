@@ -168,7 +168,11 @@ class Execution:
         self.streaming = True
         call = self._plan.call
         status, headers = call.adapter.head(call, self._extra)
-        self.reply.set_result(Reply(status=status, headers=headers, frames=self._frames()))
+        self._answer(Reply(status=status, headers=headers, frames=self._frames()))
+
+    def _answer(self, reply: Reply) -> None:
+        if not self.reply.done():  # else the client has gone, and the journal alone is told
+            self.reply.set_result(reply)
 
     async def _frames(self) -> AsyncIterator[bytes]:
         while (frame := await self._relay.get()) is not None:
@@ -212,7 +216,7 @@ class Execution:
                     self._relay.put_nowait(raw)
             return
         content = outcome.body if plain else await self._restored(outcome)
-        self.reply.set_result(call.adapter.present(call, outcome, content, self._extra))
+        self._answer(call.adapter.present(call, outcome, content, self._extra))
 
     async def _restored(self, outcome: Outcome) -> bytes:
         restored = [part for clean in self._held for part in await self._restoring.take(clean)]

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 from gateway.call import ClientGone, Exchange, Refusal, Reply, header
+from gateway.ids import random_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
@@ -80,7 +80,7 @@ class Front:
                 return
             await self._rest(scope, receive, send)
             return
-        correlation = secrets.token_hex(12)
+        correlation = random_bytes(12).hex()
         try:
             reply = await self._serve(scope, receive, entry, (path, token, correlation))
         except ClientGone:

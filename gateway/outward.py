@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from durable.step import VaultEntry
+from gateway.ids import random_bytes
 from redaction import redactor
 from redaction.finding import Minted, Redacted, Scope
 from redaction.profile import Profile, combine
@@ -78,7 +78,7 @@ def scope_of(call: Call, keys: RunKeys, run: str | None) -> Scope:
         return Scope(id=f"run/{run}", key=keys.placeholder)
     if principal.user is not None:
         return Scope(id=f"agent/{principal.domain}/{principal.agent}/{principal.user}", key=keys.placeholder)
-    name = call.key.encode() if call.key is not None else secrets.token_bytes(16)
+    name = call.key.encode() if call.key is not None else random_bytes(16)
     one = hmac.new(keys.placeholder, b"call/" + name, hashlib.sha256).digest()
     return Scope(id=f"call/{one.hex()[:32]}", key=one)
 

@@ -6,7 +6,6 @@ A reader who knows this page knows the product (DESIGN section 3). Steps 1 and 2
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import time
@@ -25,6 +24,7 @@ from gateway.replay import replayed_body
 from gateway.restoring import Originals, agent_grant, restore_arguments
 from gateway.tool_use import count_uses, use_digest
 from gateway.trail import Trail, digest_of
+from gateway.watch import Watch
 from policy.decision import Question
 from redaction.finding import DetectionError
 
@@ -47,8 +47,6 @@ _log = logging.getLogger("oncegate.pipeline")
 _KEY = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 #: How long a caller waits for a call that is in flight elsewhere before it is told to ask again.
 WAIT_SECONDS_MAX = 55.0
-#: Most answers come sooner; only then is it worth a task to watch for the client's leaving.
-_WATCH_AFTER_SECONDS = 0.05
 
 
 @dataclass(slots=True, kw_only=True)
@@ -243,18 +241,16 @@ class Pipeline:
 
     async def _answer(self, execution: Execution, work: Work) -> Reply:
         call = work.call
-        await asyncio.wait({execution.reply}, timeout=_WATCH_AFTER_SECONDS)
-        if not execution.reply.done():
-            gone = asyncio.ensure_future(call.exchange.disconnected())
-            await asyncio.wait({execution.reply, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not execution.reply.done():
-                self._client_gone(execution, work)
-                raise ClientGone
-            gone.cancel()
+        watch = Watch(call.exchange.disconnected, execution.reply)
         try:
-            reply = execution.reply.result()
+            reply = await execution.reply
+        except ClientGone:
+            self._client_gone(execution, work)
+            raise
         except Refusal as refusal:  # audited by the execution, with what it means for the effect
             return self._refused(refusal, call, work.trail)
+        finally:
+            watch.end()
 
         def delivered(complete: bool) -> None:  # noqa: FBT001 - a callback with one fact
             if complete:

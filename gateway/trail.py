@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.evidence import Evidence
+from gateway.ids import random_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def new_audit_id() -> str:
     """Return a sortable random id: milliseconds since the epoch, then 80 random bits, in hex."""
-    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+    return f"{time.time_ns() // 1_000_000:012x}{random_bytes(10).hex()}"
 
 
 def digest_of(key: bytes, content: bytes) -> str:

@@ -173,6 +173,8 @@ class McpAdapter:
         message = _aim(call).turn.message
         headers = (*_answer_headers(call), *extra)
         if outcome.form in {"result", "error"} and message is not None:
+            if outcome.form == "result" and message.era == "modern" and b'"resultType"' not in body:
+                body = _typed(body)  # of an operator, or of a server of the older era
             return _json(outcome.status, _enveloped(message.id, outcome.form, body), headers)
         if not body:
             return Reply(status=outcome.status, headers=headers, body=b"")
@@ -343,6 +345,12 @@ def _error(ident: object, refusal: Refusal) -> bytes:
 
 def _enveloped(ident: object, form: str, content: bytes) -> bytes:
     return b'{"jsonrpc":"2.0","id":' + body.encode(ident) + b',"' + form.encode() + b'":' + content + b"}"
+
+
+def _typed(result: bytes) -> bytes:
+    """Return a result with the `resultType` that clients of the newer era insist on."""
+    inner = result.strip()[1:]
+    return b'{"resultType":"complete"' + (b"," if inner.strip() != b"}" else b"") + inner
 
 
 def _json(status: int, content: bytes, headers: Headers) -> Reply:

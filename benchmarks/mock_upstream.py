@@ -1,0 +1,76 @@
+"""A fast upstream for benchmarks: a chat answer, a stream of 100 deltas, an MCP tool result. Prints its port."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import cast
+
+import httptools
+import uvloop
+
+_DELTAS = 100
+_TEXT = "The quick brown fox jumps over the lazy dog and keeps going. " * 10
+_ANSWER = json.dumps({
+    "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "mock",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": _TEXT}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 100, "completion_tokens": 120, "total_tokens": 220},
+}).encode()  # fmt: skip
+
+
+def _chunk(delta: dict[str, object], finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "mock", "choices": [choice]}
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+_STREAM = b"".join([
+    _chunk({"role": "assistant", "content": ""}), *(_chunk({"content": f"word{number} "}) for number in range(_DELTAS)),
+    _chunk({}, "stop"), b"data: [DONE]\n\n",
+])  # fmt: skip
+
+
+def _head(media: str, length: int) -> bytes:
+    return f"HTTP/1.1 200 OK\r\ncontent-type: {media}\r\ncontent-length: {length}\r\n\r\n".encode()
+
+
+class Mock(asyncio.Protocol):
+    def __init__(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        self._body: list[bytes] = []
+        self._url = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def on_url(self, url: bytes) -> None:
+        self._url, self._body = url, []
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        content = b"".join(self._body)
+        if self._url.endswith(b"/mcp"):
+            ident = cast("object", json.loads(content).get("id"))
+            text = [{"type": "text", "text": "echo"}]
+            body = json.dumps({"jsonrpc": "2.0", "id": ident, "result": {"content": text, "isError": False}}).encode()
+            self._transport.write(_head("application/json", len(body)) + body)
+        elif b'"stream": true' in content or b'"stream":true' in content:
+            self._transport.write(_head("text/event-stream", len(_STREAM)) + _STREAM)
+        else:
+            self._transport.write(_head("application/json", len(_ANSWER)) + _ANSWER)
+
+
+async def main() -> None:
+    server = await asyncio.get_running_loop().create_server(Mock, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.to_thread(sys.stdin.read)  # until whoever started it goes
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

@@ -1,0 +1,243 @@
+"""What Oncegate adds to a call, against direct calls in the same run: `python -m benchmarks.run [rounds]`.
+
+One gateway process, one mock upstream, rounds interleaved; identity, policy, journal and audit on. Each
+row is the median over rounds of (through the gateway minus direct). CPU is the gateway's process tree.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+import uvloop
+
+from benchmarks.load import Measured, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROUNDS = 3
+CALLS = {1: 300, 16: 1500}
+WORDS = (
+    "pay", "the", "invoice", "of", "the", "customer", "in", "the", "north", "before", "the", "end", "of", "the",
+    "month", "and", "tell", "the", "team", "about",
+)  # fmt: skip
+
+POLICY = """p, agent:bench, bench, model/**, call, -, allow, redact={profile}
+p, agent:bench, bench, mcp/echo, list, -, allow, redact={profile}
+p, agent:bench, bench, mcp/echo/**, call, -, allow, redact={profile}
+"""
+CONFIG = """version: 1
+listen: 127.0.0.1:{listen}
+admin: 127.0.0.1:{admin}
+state: sqlite:///bench.db?synchronous={synchronous}
+secret_key: file:bench.key
+policies: policies
+trust_domains: {{bench: {{api_keys_file: keys.yaml}}}}
+models: {{mock: {{provider: openai_compatible, url: "http://127.0.0.1:{upstream}/v1", domain: bench}}}}
+mcp_servers: {{echo: {{url: "http://127.0.0.1:{upstream}/mcp", domain: bench, tools: {{echo: {{effect: once}}}}}}}}
+"""
+
+
+class Workload(NamedTuple):
+    name: str
+    path: str
+    body: Callable[[int], dict[str, object]]
+
+
+def chat(text: Callable[[int], str], *, stream: bool) -> Callable[[int], dict[str, object]]:
+    def body(number: int) -> dict[str, object]:
+        message = {"role": "user", "content": text(number)}
+        return {"model": "mock", "stream": stream, "messages": [message], "seed": number}
+
+    return body
+
+
+def tool(text: Callable[[int], str]) -> Callable[[int], dict[str, object]]:
+    def body(number: int) -> dict[str, object]:
+        params = {"name": "echo", "arguments": {"text": text(number), "number": number}}
+        return {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
+
+    return body
+
+
+def resent(_: int) -> str:
+    return (" ".join(WORDS) + ". ") * 8
+
+
+def fresh(number: int) -> str:
+    sentences = [" ".join((*WORDS[(number + place) % 20 :], f"item {number} {place}")) for place in range(8)]
+    return ". ".join(sentences) + "."
+
+
+def workloads(text: Callable[[int], str]) -> list[Workload]:
+    return [
+        Workload("chat plain", "/v1/chat/completions", chat(text, stream=False)),
+        Workload("chat stream", "/v1/chat/completions", chat(text, stream=True)),
+        Workload("tools/call", "/mcp", tool(text)),
+    ]
+
+
+def request_of(work: Workload, path: str, token: str, offset: int) -> Callable[[int], bytes]:
+    def request(number: int) -> bytes:
+        body = json.dumps(work.body(number + offset)).encode()
+        head = (
+            f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+            f"accept: application/json, text/event-stream\r\nauthorization: Bearer {token}\r\n"
+            f"content-length: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + body
+
+    return request
+
+
+class Set:
+    """The mock and one gateway with its own folder."""
+
+    def __init__(self, *, synchronous: str, profile: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="oncegate-bench-"))
+        command = [sys.executable, "-m", "benchmarks.mock_upstream"]
+        self._mock = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if self._mock.stdout is None:
+            raise AssertionError("a pipe was asked for")
+        self.upstream = int(self._mock.stdout.readline())
+        self.listen, admin = free_port(), free_port()
+        values = {"listen": self.listen, "admin": admin, "upstream": self.upstream, "synchronous": synchronous}
+        (self.folder / "oncegate.yaml").write_text(CONFIG.format(**values), encoding="utf-8")
+        policies = self.folder / "policies"
+        policies.mkdir()
+        (policies / "bench.csv").write_text(POLICY.format(profile=profile), encoding="utf-8")
+        shutil.copy(Path(__file__).parents[1] / "policies" / "redaction.yaml", policies)
+        key = subprocess.run(["openssl", "rand", "-base64", "32"], capture_output=True, text=True, check=True).stdout
+        (self.folder / "bench.key").write_text(key, encoding="utf-8")
+        (self.folder / "bench.key").chmod(0o600)
+        self.token = self._oncegate("token", "create", "--agent", "bench", "--domain", "bench").strip().split()[-1]
+        self._gateway = subprocess.Popen(
+            [sys.executable, "-m", "gateway.cli", "serve", "-c", str(self.folder / "oncegate.yaml")],
+            stderr=(self.folder / "gateway.log").open("w"),
+        )
+        self._wait()
+
+    def close(self) -> None:
+        self._gateway.terminate()
+        self._mock.terminate()
+        self._gateway.wait(20)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def cpu_seconds(self) -> float:
+        """Return user and system time of the gateway and its children (proc(5))."""
+        ticks = 0
+        for pid in (self._gateway.pid, *self._children()):
+            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def _children(self) -> list[int]:
+        listed = Path(f"/proc/{self._gateway.pid}/task/{self._gateway.pid}/children").read_text(encoding="utf-8")
+        return [int(pid) for pid in listed.split()]
+
+    def _oncegate(self, *words: str) -> str:
+        command = [sys.executable, "-m", "gateway.cli", *words, "-c", str(self.folder / "oncegate.yaml")]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    def _wait(self) -> None:
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.listen}/readyz", timeout=2) as answer:
+                    if answer.status == 200:
+                        return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.1)
+        raise RuntimeError((self.folder / "gateway.log").read_text(encoding="utf-8"))
+
+
+class Row(NamedTuple):
+    setting: str
+    work: str
+    callers: int
+    direct_p50: float
+    added_p50: float
+    added_p99: float
+    added_first_p50: float
+    calls_per_second: float
+    cpu_ms: float
+
+
+async def compare(parts: Set, setting: str, work: Workload, callers: int, rounds: int) -> Row:
+    rows: list[Row] = []
+    calls = CALLS[callers]
+    through = "/mcp/echo" if work.path == "/mcp" else work.path
+    for number in range(rounds):
+        offset = (number + 1) * 100_000 + callers * 10_000
+        direct = await measure(parts.upstream, request_of(work, work.path, "-", offset), callers=callers, calls=calls)
+        before = parts.cpu_seconds()
+        request = request_of(work, through, parts.token, offset)
+        gateway = await measure(parts.listen, request, callers=callers, calls=calls)
+        cpu = (parts.cpu_seconds() - before) / calls * 1000
+        rows.append(Row(setting, work.name, callers, p(direct.whole, 50), p(gateway.whole, 50) - p(direct.whole, 50),
+                        p(gateway.whole, 99) - p(direct.whole, 99), p(gateway.first, 50) - p(direct.first, 50),
+                        gateway.calls_per_second, cpu))  # fmt: skip
+    return Row(setting, work.name, callers, *(median(row[place] for row in rows) for place in range(3, 9)))
+
+
+async def main(rounds: int) -> list[Row]:
+    settings = [
+        ("FULL, redaction off", "FULL", "off", resent),
+        ("NORMAL, redaction off", "NORMAL", "off", resent),
+        ("NORMAL, redaction on, resent text", "NORMAL", "standard", resent),
+        ("NORMAL, redaction on, new text", "NORMAL", "standard", fresh),
+    ]
+    rows: list[Row] = []
+    print(
+        f"{'setting':36}{'call':13}{'c':>3} {'direct':>8} {'added p50':>10} {'p99':>8} {'first':>8} "
+        f"{'calls/s':>8} {'CPU ms':>7}"
+    )
+    for setting, synchronous, profile, text in settings:
+        parts = Set(synchronous=synchronous, profile=profile)
+        try:
+            for work in workloads(text):
+                for callers in CALLS if profile == "off" else (1,):
+                    await measure_warm(parts, work)
+                    row = await compare(parts, setting, work, callers, rounds)
+                    rows.append(row)
+                    figures = f"{row.added_p99:8.3f} {row.added_first_p50:8.3f} {row.calls_per_second:8.0f}"
+                    print(f"{row.setting:36}{row.work:13}{row.callers:3} {row.direct_p50:8.3f} {row.added_p50:10.3f} "
+                          f"{figures} {row.cpu_ms:7.3f}", flush=True)  # fmt: skip
+        finally:
+            parts.close()
+    return rows
+
+
+async def measure_warm(parts: Set, work: Workload) -> Measured:
+    through = "/mcp/echo" if work.path == "/mcp" else work.path
+    return await measure(parts.listen, request_of(work, through, parts.token, 0), callers=1, calls=20)
+
+
+def p(values: list[float], percent: int) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+if __name__ == "__main__":
+    found = uvloop.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS))
+    Path(".build").mkdir(exist_ok=True)
+    Path(".build/bench.json").write_text(json.dumps([row._asdict() for row in found], indent=1), encoding="utf-8")
+    print("milliseconds; medians of rounds; written to .build/bench.json")

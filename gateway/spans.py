@@ -1,0 +1,181 @@
+"""What a governed call looks like in a trace: pure functions from evidence to finished spans, no content.
+
+The trace id is the audit record's id, so a trace, its audit records and its log lines find one another
+without a look-up, and the context for the upstream is known before anything is recorded.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from gateway import conventions as names
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+    from gateway.evidence import Ending, Evidence
+
+Attributes = dict[str, str | int | float | bool]
+
+#: W3C Trace Context section 3.2.2; another version than 00 may mean something else.
+_TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
+_NANO: Final = 1_000_000_000
+_BAD: Final[frozenset[Ending]] = frozenset({"refused", "failed", "in_doubt", "not_executed"})
+_CLIENT_ERROR: Final = 400
+_SERVER_ERROR: Final = 500
+#: Parts of a resource name that are kept: a URI below `mcp/<server>/resource/<scheme>` is content.
+_RESOURCE_PARTS_MAX: Final = 4
+
+
+def traceparent_for(audit_id: str) -> str:
+    """Return the trace context an upstream gets for the call of `audit_id` (32 hex digits): its CLIENT span."""
+    return f"00-{audit_id}-{_span_id(audit_id, 1):016x}-01"
+
+
+def spans_of(evidence: Evidence, resource: Resource, scope: InstrumentationScope) -> list[ReadableSpan]:
+    """Return the SERVER span of the agent's side and, where something was sent, the CLIENT span below it.
+
+    Inbound context is a link and never a parent: who sent it is verified, what it says is not.
+    """
+    name = span_name(evidence)
+    server = _context(evidence.audit_id, 0)
+    found = [
+        ReadableSpan(
+            name, server, None, resource, _server_attributes(evidence), (), _links(evidence.traceparent),
+            SpanKind.SERVER, None, _status(_server_error(evidence)), round(evidence.start * _NANO),
+            round(evidence.end * _NANO), scope,
+        )
+    ]  # fmt: skip
+    if evidence.upstream_start is not None and evidence.upstream_end is not None:
+        found.append(
+            ReadableSpan(
+                name, _context(evidence.audit_id, 1), server, resource, _client_attributes(evidence), (), (),
+                SpanKind.CLIENT, None, _status(_client_error(evidence)), round(evidence.upstream_start * _NANO),
+                round(evidence.upstream_end * _NANO), scope,
+            )
+        )  # fmt: skip
+    return found
+
+
+def span_name(evidence: Evidence) -> str:
+    """Return `{method} {tool}` or `{operation} {model}`, as the conventions name spans."""
+    facts = evidence.protocol_facts
+    first = facts.get(names.MCP_METHOD) or facts.get(names.GEN_AI_OPERATION) or evidence.endpoint
+    second = facts.get(names.GEN_AI_TOOL) or facts.get(names.GEN_AI_MODEL)
+    return f"{first} {second}" if second else str(first)
+
+
+def _server_attributes(evidence: Evidence) -> Attributes:
+    principal = evidence.principal
+    found = _shared(evidence) | {
+        names.PRINCIPAL: principal.name,
+        names.AUTH_METHOD: principal.method,
+        names.SOURCE_DOMAIN: principal.domain,
+        names.TARGET_DOMAIN: evidence.resource_domain,
+        names.RESOURCE: _resource(evidence.resource),
+        names.ACTION: evidence.action,
+        names.EFFECT: evidence.effect,
+        names.ENDING: evidence.ending,
+        names.REPLAYED: evidence.ending == "replayed",
+        names.OCCURRENCE: evidence.occurrence,
+    }
+    if principal.actors:
+        found[names.ACTORS] = " ".join(principal.actors)
+    if evidence.decision is not None:
+        found[names.DECISION] = evidence.decision.effect
+        found[names.RULE] = evidence.decision.rule
+        found[names.POLICY] = evidence.decision.digest
+    if evidence.run is not None:
+        found[names.RUN] = evidence.run
+        found[names.ATTEMPT] = evidence.attempt
+    if evidence.cost_usd is not None:
+        found[names.COST] = evidence.cost_usd
+    if (error := _server_error(evidence)) is not None:
+        found[names.ERROR_TYPE] = error
+    for name, digest in ((names.ARGUMENTS, evidence.arguments_digest), (names.RESULT, evidence.result_digest)):
+        if digest:
+            found[name] = digest
+    for name, counts in (
+        (names.REDACTED_OUT, evidence.redacted_outward),
+        (names.REDACTED_IN, evidence.redacted_inward),
+    ):
+        for entity, count in counts.items():
+            found[f"{name}.{entity.lower()}"] = count
+    return found
+
+
+def _client_attributes(evidence: Evidence) -> Attributes:
+    found = _shared(evidence)
+    # tokens stand on this span alone: a replay spends none, and sums over spans stay true
+    for theirs, ours in ((names.GEN_AI_INPUT_TOKENS, "input_tokens"), (names.GEN_AI_OUTPUT_TOKENS, "output_tokens")):
+        if ours in evidence.usage:
+            found[theirs] = evidence.usage[ours]
+    if evidence.upstream_host is not None:
+        found[names.SERVER_ADDRESS] = evidence.upstream_host
+    if (error := _client_error(evidence)) is not None:
+        found[names.ERROR_TYPE] = error
+    return found
+
+
+def _shared(evidence: Evidence) -> Attributes:
+    found = dict(evidence.protocol_facts)
+    found[names.AUDIT_ID] = evidence.audit_id
+    found[names.CORRELATION] = evidence.correlation
+    found[names.STATUS_CODE] = evidence.status
+    if evidence.call_id is not None:
+        found[names.CALL] = evidence.call_id
+    if names.GEN_AI_MODEL in found:
+        found[names.GEN_AI_STREAM] = evidence.stream
+        provider = names.PROVIDERS.get(evidence.endpoint.partition("_")[0])
+        if provider is not None:
+            found.setdefault(names.GEN_AI_PROVIDER, provider)
+    return found
+
+
+def _server_error(evidence: Evidence) -> str | None:
+    if evidence.refusal is not None:
+        return evidence.refusal
+    if evidence.ending in _BAD:
+        return evidence.ending
+    return str(evidence.status) if evidence.status >= _SERVER_ERROR else None
+
+
+def _client_error(evidence: Evidence) -> str | None:
+    if evidence.ending in _BAD:
+        return evidence.ending
+    return str(evidence.status) if evidence.status >= _CLIENT_ERROR else None
+
+
+def _status(error: str | None) -> Status:
+    return Status(StatusCode.UNSET if error is None else StatusCode.ERROR)
+
+
+def _resource(resource: str) -> str:
+    parts = resource.split("/", _RESOURCE_PARTS_MAX)
+    if len(parts) > _RESOURCE_PARTS_MAX and parts[2] == "resource":
+        return "/".join([*parts[:_RESOURCE_PARTS_MAX], "**"])
+    return resource
+
+
+def _context(audit_id: str, number: int) -> SpanContext:
+    return SpanContext(int(audit_id, 16), _span_id(audit_id, number), is_remote=False, trace_flags=_SAMPLED)
+
+
+def _span_id(audit_id: str, number: int) -> int:
+    # the random half of the id; never zero, which W3C forbids
+    return (int(audit_id[16:], 16) ^ number) or 2
+
+
+def _links(traceparent: str | None) -> tuple[Link, ...]:
+    match = _TRACEPARENT.fullmatch(traceparent or "")
+    if match is None:
+        return ()
+    trace_id, span_id, flags = (int(part, 16) for part in match.groups())
+    context = SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
+    return (Link(context),) if context.is_valid else ()
