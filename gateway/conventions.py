@@ -6,8 +6,10 @@ arguments and results are opt-in there and never exported here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MCP_METHOD: Final = "mcp.method.name"
 GEN_AI_OPERATION: Final = "gen_ai.operation.name"

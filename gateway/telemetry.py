@@ -34,7 +34,7 @@ BATCH_MAX: Final = 128
 #: How long the first call of a batch waits for others.
 GATHER_SECONDS: Final = 1.0
 EXPORT_SECONDS_MAX: Final = 5.0
-CLOSE_SECONDS_MAX: Final = 3.0
+CLOSE_SECONDS_MAX: Final = 2.0
 _TELL_SECONDS: Final = 60.0
 
 
@@ -54,6 +54,8 @@ class Telemetry:
         if otlp_url is None:
             return
         attributes = {"service.name": "oncegate", "service.version": version("oncegate")}
+        # it tells of every try, with the collector's words; what matters is told here, once a minute
+        logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
         self._resource = Resource(attributes)
         self._scope = InstrumentationScope("oncegate", attributes["service.version"])
         self._exporter = OTLPSpanExporter(endpoint=f"{otlp_url.rstrip('/')}/v1/traces", timeout=EXPORT_SECONDS_MAX)
@@ -76,10 +78,10 @@ class Telemetry:
         thread, self._thread = self._thread, None  # nothing is taken from here on
         self._closing.set()
         self._wake()
-        thread.join(CLOSE_SECONDS_MAX)
+        thread.join(CLOSE_SECONDS_MAX / 2)
         if thread.is_alive():
-            self._exporter.shutdown()  # ends the waits between its tries
-            thread.join(CLOSE_SECONDS_MAX)
+            self._exporter.shutdown()  # ends the waits between its tries, and everything after fails at once
+            thread.join(CLOSE_SECONDS_MAX / 2)
         self.dropped += self._queue.qsize()
         if self.dropped or self.lost:
             _log.warning("traces of %d calls were dropped, of %d not delivered", self.dropped, self.lost)
@@ -125,4 +127,4 @@ class Telemetry:
         now = time.monotonic()
         if now - self._told >= _TELL_SECONDS:
             self._told = now
-            _log.warning("the traces of %d calls so far could not be delivered to `telemetry.otlp`", self.lost)
+            _log.warning("traces could not be delivered to `telemetry.otlp`, of %d calls so far", self.lost)

@@ -28,4 +28,10 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("UP-09", "Connections are kept, shared one call at a time, and let go after their idle time.", "G12"),
     Requirement("UP-10", "An upstream is read only as fast as its answer is used.", "STYLE 10"),
     Requirement("UP-11", "Upstreams over TLS are verified; nothing is sent before that.", "RFC 9110 4.3.4"),
+    Requirement("TEL-01", "A call is one trace, and its id is the audit record's.", "DESIGN 11, 13; W3C Trace Context"),
+    Requirement("TEL-02", "Spans carry the GenAI and MCP conventions and our names.", "DESIGN 13; policy C1, C2"),
+    Requirement("TEL-03", "Inbound trace context is a link, never a parent.", "policy C1"),
+    Requirement("TEL-04", "No content stands in a trace.", "issue 3 point 7; policy C1"),
+    Requirement("TEL-05", "What was recorded in time arrives.", "policy C3"),
+    Requirement("TEL-06", "Telemetry never stops a call, and what it drops is counted.", "policy C3, C4"),
 )
