@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 #: Operations of one transaction at most; bounds how long the first of a group waits for the last.
 GROUP_MAX: Final = 256
 #: Past this size of the write-ahead log it is taken back into the file, all readers willing.
-WAL_BYTES_MAX: Final = 64 * 1024 * 1024
+WAL_BYTES_MAX: Final = 128 * 1024 * 1024
 _CHECKPOINT_SECONDS: Final = 5.0
 _FATAL: Final = ("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB")
 
