@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from durable.step import Known, Outcome
     from gateway.call import Call, Headers, Reply, UpstreamRequest
     from gateway.config import Limits
+    from gateway.evidence import Ending
     from gateway.outward import Redaction
     from gateway.policies import Policies
     from gateway.telemetry import Telemetry
@@ -217,6 +218,7 @@ class Pipeline:
             )
             key = began.upstream_key if began else None
             request = call.adapter.request(call, tree, upstream_key=key)
+            request = replace(request, headers=(*request.headers, *self._telemetry.context(trail.audit_id)))
         except BaseException:
             if began is not None:  # not one byte was sent: the step stays open
                 await self._journal.release(began, "refused before sending", ())
@@ -295,9 +297,9 @@ class Pipeline:
             refusal = refusals.unwritable()
         return self._refused(refusal, call, trail)
 
-    def _refused(self, refusal: Refusal, call: Call, trail: Trail) -> Reply:
+    def _refused(self, refusal: Refusal, call: Call, trail: Trail, ending: Ending = "refused") -> Reply:
         trail.refusal, trail.status = refusal.code, refusal.status
-        self._telemetry.record(trail.evidence("refused"))
+        self._telemetry.record(trail.evidence(ending))
         extra: Headers = ((b"oncegate-correlation", call.exchange.correlation.encode()),)
         if trail.call_id is not None:
             extra = (*extra, (b"oncegate-call", trail.call_id.encode()))

@@ -18,11 +18,12 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from gateway.spans import spans_of
+from gateway.spans import spans_of, traceparent_for
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
+    from gateway.call import Headers
     from gateway.evidence import Evidence
 
 _log = logging.getLogger("oncegate.telemetry")
@@ -61,6 +62,12 @@ class Telemetry:
         self._exporter = OTLPSpanExporter(endpoint=f"{otlp_url.rstrip('/')}/v1/traces", timeout=EXPORT_SECONDS_MAX)
         self._thread = threading.Thread(target=self._work, name="oncegate-telemetry", daemon=True)
         self._thread.start()
+
+    def context(self, audit_id: str) -> Headers:
+        """Return the trace context an upstream gets for a call: ours, never the caller's; none without a collector."""
+        if self._thread is None:
+            return ()
+        return ((b"traceparent", traceparent_for(audit_id).encode()),)
 
     def record(self, evidence: Evidence) -> None:
         """Take the evidence of a call that is over; never waits, never raises."""

@@ -71,6 +71,15 @@ def test_every_audit_id_makes_a_valid_context() -> None:
         assert int(span_id, 16) != 0
 
 
+@pytest.mark.requirement("TEL-01")
+def test_an_upstream_gets_a_context_only_where_traces_are_collected() -> None:
+    with Sink() as sink:
+        telemetry = Telemetry(sink.url)
+        assert telemetry.context(AUDIT_ID) == ((b"traceparent", traceparent_for(AUDIT_ID).encode()),)
+        telemetry.close()
+    assert Telemetry(None).context(AUDIT_ID) == ()
+
+
 @pytest.mark.requirement("TEL-02")
 def test_attributes_follow_the_genai_conventions_and_our_own_names() -> None:
     server, client = exported(EVIDENCE)
