@@ -1,8 +1,9 @@
 """One segmenter for whole texts and streams, so that cutting a text anywhere never changes what is found.
 
 A segment ends at a line end or a sentence end; long ones at a space that stands beside no digit or
-capital; PEM blocks are kept whole. Where a segment ends depends only on what came before and one
-character after, so feeding piece by piece gives the same segments as feeding at once.
+capital; what has none of these (JSON on one line, tables) between two items; tokens and PEM blocks are
+kept whole. No cut is made before everything that could decide otherwise has been seen, so feeding piece by
+piece gives the same segments as feeding at once, and a segment is its own only segment.
 """
 
 from __future__ import annotations
@@ -14,13 +15,22 @@ from redaction.placeholder import CANDIDATE_CHARACTERS_MAX, ENTITIES
 
 SOFT_CHARACTERS: Final = 300
 HARD_CHARACTERS: Final = 2000
+#: The longest text without any divider that stays whole: longer than any token that is one value.
+RUN_CHARACTERS_MAX: Final = 16_384
 PEM_CHARACTERS_MAX: Final = 16_384
 
 _LINE_OR_SENTENCE: Final = re.compile(r"\n|[.!?]\s")
 _ABBREVIATION: Final = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|Sr|Jr|No|Nr)|\b[A-Za-z]|\d)\.$")
 _BEGIN: Final = "-----BEGIN "
 _END: Final = re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
+_PEM_END_CHARACTERS_MAX: Final = 128
 _NOT_BESIDE: Final = frozenset(":=,;")
+#: Where a long text without sentences may be cut, best first; never between two digits but in need.
+_BETWEEN_ITEMS: Final = re.compile(r"""(?<=["}\]]),|,(?=["{\[])""")
+_DIVIDER: Final = re.compile(r"[,;|\t&](?!\d)|(?<!\d)[,;|\t&]")
+_SPACE: Final = re.compile(r"\s(?!\d)|(?<!\d)\s")
+_ANY_DIVIDER: Final = re.compile(r"[\s,;|&]")
+_SPACE_OR_LINE: Final = re.compile(r"[ \n]")
 
 
 class Segmenter:
@@ -46,7 +56,7 @@ class Segmenter:
 
 def segments_of(text: str) -> list[str]:
     """Return all segments of a whole text."""
-    if len(text) < SOFT_CHARACTERS and not _LINE_OR_SENTENCE.search(text):
+    if len(text) < SOFT_CHARACTERS and not _LINE_OR_SENTENCE.search(text) and _BEGIN not in text:
         return [text] if text else []
     segmenter = Segmenter()
     return segmenter.feed(text) + segmenter.finish()
@@ -74,13 +84,12 @@ class RestoreHold:
 def _cut(buffer: str) -> int | None:
     begin = buffer.find(_BEGIN)
     for match in _LINE_OR_SENTENCE.finditer(buffer):
-        if 0 <= begin < match.end():
-            break
-        if match.start() >= SOFT_CHARACTERS:
+        if 0 <= begin < match.end() or match.start() >= SOFT_CHARACTERS:
             break
         if _is_end(buffer, match):
             return match.end()
-    if 0 <= begin < SOFT_CHARACTERS:
+    # a beginning that is seen whole before a soft cut can be made
+    if 0 <= begin <= SOFT_CHARACTERS + 2 - len(_BEGIN):
         return _pem_end(buffer, begin)
     if len(buffer) <= SOFT_CHARACTERS + 1:
         return None
@@ -95,27 +104,43 @@ def _pem_end(buffer: str, begin: int) -> int | None:
     end = _END.search(buffer, begin)
     if end is not None and end.end() - begin <= PEM_CHARACTERS_MAX:
         return end.end()
-    return begin + PEM_CHARACTERS_MAX if len(buffer) - begin > PEM_CHARACTERS_MAX + 128 else None
+    longest = PEM_CHARACTERS_MAX + _PEM_END_CHARACTERS_MAX
+    return begin + PEM_CHARACTERS_MAX if len(buffer) - begin > longest else None
 
 
 def _soft_cut(buffer: str, begin: int) -> int | None:
-    for place in range(SOFT_CHARACTERS, 0, -1):
+    place = buffer.rfind(" ", 1, SOFT_CHARACTERS + 1)
+    while place > 0:
         if _eligible(buffer, place):
             return place + 1
+        place = buffer.rfind(" ", 1, place)
     end = min(len(buffer) - 1, HARD_CHARACTERS)
-    for place in range(SOFT_CHARACTERS + 1, end):
-        if begin == place:
-            return place
-        if buffer[place] == "\n":
-            return place + 1
-        if _eligible(buffer, place):
-            return place + 1
-    return HARD_CHARACTERS if len(buffer) > HARD_CHARACTERS else None
+    if 0 <= begin < end:
+        end = begin
+    for match in _SPACE_OR_LINE.finditer(buffer, SOFT_CHARACTERS + 1, max(end, SOFT_CHARACTERS + 1)):
+        if match.group() == "\n" or _eligible(buffer, match.start()):
+            return match.end()
+    if 0 <= begin < HARD_CHARACTERS:
+        return begin
+    # one beginning more than the cut, so that none is cut in two
+    return _hard_cut(buffer) if len(buffer) > HARD_CHARACTERS + len(_BEGIN) else None
+
+
+def _hard_cut(buffer: str) -> int | None:
+    """Return where a text without ends of its own is cut: between two items, else after what divides."""
+    for pattern in (_BETWEEN_ITEMS, _DIVIDER, _SPACE, _ANY_DIVIDER):
+        last = None
+        for match in pattern.finditer(buffer, SOFT_CHARACTERS, HARD_CHARACTERS):
+            last = match
+        if last is not None:
+            return last.end()
+    found = _ANY_DIVIDER.search(buffer, HARD_CHARACTERS, RUN_CHARACTERS_MAX)
+    if found is not None:
+        return found.start()
+    return RUN_CHARACTERS_MAX if len(buffer) > RUN_CHARACTERS_MAX else None
 
 
 def _eligible(buffer: str, place: int) -> bool:
-    if buffer[place] != " ":
-        return False
     before, after = buffer[place - 1], buffer[place + 1]
     return not any(one.isdigit() or one.isupper() or one in _NOT_BESIDE for one in (before, after))
 
