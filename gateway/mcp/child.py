@@ -143,6 +143,7 @@ class Child:
                 break
             self._signal(stop)
         await self._process.wait()
+        self._signal(signal.SIGKILL)  # what it may have left behind
         for task in self._tasks:
             task.cancel()
         self._over()

@@ -42,15 +42,14 @@ if TYPE_CHECKING:
 
 CALL_META: Final = "dev.oncegate/call"
 
+#: Structure of messages from an agent; names of tools and prompts are decided by policy and stay as decided.
 REQUEST_SHAPE: Final = Shape(
     keep=(
-        "jsonrpc", "id", "method", "params.protocolVersion", "params.capabilities.**", "params.clientInfo.**",
-        "params.requestId", "params.cursor", "params.requestState", "params.level", "params.ref.type",
-        "params.progressToken", "params._meta.progressToken", "params._meta.traceparent", "params._meta.tracestate",
-        "params._meta.io.modelcontextprotocol/protocolVersion", "params._meta.io.modelcontextprotocol/clientInfo.**",
-        "params._meta.io.modelcontextprotocol/clientCapabilities.**", "params._meta.io.modelcontextprotocol/logLevel",
-        "params._meta.dev.oncegate/idempotency-key", "params.notifications.**", "result.role", "result.content.type",
-        "result.model", "result.stopReason", "result.action",
+        "jsonrpc", "id", "method", "params.name", "params.protocolVersion", "params.capabilities.**",
+        "params.clientInfo.**", "params.requestId", "params.cursor", "params.requestState", "params.level",
+        "params.ref.type", "params.ref.name", "params.progressToken", "params._meta.progressToken",
+        "params._meta.traceparent", "params._meta.tracestate", "params.notifications.**", "result.role",
+        "result.content.type", "result.model", "result.stopReason", "result.action",
     ),
 )  # fmt: skip
 

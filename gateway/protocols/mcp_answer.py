@@ -22,8 +22,7 @@ ANSWER_SHAPE: Final = Shape(
     keep=(
         "jsonrpc", "id", "method", "result.resultType", "result.protocolVersion", "result.capabilities.**",
         "result.serverInfo.**", "result.cacheScope", "result.nextCursor", "result.requestState",
-        "result.supportedVersions.*", "result.tools.*.name", "result.tools.*.inputSchema.**",
-        "result.tools.*.outputSchema.**", "result.tools.*.annotations.**", "result.tools.*.icons.**",
+        "result.supportedVersions.*", "result.tools.*.name", "result.tools.*.annotations.**", "result.tools.*.icons.**",
         "result.prompts.*.name", "result.prompts.*.arguments.*.name", "result.resources.*.mimeType",
         "result.resourceTemplates.*.mimeType", "result.content.*.type", "result.content.*.mimeType",
         "result.content.*.data", "result.content.*.resource.mimeType", "result.content.*.resource.blob",

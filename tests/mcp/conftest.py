@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: `narrow` and `spoken` are the fixture as well; `narrow` may be used in part only.
 _POLICY = """\
 p, role:any, *, mcp/everything, list, -, allow, -
-p, role:any, *, mcp/everything/**, *, -, allow, redact=off
+p, role:any, *, mcp/everything/**, *, -, allow, redact=standard
 p, role:any, *, mcp/spoken, list, -, allow, -
 p, role:any, *, mcp/spoken/**, *, -, allow, redact=off
 p, role:any, *, mcp/clock, list, -, allow, -

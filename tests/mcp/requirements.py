@@ -31,4 +31,12 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(
         "MCP-16", "Rounds of a call that asks back are steps of their own under one key.", "MCP SEP-2322; DESIGN 6"
     ),
+    Requirement(
+        "MCP-17", "Only a response, or an error that says so, proves what became of a call.", "DESIGN 6; JSON-RPC 2.0"
+    ),
+    Requirement(
+        "MCP-18",
+        "A server's process gets a minimal environment and one principal, and ends whole.",
+        "G16; MCP security",
+    ),
 )

@@ -26,7 +26,7 @@ START_SECONDS_MAX: Final = 45.0
 
 POLICY: Final = """\
 p, role:any, *, mcp/everything, list, -, allow, -
-p, role:any, *, mcp/everything/**, *, -, allow, redact=off
+p, role:any, *, mcp/everything/**, *, -, allow, redact=standard
 """
 
 

@@ -115,6 +115,18 @@ def test_the_clients_key_never_leaves_in_whatever_request_it_stands() -> None:
     assert b"idempotency-key" not in {name for name, _ in sent.headers}
 
 
+@pytest.mark.requirement("MCP-12")
+@pytest.mark.parametrize("name", ["authorization", "cookie", "x-api-key", "host", "oncegate-run", "oncegate-principal"])
+def test_no_header_of_the_caller_is_sent_but_those_of_the_protocol(name: str) -> None:
+    one = adapter()
+    call = read(one, called("kept"), **{name: "of-the-caller"})
+    sent = one.request(call, call.tree, upstream_key="k")
+    assert b"of-the-caller" not in b"".join(value for _, value in sent.headers)
+    assert {key for key, _ in sent.headers} == {
+        b"accept", b"content-type", b"mcp-protocol-version", b"mcp-method", b"mcp-name",
+    }  # fmt: skip
+
+
 @pytest.mark.requirement("MCP-16")
 def test_a_round_has_a_key_of_its_own_and_always_the_same() -> None:
     one = adapter()

@@ -1,0 +1,166 @@
+"""Servers that are processes: what they are given, what they may do, and what is known when they end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gateway import body
+from gateway.call import NotSent, Sent, UpstreamRequest
+from gateway.mcp.stdio import PRINCIPAL, StdioUpstream
+from tests.mcp.stand import eventually
+from tests.mcp.wire import called
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from tests.mcp.wire import Tree
+
+pytestmark = pytest.mark.anyio
+
+#: Answers each request with what the code says of it as `result`.
+_LOOP = """
+import json, os, signal, subprocess, sys
+for line in sys.stdin:
+    message = json.loads(line)
+    if "id" in message:
+        result = {answer}
+        print(json.dumps({{"jsonrpc": "2.0", "id": message["id"], "result": result}}), flush=True)
+"""
+
+
+def answering(answer: str) -> str:
+    return _LOOP.format(answer=answer)
+
+
+@contextlib.asynccontextmanager
+async def upstream(code: str, *environment: str) -> AsyncGenerator[StdioUpstream]:
+    one = StdioUpstream("s", [sys.executable, "-c", code], environment)
+    try:
+        yield one
+    finally:
+        await one.aclose()
+
+
+def request(message: Tree, *, principal: str = "agent:acme/billing", method: str = "POST") -> UpstreamRequest:
+    headers = ((PRINCIPAL, principal.encode()),)
+    return UpstreamRequest(method=method, path="", headers=headers, body=body.encode(message))
+
+
+async def ask(one: StdioUpstream, message: Tree | None = None, *, principal: str = "agent:acme/billing") -> list[Tree]:
+    """Return the messages that answer a call."""
+    answer = await one.send(request(message or called("t"), principal=principal), seconds_max=5)
+    try:
+        content = b"".join([part async for part in answer.chunks()])
+    finally:
+        await answer.aclose()
+    return [json.loads(line[6:]) for line in content.decode().splitlines() if line.startswith("data: ")]
+
+
+async def result_of(one: StdioUpstream, *, principal: str = "agent:acme/billing") -> Any:
+    async with asyncio.timeout(5):
+        return (await ask(one, principal=principal))[-1]["result"]
+
+
+@pytest.mark.requirement("MCP-18")
+async def test_a_process_sees_only_the_environment_it_is_given() -> None:
+    async with upstream(answering("sorted(os.environ)"), "PYTEST_CURRENT_TEST") as one:
+        seen = set(await result_of(one))
+    assert "PYTEST_CURRENT_TEST" in seen
+    assert seen <= {"PYTEST_CURRENT_TEST", "HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER", "LC_CTYPE", "PWD"}
+
+
+@pytest.mark.requirement("MCP-18")
+async def test_a_variable_that_is_not_set_starts_nothing() -> None:
+    async with upstream(answering("1"), "ONCEGATE_NO_SUCH_VARIABLE") as one:
+        with pytest.raises(NotSent):
+            await ask(one)
+
+
+@pytest.mark.requirement("MCP-18")
+async def test_no_two_principals_share_a_process() -> None:
+    async with upstream(answering("os.getpid()")) as one:
+        mine = await result_of(one)
+        assert await result_of(one) == mine
+        assert await result_of(one, principal="agent:acme/other") != mine
+
+
+@pytest.mark.requirement("MCP-18")
+async def test_ids_and_tokens_are_the_clients_again_in_the_answer() -> None:
+    told = '{"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": 1}}'
+    answer = f"[token := message['params']['_meta']['progressToken'], print(json.dumps({told}), flush=True)]"
+    async with upstream(answering(answer)) as one:
+        messages = await ask(one, called("t", ident="mine", meta={"progressToken": "token"}))
+    assert messages[0]["params"]["progressToken"] == "token"
+    assert messages[1]["id"] == "mine"
+    assert messages[1]["result"][0] != "token"
+
+
+@pytest.mark.requirement("MCP-14")
+async def test_what_is_no_message_is_skipped() -> None:
+    junk = 'print("starting up") or print("[1]") or print() or print(\'{"id": 99}\') or "fine"'
+    async with upstream(answering(junk)) as one:
+        assert await result_of(one) == "fine"
+
+
+@pytest.mark.requirement("MCP-14")
+async def test_a_process_that_dies_with_a_request_leaves_it_in_doubt() -> None:
+    async with upstream("import sys; sys.stdin.readline()") as one:
+        with pytest.raises(Sent):
+            await ask(one)
+
+
+@pytest.mark.requirement("MCP-14")
+async def test_a_process_that_never_answers_is_started_ever_more_rarely() -> None:
+    async with upstream("import sys; sys.stdin.readline()") as one:
+        with pytest.raises(Sent):
+            await ask(one)
+        with pytest.raises(NotSent, match="again and again"):
+            await ask(one)
+
+
+@pytest.mark.requirement("MCP-14")
+async def test_a_command_that_is_not_there_sends_nothing() -> None:
+    one = StdioUpstream("s", ["/nonexistent/command"], ())
+    with pytest.raises(NotSent, match="could not be started"):
+        await ask(one)
+
+
+@pytest.mark.requirement("MCP-18")
+@pytest.mark.timeout(30)
+async def test_ending_a_process_ends_its_whole_group(tmp_path: Path) -> None:
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    code = (
+        "import signal, subprocess, sys\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {deaf!r}], stdin=subprocess.DEVNULL)\n"
+        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid))\n" + answering("1") + "\nchild.wait()"
+    )
+    async with upstream(code) as one:
+        await result_of(one)
+        pid = int((tmp_path / "pid").read_text(encoding="ascii"))
+    assert eventually(lambda: not _runs(pid))
+
+
+@pytest.mark.requirement("MCP-14")
+async def test_a_session_that_is_not_there_is_not_found() -> None:
+    async with upstream(answering("1")) as one:
+        for method in ("POST", "DELETE"):
+            shown = UpstreamRequest(
+                method=method, path="", headers=((b"mcp-session-id", b"0"),), body=body.encode(called("t"))
+            )
+            answer = await one.send(shown, seconds_max=5)
+            assert answer.status == 404
+        assert (await one.send(request({}, method="GET"), seconds_max=5)).status == 405
+
+
+def _runs(pid: int) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+    return False
