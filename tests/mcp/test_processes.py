@@ -135,7 +135,7 @@ async def test_a_command_that_is_not_there_sends_nothing() -> None:
 @pytest.mark.requirement("MCP-18")
 @pytest.mark.timeout(30)
 async def test_ending_a_process_ends_its_whole_group(tmp_path: Path) -> None:
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"
     code = (
         "import signal, subprocess, sys\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
