@@ -249,9 +249,13 @@ class Connection(asyncio.Protocol):
             self._fail(_LONG)
 
     def _framed(self) -> bool:
-        codings = [value.strip().lower() for name, value in self._fields if name == b"transfer-encoding"]
-        lengths = sum(name == b"content-length" for name, _ in self._fields)
-        if codings and (codings != [b"chunked"] or lengths):
+        coding, codings, lengths = b"", 0, 0
+        for name, value in self._fields:
+            if name == b"content-length":
+                lengths += 1
+            elif name == b"transfer-encoding":
+                coding, codings = value, codings + 1
+        if codings and (codings > 1 or lengths or coding.strip().lower() != b"chunked"):
             # two ends for one answer, or a coding we do not know: what request smuggling is made of
             self._fail("the upstream's answer is framed in a way that cannot be trusted")
         return bool(codings or lengths)
