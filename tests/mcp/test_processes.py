@@ -15,7 +15,7 @@ from gateway import body
 from gateway.call import NotSent, Sent, UpstreamRequest
 from gateway.mcp.stdio import PRINCIPAL, StdioUpstream
 from tests.mcp.stand import eventually
-from tests.mcp.wire import called
+from tests.mcp.wire import called, modern
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -164,3 +164,63 @@ def _runs(pid: int) -> bool:
     with contextlib.suppress(FileNotFoundError):
         return "Z" not in Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
     return False
+
+
+_TELLS = """
+import json, sys
+def tell(**params):
+    print(json.dumps({"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": params}), flush=True)
+waiting = None
+for line in sys.stdin:
+    message = json.loads(line)
+    if message.get("method") == "initialize":
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": {}}), flush=True)
+        tell(told="unasked")
+    elif message.get("method") == "notifications/cancelled":
+        tell(same=message["params"]["requestId"] == waiting)
+    else:
+        waiting = message["id"]
+        tell(told="begun")
+"""
+
+
+@pytest.mark.requirement("MCP-18")
+async def test_what_belongs_to_no_request_comes_over_the_sessions_stream_and_a_cancel_finds_its_request() -> None:
+    async with upstream(_TELLS) as one, asyncio.timeout(10):
+        opening: Tree = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}
+        opened = await one.send(request(opening), seconds_max=5)
+        assert b"".join([part async for part in opened.chunks()])
+        session = tuple(pair for pair in opened.headers if pair[0] == b"mcp-session-id")
+        stream = await one.send(UpstreamRequest(method="GET", path="", headers=session, body=b""), seconds_max=5)
+        told = stream.chunks()
+        assert b'"told":"unasked"' in await anext(told)
+        asked = await one.send(_in_session(session, called("t", ident="mine")), seconds_max=5)
+        assert b'"told":"begun"' in await anext(told)
+        cancelled: Tree = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "mine"}}
+        accepted = await one.send(_in_session(session, cancelled), seconds_max=5)
+        assert accepted.status == 202
+        assert b'"same":true' in await anext(told)
+        await asked.aclose()  # a client that goes away cancels as well
+        assert b'"same":true' in await anext(told)
+        ended = await one.send(UpstreamRequest(method="DELETE", path="", headers=session, body=b""), seconds_max=5)
+        assert ended.status == 200
+
+
+@pytest.mark.requirement("MCP-18")
+async def test_a_subscription_over_standard_streams_bears_the_clients_own_id() -> None:
+    one = StdioUpstream("s", [sys.executable, "-m", "tests.mcp.fixture_server"], ())
+    async with contextlib.aclosing(one), asyncio.timeout(20):
+        listening = modern("subscriptions/listen", {"notifications": {"toolsListChanged": True}}, ident="mine")
+        stream = await one.send(request(listening), seconds_max=5)
+        told = stream.chunks()
+        first = await anext(told)
+        assert b"notifications/subscriptions/acknowledged" in first
+        await ask(one, called("test_trigger_tool_change"))
+        second = await anext(told)
+        assert b"notifications/tools/list_changed" in second
+        assert all(b'"io.modelcontextprotocol/subscriptionId":"mine"' in event for event in (first, second))
+        await stream.aclose()
+
+
+def _in_session(session: tuple[tuple[bytes, bytes], ...], message: Tree) -> UpstreamRequest:
+    return UpstreamRequest(method="POST", path="", headers=session, body=body.encode(message))
