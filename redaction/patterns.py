@@ -14,7 +14,10 @@ from redaction.placeholder import luhn
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CARD: Final = re.compile(r"(?<![\d.])(?:\d[ \-]?){12,18}\d(?![\d]|\.\d)")
+#: Groups of digits with what people put between them; a card is looked for at every group of them.
+_DIGITS: Final = re.compile(r"(?<!\d)\d+(?:[ .\-_/]{1,2}\d+)*")
+_GROUP: Final = re.compile(r"\d+")
+_CARD_GROUPS: Final = ((4, 4, 4, 4, 3), (4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 5), (4, 4, 4, 1), (8, 8), (6, 13))
 _CARD_SCHEMES: Final = re.compile(
     r"4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2(?:2[2-9]|[3-6]\d|7[01])\d{13}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}"
     r"|6(?:011|5\d\d|4[4-9]\d)\d{12}|35\d{14}|62\d{14,17}|(?:5018|5020|5038|6304|6759|676[1-3])\d{8,15}"
@@ -29,9 +32,10 @@ _IBAN_LENGTHS: Final = {
     "PK": 24, "PL": 28, "PS": 29, "PT": 25, "QA": 29, "RO": 24, "RS": 22, "SA": 24, "SC": 31, "SE": 24, "SI": 19,
     "SK": 24, "SM": 27, "ST": 25, "SV": 28, "TL": 23, "TN": 24, "TR": 26, "UA": 29, "VA": 22, "VG": 24, "XK": 20,
 }  # fmt: skip
-_IBAN: Final = re.compile(r"(?<![A-Za-z0-9])([A-Z]{2})\d{2}(?:[ \-]?[A-Z0-9]){11,30}", re.IGNORECASE)
+_IBAN: Final = re.compile(r"(?<![A-Za-z0-9])(?=([A-Z]{2})\d{2}((?:[ \-]?[A-Z0-9]){11,30}))", re.IGNORECASE)
+#: What follows the top-level domain does not matter: `bob@example.com2024` holds an address.
 _EMAIL: Final = re.compile(
-    r"(?<![\w.+\-%])[\w.+\-]{1,64}@(?:[^\W_](?:[\w\-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,24}(?![\w\-@])"
+    r"(?<![\w.+\-])[\w.+\-]{1,256}(?:['’][\w.+\-]{1,64})?@(?:[^\W_](?:[\w\-]{0,61}[^\W_])?\.){1,8}(?:xn--[A-Za-z0-9\-]{2,59}|[^\W\d_]{2,24})"
 )
 _PHONE: Final = re.compile(r"(?<![\w.+/\-])(\+?\(?\d(?:[\d()]|[ .\-/](?=[\d(])){6,18}\d)(?![\w]|[.\-/]\d)")
 _PHONE_WORDS: Final = re.compile(
@@ -70,6 +74,8 @@ _STREET_ROMANCE: Final = re.compile(
     r"(?:,? (?:n\.?º? ?)?\d{1,4})?(?:,? \d{5} [A-ZÀ-Ý][\wÀ-ÿ\-]{1,30})"
 )
 _CARD_DIGITS: Final = range(13, 20)
+#: Beside a point a long number is the fraction or the whole part of a decimal number, save for `.00`.
+_FRACTION: Final = re.compile(r"\.(?!0{1,2}(?!\d))\d")
 
 
 def find_forms(text: str) -> list[Finding]:
@@ -89,10 +95,35 @@ def find_forms(text: str) -> list[Finding]:
 
 
 def _cards(text: str) -> Iterator[Finding]:
-    for match in _CARD.finditer(text):
-        digits = re.sub(r"\D", "", match.group())
-        if len(digits) in _CARD_DIGITS and _CARD_SCHEMES.fullmatch(digits) and luhn(digits):
-            yield Finding(*match.span(), "CARD", 1.0, "card")
+    for match in _DIGITS.finditer(text):
+        groups = [group.span() for group in _GROUP.finditer(text, *match.span())]
+        place = 0
+        while place < len(groups):
+            count = _card_groups(text, groups, place)
+            if count:
+                yield Finding(groups[place][0], groups[place + count - 1][1], "CARD", 1.0, "card")
+            place += count or 1
+
+
+def _card_groups(text: str, groups: list[tuple[int, int]], place: int) -> int:
+    """Return how many groups from `place` on are a card, none being 0."""
+    start, end = groups[place]
+    if end - start in _CARD_DIGITS:
+        decimal = text[start - 1 : start] == "." and text[start - 2 : start - 1].isdigit()
+        return int(not decimal and not _FRACTION.match(text, end) and _is_card(text[start:end]))
+    lengths = tuple(end - start for start, end in groups[place : place + len(_CARD_GROUPS[0])])
+    for wanted in _CARD_GROUPS:
+        if lengths[: len(wanted)] == wanted and _is_card(text[start : groups[place + len(wanted) - 1][1]]):
+            return len(wanted)
+    if place or len(groups) >= _CARD_DIGITS.stop:
+        return 0
+    written = text[start : groups[-1][1]]
+    return 0 if any(one in "./_" for one in written) or not _is_card(written) else len(groups)
+
+
+def _is_card(written: str) -> bool:
+    digits = "".join(_GROUP.findall(written))
+    return len(digits) in _CARD_DIGITS and bool(_CARD_SCHEMES.fullmatch(digits)) and luhn(digits)
 
 
 def _ibans(text: str) -> Iterator[Finding]:
@@ -101,7 +132,7 @@ def _ibans(text: str) -> Iterator[Finding]:
         if length is None:
             continue
         end, letters = match.start(), ""
-        for place in range(match.start(), match.end()):
+        for place in range(match.start(), match.end(2)):
             if text[place].isalnum():
                 letters += text[place].upper()
                 end = place + 1

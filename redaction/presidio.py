@@ -15,8 +15,10 @@ import spacy
 from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerRegistry, RecognizerResult
 from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 
+from redaction.encoded import find_encoded
 from redaction.finding import DetectionError, Finding
 from redaction.model import ModelUnusable, verify
+from redaction.overlap import resolved
 from redaction.patterns import find_forms
 from redaction.placeholder import CANDIDATE, ENTITIES, canonical_token
 from redaction.secrets import find_secrets
@@ -46,9 +48,8 @@ _SYMBOL_RUN: Final = re.compile(r"([^\w\s])\1{7,}")
 _LONG_WORD: Final = re.compile(r"\S{200,}")
 _NO_NAME: Final = re.compile(r"\d|[_/\\{}<>=|@#$%^*~`]|https?|\.(?:py|js|ts|md|json|csv|txt|com|org)\b")
 _TRAILING: Final = re.compile(r"['’]s$|[\s,.;:!?)\]\"']+$")
-#: Stronger evidence wins where finds overlap.
-_PRIORITY: Final = {"SECRET": 0, "CARD": 1, "IBAN": 1, "SSN": 1, "EMAIL": 2, "CRYPTO": 2, "IP": 3, "MAC": 3, "DOB": 3,
-                    "PHONE": 4, "ADDRESS": 5, "PERSON": 6, "LOCATION": 7, "ORGANIZATION": 8}  # fmt: skip
+#: Two to four words as names are written.
+_FULL_NAME: Final = re.compile(r"\b[A-Z][^\W\d_]{1,30}(?:[ '’.\-]{1,2}[A-Z][^\W\d_]{0,30}){1,3}")
 #: Words the language model takes for people or places in the traffic of agents.
 _COMMON: Final = frozenset({
     "invoice", "customer", "agent", "user", "assistant", "system", "tool", "json", "api", "http", "https", "id",
@@ -127,10 +128,11 @@ class _Forms(EntityRecognizer):
     def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts) -> list[RecognizerResult]:
         """Return the values with a form."""
         del entities, nlp_artifacts
+        found = [*_values(text), *find_encoded(text, _values)]
         return [
             RecognizerResult(one.entity, one.start, one.end, one.score,
                              recognition_metadata={RecognizerResult.RECOGNIZER_NAME_KEY: one.recognizer})
-            for one in find_secrets(text) + find_forms(text)
+            for one in found
         ]  # fmt: skip
 
 
@@ -148,16 +150,13 @@ class _People(EntityRecognizer):
             entity = _LABELS.get(span.label_)
             if entity is None:
                 continue
-            start = span.start_char
-            written = _TRAILING.sub("", text[start : span.end_char])
-            if _is_name(written):
+            for start, end in _written_names(text, span.start_char, span.end_char, entity):
                 before = found[-1] if found else None
                 if before and before.entity_type == entity == "PERSON" and text[before.end : start] == " ":
-                    before.end = start + len(written)  # one name in two finds
+                    before.end = end  # one name in two finds
                     continue
                 name = {RecognizerResult.RECOGNIZER_NAME_KEY: "spacy"}
-                found.append(RecognizerResult(entity, start, start + len(written), _NAME_SCORE,
-                                              recognition_metadata=name))  # fmt: skip
+                found.append(RecognizerResult(entity, start, end, _NAME_SCORE, recognition_metadata=name))
         return found
 
 
@@ -184,48 +183,79 @@ class PresidioDetector:
         """Return the findings of each text. Raises `DetectionError`: never a partial result."""
         if any(len(text) > _CHARACTERS_MAX for text in texts):
             raise DetectionError(f"a text longer than {_CHARACTERS_MAX} characters reached detection in one piece")
+        try:
+            return self._found(texts)
+        except DetectionError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever a recognizer raises, and its words may hold the text
+            raise DetectionError("a recognizer failed") from None
+
+    def _found(self, texts: Sequence[str]) -> list[tuple[Finding, ...]]:
         until = time.monotonic() + _SECONDS_PER_BATCH_MAX
-        views = [view_of(text) for text in texts]
+        ours = [_placeholders(text) for text in texts]
+        views = [view_of(_blanked(text, spans)) for text, spans in zip(texts, ours, strict=True)]
         named = [view.text for view in views if _may_hold_a_name(view.text)]
         artifacts = dict(self._names.process_batch(dict.fromkeys(named), _LANGUAGE))
         found: list[tuple[Finding, ...]] = []
-        for text, view in zip(texts, views, strict=True):
+        for text, view, spans in zip(texts, views, ours, strict=True):
             if time.monotonic() > until:
                 raise DetectionError(f"detection took longer than {_SECONDS_PER_BATCH_MAX:g} s")
             nlp = artifacts.get(view.text) or self._names.nothing()
             results = self._analyzer.analyze(text=view.text, language=_LANGUAGE, nlp_artifacts=nlp)
-            found.append(_resolved(text, [_moved(result, view.span(result.start, result.end)) for result in results]))
+            moved = [_moved(result, view.span(result.start, result.end)) for result in results]
+            found.append(resolved([piece for one in moved for piece in _outside(text, one, spans)]))
         return found
+
+
+def _values(text: str) -> list[Finding]:
+    return find_secrets(text) + find_forms(text)
+
+
+def _written_names(text: str, start: int, end: int, entity: str) -> Iterator[tuple[int, int]]:
+    """Yield the names in what the language model took for one: it likes to take signs around a name with it."""
+    written = _TRAILING.sub("", text[start:end])
+    if _is_name(written):
+        yield start, start + len(written)
+    elif entity == "PERSON" and _NO_NAME.search(written):
+        for match in _FULL_NAME.finditer(text, start, end):
+            if match.group().lower() not in _COMMON:
+                yield match.span()
+
+
+def _placeholders(text: str) -> list[tuple[int, int]]:
+    """Return where placeholders stand; a name of ten letters after the word `person` is none."""
+    return [
+        match.span()
+        for match in CANDIDATE.finditer(text)
+        if (token := canonical_token(match)) is not None
+        and (token == match.group() or any(one.isdigit() for one in match.group(2)))
+    ]
+
+
+def _blanked(text: str, spans: list[tuple[int, int]]) -> str:
+    # same length, so that finds stay where they are; what stands beside a placeholder is looked at like any text
+    for start, end in spans:
+        text = text[:start] + " " * (end - start) + text[end:]
+    return text
+
+
+def _outside(text: str, one: Finding, spans: list[tuple[int, int]]) -> Iterator[Finding]:
+    """Yield what of a find is no placeholder."""
+    at = one.start
+    for start, end in (*spans, (one.end, one.end)):
+        if start < at or start > one.end:
+            continue
+        piece = text[at:start]
+        if any(character.isalnum() for character in piece):
+            begin = at + len(piece) - len(piece.lstrip())
+            yield Finding(begin, at + len(piece.rstrip()), one.entity, one.score, one.recognizer)
+        at = end
 
 
 def _moved(result: RecognizerResult, span: tuple[int, int]) -> Finding:
     metadata = cast("dict[str, str]", result.recognition_metadata or {})  # pyright: ignore[reportUnknownMemberType] - untyped dict
     name = metadata.get(RecognizerResult.RECOGNIZER_NAME_KEY, "")
     return Finding(span[0], span[1], result.entity_type, result.score, name)
-
-
-def _resolved(text: str, found: list[Finding]) -> tuple[Finding, ...]:
-    """Return finds without overlaps: the stronger kind wins and covers what the weaker one reached besides."""
-    ours = [match.span() for match in CANDIDATE.finditer(text) if canonical_token(match) is not None]
-    kept: list[Finding] = []
-    for one in sorted(found, key=lambda finding: (_PRIORITY.get(finding.entity, 9), finding.start - finding.end)):
-        if any(one.start < end and start < one.end for start, end in ours):
-            continue
-        overlapping = [other for other in kept if one.start < other.end and other.start < one.end]
-        if not overlapping:
-            kept.append(one)
-        elif len(overlapping) == 1 and not _shadowed(one, overlapping[0]):
-            other = overlapping[0]
-            kept.remove(other)
-            wide = Finding(min(one.start, other.start), max(one.end, other.end), other.entity, other.score,
-                           other.recognizer)  # fmt: skip
-            kept = [rest for rest in kept if not (wide.start < rest.end and rest.start < wide.end)] + [wide]
-    return tuple(sorted(kept))
-
-
-def _shadowed(one: Finding, winner: Finding) -> bool:
-    """Return whether the weaker find is only a misreading of the stronger one's surroundings."""
-    return winner.entity == "SECRET" or (one.start >= winner.start and one.end <= winner.end)
 
 
 def _may_hold_a_name(text: str) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from redaction.finding import Treatment
 
 #: Strictest first.
-_ORDER: Final[tuple[Treatment, ...]] = ("block", "drop", "mask", "placeholder", "keep")
+STRICTEST_FIRST: Final[tuple[Treatment, ...]] = ("block", "drop", "mask", "placeholder", "keep")
 _KNOWN: Final = frozenset({"inspect", "threshold", "default", "entities", "description"})
 
 
@@ -99,9 +99,10 @@ def combine(profiles: Sequence[Profile]) -> Profile:
 
 
 def _strictest(one: Rule, other: Rule) -> Rule:
-    if one.treatment == other.treatment:
-        return Rule(one.treatment, min(one.threshold, other.threshold))
-    return min(one, other, key=lambda rule: _ORDER.index(rule.treatment))
+    # what one profile keeps has no threshold to give; else each profile's finds are treated at least as it demands
+    thresholds = [rule.threshold for rule in (one, other) if rule.treatment != "keep"]
+    strict = min(one, other, key=lambda rule: STRICTEST_FIRST.index(rule.treatment))
+    return Rule(strict.treatment, min(thresholds, default=min(one.threshold, other.threshold)))
 
 
 def _profile(name: str, content: object) -> Profile:
@@ -134,10 +135,10 @@ def _rule(said: object, threshold: float) -> Rule:
 
 
 def _treatment(said: object) -> Treatment:
-    for known in _ORDER:
+    for known in STRICTEST_FIRST:
         if said == known:
             return known
-    raise ValueError(f"unknown treatment `{said}`; expected one of {', '.join(_ORDER)}")
+    raise ValueError(f"unknown treatment `{said}`; expected one of {', '.join(STRICTEST_FIRST)}")
 
 
 def _threshold(said: object) -> float:

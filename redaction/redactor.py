@@ -14,6 +14,7 @@ from redaction.finding import Finding, Minted, Redacted
 from redaction.hints import hinted
 from redaction.masking import masked
 from redaction.placeholder import CANDIDATE, canonical_token, luhn, placeholder, surrogate_digits
+from redaction.profile import STRICTEST_FIRST
 from redaction.stream import segments_of
 from redaction.walk import Text, rewrite, texts_in
 
@@ -117,34 +118,68 @@ class _Hand:
         self.blocked: list[tuple[str, str]] = []
 
     def text(self, text: Text) -> str:
-        if (entity := hinted(text.hint, text.value)) is not None:
-            found = (Finding(0, len(text.value), entity, 1.0, "key"),)
-            return self._spliced(text, text.value, found)
+        if (entity := hinted(text.hint, text.value)) is not None and self._counts(entity, 1.0):
+            return self._spliced(text, text.value, (Finding(0, len(text.value), entity, 1.0, "key"),))
         parts: list[str] = []
         for segment in segments_of(text.value):
             known = self._findings[segment] if len(segment) >= _CHARACTERS_MIN else ()
             parts.append(self._spliced(text, segment, known) if known else segment)
         return "".join(parts)
 
+    def _counts(self, entity: str, score: float) -> bool:
+        rule = self._profile.rule(entity)
+        return rule.treatment != "keep" and score >= rule.threshold
+
     def _spliced(self, text: Text, segment: str, found: tuple[Finding, ...]) -> str:
         parts: list[str] = []
         at = 0
-        for finding in found:
-            rule = self._profile.rule(finding.entity)
-            if rule.treatment == "keep" or finding.score < rule.threshold:
-                continue
+        for finding in self._standing_alone(segment, found):
             value = segment[finding.start : finding.end]
-            parts += (segment[at : finding.start], self._treated(text, rule.treatment, finding.entity, value))
+            treatment = self._profile.rule(finding.entity).treatment
+            parts += (segment[at : finding.start], self._treated(text, treatment, finding.entity, value))
             at = finding.end
         return "".join((*parts, segment[at:]))
+
+    def _standing_alone(self, segment: str, found: tuple[Finding, ...]) -> list[Finding]:
+        """Return the finds that count, those that become placeholders widened to whole words.
+
+        A placeholder glued to a letter or digit would not be known again.
+        """
+        alone: list[Finding] = []
+        for finding in found:
+            if not self._counts(finding.entity, finding.score):
+                continue
+            start, end, entity = finding.start, finding.end, finding.entity
+            if self._profile.rule(entity).treatment == "placeholder":
+                while start > 0 and _is_word(segment[start - 1]):
+                    start -= 1
+                while end < len(segment) and _is_word(segment[end]):
+                    end += 1
+            before = alone[-1] if alone else None
+            if before is not None and start <= before.end and (start < before.end or self._both(before, finding)):
+                stricter = min(before.entity, entity, key=self._strictness)
+                alone[-1] = Finding(before.start, max(end, before.end), stricter, before.score, before.recognizer)
+            else:
+                alone.append(Finding(start, end, entity, finding.score, finding.recognizer))
+        return alone
+
+    def _both(self, one: Finding, other: Finding) -> bool:
+        return all(self._profile.rule(finding.entity).treatment == "placeholder" for finding in (one, other))
+
+    def _strictness(self, entity: str) -> int:
+        return STRICTEST_FIRST.index(self._profile.rule(entity).treatment)
 
     def _treated(self, text: Text, treatment: str, entity: str, value: str) -> str:
         self.counts[entity] = self.counts.get(entity, 0) + 1
         if text.is_number:
             return self._number(text, treatment, entity, value)
-        if treatment == "placeholder":
+        if treatment == "placeholder" or text.is_key:
+            # a key that is masked or dropped must still be one key; it gets a placeholder nobody can restore
             token = placeholder(self._scope.key, entity, value)
-            self.minted[token] = Minted(token, entity, value)
+            if treatment == "placeholder":
+                self.minted[token] = Minted(token, entity, value)
+            elif treatment == "block":
+                self.blocked.append((entity, text.pointer))
             return token
         if treatment == "mask":
             return masked(value)
@@ -160,3 +195,7 @@ class _Hand:
             return value
         digits = surrogate_digits(self._scope.key, len(value), value)
         return digits if not luhn(digits) else digits[:-1] + "0"
+
+
+def _is_word(character: str) -> bool:
+    return character.isascii() and character.isalnum()

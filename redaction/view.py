@@ -7,13 +7,22 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
-_PERCENT: Final = re.compile(r"%([2-7][0-9A-Fa-f])")
+#: One printable ASCII character as URLs and JSON strings may write it.
+_ESCAPED: Final = re.compile(r"(?:%|\\u00)([2-7][0-9A-Fa-f])")
+#: Characters nobody sees that are not of category Cf: joiners, fillers, variation selectors.
+_UNSEEN: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0") | frozenset(
+    chr(place) for place in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), 0x20E3)
+)
+_DASHES: Final = frozenset("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d")
 #: Letters of other scripts that look like Latin ones (Unicode TS 39 confusables, the everyday part).
 _LOOK_ALIKES: Final = str.maketrans(
     "авекмнорстухіјѕԁԛԝАВЕКМНОРСТУХІЈЅαεικνορτυχΑΒΕΖΗΙΚΜΝΟΡΤΥΧ",
     "abekmhopctyxijsdqwABEKMHOPCTYXIJSaeikvoptuxABEZHIKMNOPTYX",
 )
-_MIXED: Final = re.compile(r"[\w.@\-]*(?:[A-Za-z@][\w.@\-]*[\u0370-\u04ff]|[\u0370-\u04ff][\w.@\-]*[A-Za-z@])[\w.@\-]*")
+_ESCAPE_CHARACTERS_MAX: Final = 6
+_WORD: Final = re.compile(r"[\w.@\-]+")
+_LATIN: Final = re.compile(r"[A-Za-z@]")
+_OTHER: Final = re.compile(r"[\u0370-\u04ff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +44,20 @@ class View:
         # what came from one original character leaves as one
         last = self.origin[end - 1]
         following = next((place for place in self.origin[end:] if place > last), last + 1)
-        return min(following, last + 3) if following - last <= 3 else last + 1  # noqa: PLR2004 - `%40` is three
+        return following if following - last <= _ESCAPE_CHARACTERS_MAX else last + 1
 
 
 def view_of(text: str) -> View:
-    """Return the normalised view of `text`; plain ASCII without `%` is its own view."""
-    if text.isascii() and "%" not in text:
+    """Return the normalised view of `text`; plain ASCII without escapes is its own view."""
+    if text.isascii() and "%" not in text and "\\u00" not in text:
         return View(text, None)
     characters: list[str] = []
     origin: list[int] = []
     place = 0
     while place < len(text):
-        match = _PERCENT.match(text, place)
+        match = _ESCAPED.match(text, place)
         if match is not None:
-            shown, width = chr(int(match.group(1), 16)), 3
+            shown, width = chr(int(match.group(1), 16)), len(match.group())
         else:
             shown, width = _shown(text[place]), 1
         characters.extend(shown)
@@ -57,17 +66,25 @@ def view_of(text: str) -> View:
     origin.append(len(text))
     seen = "".join(characters)
     if not seen.isascii():
-        seen = _MIXED.sub(lambda mixed: mixed.group().translate(_LOOK_ALIKES), seen)
+        seen = _WORD.sub(_latin, seen) if _OTHER.search(seen) else seen
     if seen == text:
         return View(text, None)
     return View(seen, tuple(origin))
 
 
+def _latin(word: re.Match[str]) -> str:
+    # a word wholly of another script is a word of that script
+    written = word.group()
+    return written.translate(_LOOK_ALIKES) if _LATIN.search(written) and _OTHER.search(written) else written
+
+
 def _shown(character: str) -> str:
     if character.isascii():
         return character
-    if unicodedata.category(character) == "Cf":
+    if character in _UNSEEN or unicodedata.category(character) == "Cf":
         return ""
+    if character in _DASHES:
+        return "-"
     if (digit := unicodedata.decimal(character, None)) is not None:
         return str(digit)
     return unicodedata.normalize("NFKC", character)

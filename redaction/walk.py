@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
+
+import jiter
+import msgspec
+
+from redaction.hints import is_secret_key
+from redaction.placeholder import CANDIDATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,18 +23,25 @@ Path = tuple[str | int, ...]
 
 #: Numbers with fewer digits are no card, account or phone number of anyone.
 NUMBER_DIGITS_MIN: Final = 12
-#: Keys that may themselves be personal data (maps keyed by address or account); all others are structure.
-_TELLING_KEY: Final = re.compile(r"@|\d{6,}|\s\S+\s|[A-Z]{2}\d{2}[A-Z0-9]{8,}")
+#: Beside a key that names a secret, numbers of fewer are looked at too.
+_SECRET_DIGITS_MIN: Final = 4
+#: Longer numbers are arithmetic; their text alone would cost more than the call.
+_NUMBER_BITS_MAX: Final = 256
+#: A key that is a name of a schema. All others may be data: maps keyed by address, account, name or token.
+_SCHEMA_KEY: Final = re.compile(r"[A-Za-z0-9_$.\-:/*+#\[\]@]{1,64}")
+_KEY_WITH_DIGITS_CHARACTERS_MAX: Final = 15
+_MANY_DIGITS: Final = re.compile(r"\d{5}")
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A string (or a long number) in a tree. `hint` is the key it stands under."""
+    """A string (or a long number, or a key) in a tree. `hint` is the key it stands under."""
 
     value: str
     hint: str
     pointer: str
     is_number: bool = False
+    is_key: bool = False
 
 
 #: What a visitor makes of a text: the same string when nothing changes, `None` to take it out.
@@ -73,15 +86,10 @@ class _Walk:
 
     def _string(self, value: str, path: Path, hint: str) -> object:
         if self.embedded.fits(path) and value.lstrip()[:1] in {"{", "["}:
-            try:
-                inner: object = json.loads(value)
-            except (ValueError, RecursionError):
-                inner = None
+            inner = _parsed(value)
             if isinstance(inner, dict | list):
                 changed = _Walk(_NOTHING, _NOTHING, self.visit).value(cast("object", inner), path, hint)
-                if changed is inner:
-                    return value
-                return json.dumps(changed, ensure_ascii=False, separators=(",", ":"))
+                return value if changed is inner else _encoder.encode(changed).decode()
         return self.visit(Text(value, hint, pointer(path)))
 
     def _object(self, value: dict[str, object], path: Path) -> object:
@@ -89,8 +97,10 @@ class _Walk:
         changed = False
         for key, inner in value.items():
             name = key
-            if _TELLING_KEY.search(key) and not self.keep.fits((*path, key)):
-                name = self.visit(Text(key, "", pointer((*path, key)))) or key
+            if not _is_schema_key(key) and not self.keep.fits((*path, key)):
+                name = self.visit(Text(key, "", pointer((*path, key)), is_key=True)) or key
+                while name != key and (name in fresh or name in value):
+                    name += "_"  # no entry may be lost to another one
             after = self.value(inner, (*path, key), key)
             changed = changed or after is not inner or name != key
             fresh[name] = after
@@ -101,11 +111,54 @@ class _Walk:
         return fresh if any(new is not old for new, old in zip(fresh, value, strict=True)) else value
 
     def _number(self, value: object, path: Path, hint: str) -> object:
-        text = str(value)
-        if sum(character.isdigit() for character in text) < NUMBER_DIGITS_MIN or not text.lstrip("-").isdigit():
+        text = _whole_number(value)
+        digits = len(text.lstrip("-"))
+        if digits < NUMBER_DIGITS_MIN and not (digits >= _SECRET_DIGITS_MIN and is_secret_key(hint)):
             return value
         after = self.visit(Text(text, hint, pointer(path), is_number=True))
         return value if after == text or after is None else int(after)
+
+
+def _is_schema_key(key: str) -> bool:
+    if _SCHEMA_KEY.fullmatch(key) is None or "@" in key[1:] or CANDIDATE.search(key) is not None:
+        return False
+    if len(key) <= _KEY_WITH_DIGITS_CHARACTERS_MAX or key.isalpha():
+        return _MANY_DIGITS.search(key) is None
+    return not any(one.isdigit() for one in key)
+
+
+def _whole_number(value: object) -> str:
+    """Return the digits of a number without fraction, however it is written; empty for all others."""
+    if isinstance(value, int):
+        return str(value) if value.bit_length() <= _NUMBER_BITS_MAX else ""
+    try:
+        exact = Decimal(str(value))
+        whole = exact.is_finite() and abs(exact.adjusted()) < _NUMBER_BITS_MAX and exact == exact.to_integral_value()
+    except InvalidOperation:
+        return ""
+    return str(int(exact)) if whole else ""
+
+
+def _parsed(text: str) -> object:
+    """Return the JSON in `text`, numbers by their text; `None` where it is not one plain value.
+
+    A key given twice would hide its first value from whoever reads only the last.
+    """
+    try:
+        return jiter.from_json(
+            text.encode(), allow_inf_nan=False, catch_duplicate_keys=True, float_mode="lossless-float"
+        )
+    except (ValueError, RecursionError):
+        return None
+
+
+def _raw(value: object) -> msgspec.Raw:
+    if isinstance(value, jiter.LosslessFloat):
+        return msgspec.Raw(str(value).encode())
+    raise TypeError("not JSON")
+
+
+_encoder: Final = msgspec.json.Encoder(enc_hook=_raw)
 
 
 @dataclass(frozen=True, slots=True)
