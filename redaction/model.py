@@ -44,9 +44,13 @@ def install(archive: Path, folder: Path) -> None:
         files = _unpack(archive, fresh)
         manifest = {"archive": ARCHIVE_SHA256, "files": files}
         (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
+        fresh.chmod(0o755)  # a container installs it as one user and serves as another
         if folder.exists():
             shutil.rmtree(folder)
-        fresh.replace(folder)
+        try:
+            fresh.replace(folder)
+        except OSError:
+            verify(folder)  # somebody else was faster; theirs must be as good
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 from typing import TYPE_CHECKING, Final
@@ -42,7 +43,10 @@ _PHONE_WORDS: Final = re.compile(
     r"(?i)\b(?:phone|tel|telephone|call|mobile|cell|fax|contact|whatsapp|sms|dial|number)\b"
 )
 _GROUPED: Final = re.compile(r"\(?\d{2,5}\)?[ .\-/]\d{2,5}(?:[ .\-/]\d{2,5}){0,3}")
-_DATE_LIKE: Final = re.compile(r"(?:19|20)\d\d[.\-/]\d{1,2}[.\-/]\d{1,2}|\d{1,2}[.\-/]\d{1,2}[.\-/](?:19|20)\d\d")
+#: A date, also with the hour of a time after it.
+_DATE_LIKE: Final = re.compile(
+    r"(?:(?:19|20)\d\d[.\-/]\d{1,2}[.\-/]\d{1,2}|\d{1,2}[.\-/]\d{1,2}[.\-/](?:19|20)\d\d)(?: \d{1,2})?"
+)
 _SSN: Final = re.compile(r"(?<![\d\-])(?!000|666|9\d\d)\d{3}-(?!00)\d\d-(?!0000)\d{4}(?![\d\-])")
 _SSN_PLAIN: Final = re.compile(
     r"(?i)\b(?:ssn|social security(?: number| no\.?)?)\b\D{0,12}((?!000|666|9\d\d)\d{3}[ ]?\d\d[ ]?\d{4})(?!\d)"
@@ -56,6 +60,10 @@ _IPV6: Final = re.compile(
 _VERSION_BEFORE: Final = re.compile(r"(?i)(?:\bv|version|build|release|firmware)[ :=]{0,2}$")
 _MAC: Final = re.compile(r"(?<![\w:\-])(?:[0-9A-Fa-f]{2}([:\-]))(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![\w:\-])")
 _CRYPTO: Final = re.compile(r"(?<![A-Za-z0-9])(?:bc1[02-9ac-hj-np-z]{25,62}|0x[0-9a-fA-F]{40})(?![A-Za-z0-9])")
+#: Bitcoin's older addresses: base58, the last four bytes a checksum.
+_BASE58: Final = re.compile(r"(?<![A-Za-z0-9])[13][1-9A-HJ-NP-Za-km-z]{25,34}(?![A-Za-z0-9])")
+_BASE58_DIGITS: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_BITCOIN_BYTES: Final = 25
 _DOB: Final = re.compile(
     r"(?i)\b(?:born(?: on)?|birth ?date|date of birth|d\.?o\.?b\.?|birthday)\b\W{0,4}(?:is |was |on )?"
     r"(\d{1,4}[.\-/ ]\d{1,2}[.\-/ ]\d{1,4}|\d{1,2}(?:st|nd|rd|th)? [A-Z][a-z]{2,8},? \d{4}|[A-Z][a-z]{2,8} \d{1,2}(?:st|nd|rd|th)?,? \d{4})"
@@ -183,8 +191,21 @@ def _simple(text: str) -> Iterator[Finding]:
         yield Finding(*match.span(), "MAC", 0.9, "mac")
     for match in _CRYPTO.finditer(text):
         yield Finding(*match.span(), "CRYPTO", 0.9, "crypto")
+    for match in _BASE58.finditer(text):
+        if _is_bitcoin(match.group()):
+            yield Finding(*match.span(), "CRYPTO", 1.0, "crypto")
     for match in _DOB.finditer(text):
         yield Finding(*match.span(1), "DOB", 0.9, "birth date")
+
+
+def _is_bitcoin(written: str) -> bool:
+    number = 0
+    for character in written:
+        number = number * len(_BASE58_DIGITS) + _BASE58_DIGITS.index(character)
+    if number.bit_length() > _BITCOIN_BYTES * 8:
+        return False
+    content = number.to_bytes(_BITCOIN_BYTES, "big")
+    return hashlib.sha256(hashlib.sha256(content[:-4]).digest()).digest()[:4] == content[-4:]
 
 
 def _addresses(text: str) -> Iterator[Finding]:

@@ -46,7 +46,7 @@ _ID_SHAPED: Final = re.compile(r"[A-Za-z0-9_\-./:@#=+%&?]*")
 #: spaCy's tokenizer is quadratic in runs of one symbol; they name nobody.
 _SYMBOL_RUN: Final = re.compile(r"([^\w\s])\1{7,}")
 _LONG_WORD: Final = re.compile(r"\S{200,}")
-_NO_NAME: Final = re.compile(r"\d|[_/\\{}<>=|@#$%^*~`]|https?|\.(?:py|js|ts|md|json|csv|txt|com|org)\b")
+_NO_NAME: Final = re.compile(r"\d|[_/\\{}<>=|@#$%^*~`()\[\]]|\.[a-z]|https?|\.(?:py|js|ts|md|json|csv|txt|com|org)\b")
 _TRAILING: Final = re.compile(r"['’]s$|[\s,.;:!?)\]\"']+$")
 #: Two to four words as names are written.
 _FULL_NAME: Final = re.compile(r"\b[A-Z][^\W\d_]{1,30}(?:[ '’.\-]{1,2}[A-Z][^\W\d_]{0,30}){1,3}")

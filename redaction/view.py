@@ -7,8 +7,11 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
-#: One printable ASCII character as URLs and JSON strings may write it.
-_ESCAPED: Final = re.compile(r"(?:%|\\u00)([2-7][0-9A-Fa-f])")
+#: One printable ASCII character as URLs (also twice over), JSON strings and HTML may write it.
+_ESCAPED: Final = re.compile(
+    r"(?:%(?:25)?|\\u00)([2-7][0-9A-Fa-f])|&#x([2-7][0-9A-Fa-f]);|&#(3[2-9]|[4-9]\d|1[01]\d|12[0-6]);"
+)
+_MAY_BE_ESCAPED: Final = re.compile(r"%|\\u00|&#")
 #: Characters nobody sees that are not of category Cf: joiners, fillers, variation selectors.
 _UNSEEN: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0") | frozenset(
     chr(place) for place in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), 0x20E3)
@@ -49,7 +52,7 @@ class View:
 
 def view_of(text: str) -> View:
     """Return the normalised view of `text`; plain ASCII without escapes is its own view."""
-    if text.isascii() and "%" not in text and "\\u00" not in text:
+    if text.isascii() and _MAY_BE_ESCAPED.search(text) is None:
         return View(text, None)
     characters: list[str] = []
     origin: list[int] = []
@@ -57,7 +60,8 @@ def view_of(text: str) -> View:
     while place < len(text):
         match = _ESCAPED.match(text, place)
         if match is not None:
-            shown, width = chr(int(match.group(1), 16)), len(match.group())
+            hexadecimal = match.group(1) or match.group(2)
+            shown, width = chr(int(hexadecimal, 16) if hexadecimal else int(match.group(3))), len(match.group())
         else:
             shown, width = _shown(text[place]), 1
         characters.extend(shown)
