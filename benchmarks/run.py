@@ -56,6 +56,9 @@ class Workload(NamedTuple):
     body: Callable[[int], dict[str, object]]
 
 
+WORKS = ("chat plain", "chat stream", "tools/call")
+
+
 def chat(text: Callable[[int], str], *, stream: bool) -> Callable[[int], dict[str, object]]:
     def body(number: int) -> dict[str, object]:
         message = {"role": "user", "content": text(number)}
@@ -83,9 +86,9 @@ def fresh(number: int) -> str:
 
 def workloads(text: Callable[[int], str]) -> list[Workload]:
     return [
-        Workload("chat plain", "/v1/chat/completions", chat(text, stream=False)),
-        Workload("chat stream", "/v1/chat/completions", chat(text, stream=True)),
-        Workload("tools/call", "/mcp", tool(text)),
+        Workload(WORKS[0], "/v1/chat/completions", chat(text, stream=False)),
+        Workload(WORKS[1], "/v1/chat/completions", chat(text, stream=True)),
+        Workload(WORKS[2], "/mcp", tool(text)),
     ]
 
 
@@ -180,7 +183,8 @@ async def compare(parts: Set, setting: str, work: Workload, callers: int, rounds
     calls = CALLS[callers]
     through = "/mcp/echo" if work.path == "/mcp" else work.path
     for number in range(rounds):
-        offset = (number + 1) * 100_000 + callers * 10_000
+        # no two workloads or rounds share a text: what was scanned once is not new
+        offset = (WORKS.index(work.name) * (rounds + 1) + number + 1) * 100_000 + callers * 3_000
         direct = await measure(parts.upstream, request_of(work, work.path, "-", offset), callers=callers, calls=calls)
         before = parts.cpu_seconds()
         request = request_of(work, through, parts.token, offset)
@@ -239,5 +243,8 @@ def free_port() -> int:
 if __name__ == "__main__":
     found = uvloop.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS))
     Path(".build").mkdir(exist_ok=True)
-    Path(".build/bench.json").write_text(json.dumps([row._asdict() for row in found], indent=1), encoding="utf-8")
-    print("milliseconds; medians of rounds; written to .build/bench.json")
+    # figures of a busy machine say little about the gateway: the load stands beside them
+    load = os.getloadavg()[0]
+    result = {"load": load, "processors": os.cpu_count(), "rows": [row._asdict() for row in found]}
+    Path(".build/bench.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+    print(f"milliseconds; medians of rounds; load {load:.1f} on {os.cpu_count()} processors; .build/bench.json")
