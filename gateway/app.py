@@ -101,7 +101,8 @@ class Gateway:
         )  # fmt: skip
         gateway._telemetry = Telemetry(config.telemetry.otlp_url)
         await gateway._compose(secrets)
-        await gateway._detection.start()
+        if any(profile.inspects for profile in profiles.values()):  # else nobody needs the model's memory
+            await gateway._detection.start()
         gateway.policies.watch()
         gateway._tasks.append(asyncio.create_task(gateway._keep_house()))
         gateway.ready = True

@@ -83,9 +83,9 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(config: Config, crash_point: Callable[[str], None] | None) -> None:
-    agents, operators = _listening(config.listen), _listening(config.admin)
     gateway = await Gateway.open(config, fatal=_end, crash_point=crash_point)
     try:
+        agents, operators = _listening(config.listen), _listening(config.admin)
         owner = bind(socket_path(config.state.path))
         pairs = [
             (_Server(_settings(gateway.front)), agents),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path  # noqa: TC003 - typer reads annotations at run time
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -11,38 +12,57 @@ import typer
 from gateway.body import MalformedBody, parse
 from gateway.cli import options  # noqa: TC001 - typer reads annotations at run time
 from gateway.cli.output import NO, USAGE, Column, Failure, note, print_json, print_table
+from gateway.shipped import policies_folder
 from redaction.finding import DetectionError
 from redaction.model import ModelUnusable, default_folder
+from redaction.profile import ProfilesInvalid, load_profiles
 from redaction.stream import segments_of
 from redaction.worker import PresidioInWorker
 
 if TYPE_CHECKING:
     from redaction.finding import Detector, Finding
+    from redaction.profile import Profile
 
 TEXT_BYTES_MAX = 4 * 1024 * 1024
 
 _FILE = typer.Argument(metavar="[FILE]", help="The text, or with --json a JSON array of texts; `-` is standard input.")
 
 
-def redact(file: Annotated[str, _FILE] = "-", *, as_json: options.JsonOption = False) -> None:
+_PROFILE = typer.Option("--profile", metavar="NAME", help="Show only what this profile treats, and how.")
+_PROFILES = typer.Option("--profiles", metavar="FILE", help="The file of profiles, instead of the shipped ones.")
+
+
+def redact(
+    file: Annotated[str, _FILE] = "-",
+    *,
+    as_json: options.JsonOption = False,
+    profile: Annotated[str | None, _PROFILE] = None,
+    profiles: Annotated[Path | None, _PROFILES] = None,
+) -> None:
     """Show what redaction finds: entity, score, place and recognizer. Values are shown as they stand."""
+    chosen = None if profile is None else _profile(profile, profiles)
     texts = _texts(_read(file), as_json=as_json)
     begun = time.perf_counter()
     try:
         detector = PresidioInWorker(default_folder())()
         loaded = time.perf_counter()
-        found = [_findings(detector, text) for text in texts]
+        found = [[one for one in _findings(detector, text) if _treated(one, chosen)] for text in texts]
     except (ModelUnusable, DetectionError) as error:
         raise Failure(NO, str(error)) from None
     if as_json:
-        print_json([[_shown(text, one) for one in findings] for text, findings in zip(texts, found, strict=True)])
+        print_json(
+            [[_shown(text, one, chosen) for one in findings] for text, findings in zip(texts, found, strict=True)]
+        )
         return
     text, findings = texts[0], found[0]
     columns = [Column("ENTITY"), Column("SCORE", align="right"), Column("PLACE"), Column("FOUND BY"), Column("VALUE")]
+    if chosen is not None:
+        columns.append(Column("BECOMES"))
     rows = [
-        [one.entity, f"{one.score:.2f}", f"{one.start}-{one.end}", one.recognizer, text[one.start : one.end]]
+        [one.entity, f"{one.score:.2f}", f"{one.start}-{one.end}", one.recognizer, text[one.start : one.end],
+         *([] if chosen is None else [chosen.rule(one.entity).treatment])]
         for one in findings
-    ]
+    ]  # fmt: skip
     print_table(columns, rows, empty="nothing found")
     seconds = time.perf_counter() - loaded
     note(f"model loaded in {loaded - begun:.1f} s, text looked at in {seconds * 1000:.0f} ms")
@@ -90,8 +110,26 @@ def _findings(detector: Detector, text: str) -> list[Finding]:
     return found
 
 
-def _shown(text: str, one: Finding) -> dict[str, object]:
-    return {
+def _profile(name: str, file: Path | None) -> Profile:
+    try:
+        known = load_profiles(file or policies_folder() / "redaction.yaml")
+    except (ProfilesInvalid, FileNotFoundError) as error:
+        raise Failure(USAGE, str(error)) from None
+    if name not in known:
+        raise Failure(USAGE, f"unknown profile `{name}`; expected one of {', '.join(known)}")
+    return known[name]
+
+
+def _treated(one: Finding, profile: Profile | None) -> bool:
+    if profile is None:
+        return True
+    rule = profile.rule(one.entity)
+    return profile.inspects and rule.treatment != "keep" and one.score >= rule.threshold
+
+
+def _shown(text: str, one: Finding, profile: Profile | None) -> dict[str, object]:
+    shown: dict[str, object] = {
         "entity": one.entity, "score": round(one.score, 4), "start": one.start, "end": one.end,
         "recognizer": one.recognizer, "text": text[one.start : one.end],
     }  # fmt: skip
+    return shown if profile is None else shown | {"treatment": profile.rule(one.entity).treatment}
