@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -15,11 +15,12 @@ from ruamel.yaml.error import YAMLError
 from redaction.placeholder import ENTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from redaction.finding import Treatment
 
+_T = TypeVar("_T")
 #: Strictest first.
 STRICTEST_FIRST: Final[tuple[Treatment, ...]] = ("block", "drop", "mask", "placeholder", "keep")
 _KNOWN: Final = frozenset({"inspect", "threshold", "default", "entities", "description"})
@@ -63,20 +64,19 @@ def load_profiles(path: Path) -> Mapping[str, Profile]:
         tree: object = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))  # pyright: ignore[reportUnknownMemberType] - untyped
     except (OSError, UnicodeDecodeError):
         raise ProfilesInvalid(f"{path}:0: expected a readable file of profiles") from None
-    except YAMLError:
-        raise ProfilesInvalid(f"{path}:1: not usable YAML") from None
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = 1 if mark is None else cast("int", mark.line) + 1
+        raise ProfilesInvalid(f"{path}:{line}: not usable YAML") from None
     if not isinstance(tree, dict) or not tree:
         raise ProfilesInvalid(f"{path}:1: expected a map of profile names")
     problems: list[str] = []
     found: dict[str, Profile] = {}
     for name, content in cast("dict[object, object]", tree).items():
-        line = _line(cast("object", tree), name)
-        try:
-            found[str(name)] = _profile(str(name), content)
-        except ValueError as error:
-            problems.append(f"{path.name}:{line}: profile `{name}`: {error}")
+        line = _line(cast("object", tree), name, 1)
+        found[str(name)] = _profile(str(name), content, line, problems)
     if problems:
-        raise ProfilesInvalid("\n".join(problems))
+        raise ProfilesInvalid("\n".join(f"{path.name}:{problem}" for problem in problems))
     return found
 
 
@@ -105,33 +105,56 @@ def _strictest(one: Rule, other: Rule) -> Rule:
     return Rule(strict.treatment, min(thresholds, default=min(one.threshold, other.threshold)))
 
 
-def _profile(name: str, content: object) -> Profile:
+def _profile(name: str, content: object, line: int, problems: list[str]) -> Profile:
+    """Return the profile, every problem noted as `line: what`."""
+    broken = Profile(name=name, inspects=True, default=Rule("block", 0.0))
     if not isinstance(content, dict):
-        raise ValueError("expected a map")  # noqa: TRY004 - wrong in the file, not in the program
+        problems.append(f"{line}: profile `{name}`: expected a map")
+        return broken
     said = cast("dict[str, object]", content)
-    if unknown := said.keys() - _KNOWN:
-        raise ValueError(f"unknown key `{min(unknown)}`; expected one of {', '.join(sorted(_KNOWN))}")
-    threshold = _threshold(said.get("threshold", 0.5))
-    default = Rule(_treatment(said.get("default", "placeholder")), threshold)
-    inspects = said.get("inspect", True)
-    if not isinstance(inspects, bool):
-        raise ValueError("`inspect` must be true or false")  # noqa: TRY004 - as above
-    entities: dict[str, Rule] = {}
-    listed = said.get("entities", {})
-    if not isinstance(listed, dict):
-        raise ValueError("`entities` must be a map of entity to treatment")  # noqa: TRY004 - as above
-    for entity, rule in cast("dict[str, object]", listed).items():
-        if entity not in ENTITIES:
-            raise ValueError(f"unknown entity `{entity}`; expected one of {', '.join(ENTITIES)}")
-        entities[entity] = _rule(rule, threshold)
+
+    def read(part: Mapping[str, object], key: str, read_value: Callable[[object], _T], instead: _T) -> _T:
+        try:
+            return read_value(part[key]) if key in part else instead
+        except ValueError as error:
+            problems.append(f"{_line(part, key, line)}: profile `{name}`: {error}")
+            return instead
+
+    problems += [
+        f"{_line(said, key, line)}: profile `{name}`: unknown key `{key}`; expected one of {', '.join(sorted(_KNOWN))}"
+        for key in said
+        if key not in _KNOWN
+    ]
+    threshold = read(said, "threshold", _threshold, 0.5)
+    default = Rule(read(said, "default", _treatment, "placeholder"), threshold)
+    inspects = read(said, "inspect", _inspect, True)  # noqa: FBT003 - what a profile does that does not say
+    listed = read(said, "entities", _entities, {})
+    entities = {entity: read(listed, entity, lambda rule, at=entity: _rule(at, rule, threshold), default)
+                for entity in listed}  # fmt: skip
     return Profile(name=name, inspects=inspects, default=default, entities=entities)
 
 
-def _rule(said: object, threshold: float) -> Rule:
-    if isinstance(said, dict):
-        named = cast("dict[str, object]", said)
-        return Rule(_treatment(named.get("treatment")), _threshold(named.get("threshold", threshold)))
-    return Rule(_treatment(said), threshold)
+def _inspect(said: object) -> bool:
+    if not isinstance(said, bool):
+        raise ValueError("`inspect` must be true or false")  # noqa: TRY004 - wrong in the file, not in the program
+    return said
+
+
+def _entities(said: object) -> Mapping[str, object]:
+    if not isinstance(said, dict):
+        raise ValueError("`entities` must be a map of entity to treatment")  # noqa: TRY004 - as above
+    return cast("dict[str, object]", said)
+
+
+def _rule(entity: str, said: object, threshold: float) -> Rule:
+    if entity not in ENTITIES:
+        raise ValueError(f"unknown entity `{entity}`; expected one of {', '.join(ENTITIES)}")
+    if not isinstance(said, dict):
+        return Rule(_treatment(said), threshold)
+    named = cast("dict[str, object]", said)
+    if unknown := named.keys() - {"treatment", "threshold"}:
+        raise ValueError(f"unknown key `{min(map(str, unknown))}` of `{entity}`; expected treatment, threshold")
+    return Rule(_treatment(named.get("treatment")), _threshold(named.get("threshold", threshold)))
 
 
 def _treatment(said: object) -> Treatment:
@@ -147,6 +170,9 @@ def _threshold(said: object) -> float:
     return float(said)
 
 
-def _line(tree: object, name: object) -> int:
+def _line(tree: object, name: object, otherwise: int) -> int:
     place = getattr(tree, "lc", None)
-    return 1 if place is None else cast("int", place.key(name)[0]) + 1
+    try:
+        return otherwise if place is None else cast("int", place.key(name)[0]) + 1
+    except (KeyError, TypeError):
+        return otherwise

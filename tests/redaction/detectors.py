@@ -34,8 +34,29 @@ class Troubled(PatternDetector):
             os.kill(os.getpid(), signal.SIGKILL)
         if "raise" in texts:
             raise DetectionError("a recognizer failed")
+        if "say mail ada@example.com" in texts:
+            raise ValueError("cannot read `mail ada@example.com`")
+        if "leave out" in texts:
+            return []
         if "hang" in texts:
             threading.Event().wait(60)
+        return super().find(texts)
+
+
+class Gated(PatternDetector):
+    """Waits before each batch until it is let through; notes the batches. For tests in one process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[list[str]] = []
+        self.begun = threading.Semaphore(0)
+        self.open = threading.Semaphore(0)
+
+    def find(self, texts: Sequence[str]) -> list[tuple[Finding, ...]]:
+        self.batches.append(list(texts))
+        self.begun.release()
+        if not self.open.acquire(timeout=5):
+            raise DetectionError("never let through")
         return super().find(texts)
 
 

@@ -24,4 +24,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("RED-13", "Strings of agent traffic that name nobody are left alone.", "facts 3"),
     Requirement("RED-14", "The same text is looked at once, however often it is sent.", "DESIGN 10"),
     Requirement("RED-15", "The command line shows what is found without a gateway.", "DESIGN 13"),
+    Requirement(
+        "RED-16", "A value is found whatever stands beside it and however it is written or wrapped.", "facts 6"
+    ),
+    Requirement("RED-17", "Overlapping finds become one that leaves nothing any of them covered.", "DESIGN 10"),
+    Requirement("RED-18", "Waiting calls take turns; one that leaves takes nothing from the others.", "DESIGN 10"),
+    Requirement("RED-19", "Nothing a recognizer says of its text leaves the worker.", "STYLE 14"),
+    Requirement("RED-20", "A segment is its own only segment, and no longer than a detector takes.", "facts 4"),
 )

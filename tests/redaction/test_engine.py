@@ -54,6 +54,39 @@ def treating(treatment: Treatment) -> Profile:
     return Profile(name="x", inspects=True, default=Rule(treatment, 0.5))
 
 
+PIECES = st.sampled_from([
+    "a", "b ", ". ", "A", " 1", "\n", "-----BEGIN ", "-----BEGIN RSA PRIVATE KEY-----", "-----END RSA PRIVATE KEY-----",
+    '","', "},{", "; ", "&", "x" * 90, "A" * 40, "word and ", "Mr. Smith ", "4111 1111 ", "-----BEG", "A B C D ",
+    "1 2 3 4 ",
+])  # fmt: skip
+EDGES = st.sampled_from([0, 0, 0, *range(286, 304), *range(1986, 2004)])
+
+
+@pytest.mark.requirement("RED-02", "RED-20")
+@given(EDGES, st.lists(PIECES, max_size=90), st.lists(st.integers(min_value=1, max_value=400), min_size=1, max_size=8))
+def test_texts_of_awkward_pieces_are_cut_alike_and_segments_not_again(
+    edge: int, pieces: list[str], sizes: list[int]
+) -> None:
+    text = "x" * edge + "".join(pieces)
+    whole = segments_of(text)
+    segmenter = Segmenter()
+    fed: list[str] = []
+    at = place = 0
+    while at < len(text):
+        size = sizes[place % len(sizes)]
+        fed += segmenter.feed(text[at : at + size])
+        at, place = at + size, place + 1
+    assert fed + segmenter.finish() == whole
+    assert [again for segment in whole for again in segments_of(segment)] == whole
+    assert all(len(segment) < 20_000 for segment in whole)
+
+
+@pytest.mark.requirement("RED-20")
+def test_a_text_without_any_end_is_cut_before_a_detector_would_refuse_it() -> None:
+    for text in ("x" * 50_000, "-----BEGIN PRIVATE KEY-----" + "y" * 50_000, "1 " * 30_000, "A,B" * 20_000):
+        assert all(len(segment) < 20_000 for segment in segments_of(text))
+
+
 @pytest.mark.requirement("RED-02")
 @given(LONG, st.lists(st.integers(min_value=0, max_value=900), max_size=12))
 def test_a_text_cut_anywhere_gives_the_segments_of_the_whole(text: str, places: list[int]) -> None:
