@@ -66,6 +66,14 @@ class Sink:
             self._taken.notify_all()
             return status
 
+    def holds(self, count: int) -> bool:
+        """Wait, at most 5 s at a time, until `count` spans were accepted; false when none came for that long."""
+        with self._taken:
+            while len(self.spans()) < count:
+                if not self._taken.wait(5):
+                    return False
+        return True
+
     def spans(self) -> list[Span]:
         """Return all spans accepted so far."""
         found: list[Span] = []
