@@ -141,7 +141,7 @@ class Execution:
         self._reader.begin(response.status, response.headers)
         async for chunk in response.chunks():
             self._bytes += len(chunk)
-            if self._bytes > self._bytes_max:
+            if self._bytes > self._bytes_max and not self._passing:
                 raise Sent(f"the answer is longer than {self._bytes_max} bytes")
             for clean in await self._inward.take(self._reader.feed(chunk)):
                 await self._pass(clean)
@@ -151,7 +151,8 @@ class Execution:
     async def _pass(self, clean: Clean) -> None:
         if clean.unit.final:
             self._final = clean
-        self._journaled.append(clean.raw)
+        if not self._passing:
+            self._journaled.append(clean.raw)
         if self._inward.minted:
             self._plan.originals.minted |= self._inward.minted
         if self._inward.blocked or clean.unit.hold or self._holding:
@@ -161,6 +162,11 @@ class Execution:
         self._begin_stream()
         for raw, _ in await self._restoring.take(clean):
             self._relay.put_nowait(raw)
+
+    @property
+    def _passing(self) -> bool:
+        """Whether this is a stream of the protocol's own, kept nowhere and of any length."""
+        return self.streaming and self._plan.began is None
 
     def _begin_stream(self) -> None:
         if self.streaming:
@@ -202,6 +208,8 @@ class Execution:
             await self._release(verdict.reason)
         else:
             await self._doubt(verdict.reason)
+        if verdict.kind == "unknown" and self._plan.began is not None and self._plan.call.effect == "once":
+            raise refusals.in_doubt()  # the upstream's own error would invite the agent to try again
         if verdict.status == 401:  # noqa: PLR2004 - RFC 9110 section 15.5.2; the agent's own would be a lie
             raise refusals.credential_refused()
         if withheld is not None and self.streaming:

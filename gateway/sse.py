@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 #: An event longer than this is not forwarded piece by piece; the stream is treated as broken.
 EVENT_BYTES_MAX = 16 * 1024 * 1024
@@ -25,6 +26,11 @@ class Event:
     id: str | None = None
 
 
+#: Ends of an event; those with CR are looked for only where there is one.
+_USUAL_MARKS: Final = (b"\n\n",)
+_MARKS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
+
+
 class EventSplitter:
     """Cuts a byte stream into events wherever the chunks are cut; line ends LF, CRLF and CR."""
 
@@ -34,12 +40,14 @@ class EventSplitter:
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Return the events completed by `chunk`. Raises `EventTooLong`."""
-        self._buffer += chunk
+        buffer = self._buffer + chunk
+        marks = _MARKS if b"\r" in buffer else _USUAL_MARKS
         events: list[Event] = []
-        while (end := _end_of_event(self._buffer, self._scanned)) is not None:
-            raw, self._buffer = self._buffer[:end], self._buffer[end:]
-            self._scanned = 0
-            events.append(_read(raw))
+        begin, scan = 0, self._scanned
+        while (end := _end_of_event(buffer, scan, marks)) is not None:
+            events.append(_read(buffer[begin:end]))
+            begin = scan = end
+        self._buffer = buffer[begin:]
         self._scanned = max(0, len(self._buffer) - 3)  # a blank line may be cut in its middle
         if len(self._buffer) > EVENT_BYTES_MAX:
             raise EventTooLong
@@ -58,8 +66,8 @@ def event(data: bytes, *, name: str = "", event_id: str | None = None) -> bytes:
     return head + b"data: " + data + b"\n\n"
 
 
-def _end_of_event(buffer: bytes, start: int) -> int | None:
-    ends = [at + len(mark) for mark in (b"\n\n", b"\r\n\r\n", b"\r\r") if (at := buffer.find(mark, start)) >= 0]
+def _end_of_event(buffer: bytes, start: int, marks: tuple[bytes, ...]) -> int | None:
+    ends = [at + len(mark) for mark in marks if (at := buffer.find(mark, start)) >= 0]
     return min(ends) if ends else None
 
 

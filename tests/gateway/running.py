@@ -68,7 +68,11 @@ class RunningGateway:
         self.config.write_text(CONFIG % values, encoding="utf-8")
         (folder / "policies").mkdir()
         # without a profile that inspects, the gateway starts without the language model
-        kept = POLICIES if inspects else "".join(line for line in POLICIES.splitlines(True) if "restore" not in line)
+        kept = (
+            POLICIES
+            if inspects
+            else "".join(line for line in POLICIES.splitlines(keepends=True) if "restore" not in line)
+        )
         self.write_policies(kept if inspects else kept.replace("redact=closed", "-"))
         profiles = PROFILES if inspects else PROFILES[: PROFILES.index("standard")]
         (folder / "policies" / "redaction.yaml").write_text(profiles, encoding="utf-8")
