@@ -31,27 +31,25 @@ _CHARACTERS_MIN: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be looked at. `texts` are distinct segments."""
+    """What is to be looked at. `texts` are distinct segments, `segments` those of each text of the tree."""
 
     tree: object
     shape: Shape
     profile: Profile
     texts: tuple[str, ...]
+    segments: Mapping[str, list[str]]
 
 
 def plan(tree: object, shape: Shape, profile: Profile) -> Plan:
     """Return the texts of `tree` that detection must see."""
-    wanted: dict[str, None] = {}
-    for text in texts_in(tree, shape):
-        for segment in segments_of(text.value):
-            if len(segment) >= _CHARACTERS_MIN:
-                wanted[segment] = None
-    return Plan(tree, shape, profile, tuple(wanted))
+    segments = {text: segments_of(text) for text in dict.fromkeys(text.value for text in texts_in(tree, shape))}
+    wanted = dict.fromkeys(one for several in segments.values() for one in several if len(one) >= _CHARACTERS_MIN)
+    return Plan(tree, shape, profile, tuple(wanted), segments)
 
 
 def finish(planned: Plan, findings: Mapping[str, tuple[Finding, ...]], scope: Scope) -> Redacted:
     """Return the redacted tree. Raises `KeyError` when a planned text was not looked at."""
-    hand = _Hand(planned.profile, findings, scope)
+    hand = _Hand(planned, findings, scope)
     tree = rewrite(planned.tree, planned.shape, hand.text)
     return Redacted(
         tree=tree,
@@ -109,8 +107,9 @@ def _within(place: str, pointer: str) -> bool:
 class _Hand:
     """Rewrites the texts of one tree."""
 
-    def __init__(self, profile: Profile, findings: Mapping[str, tuple[Finding, ...]], scope: Scope) -> None:
-        self._profile = profile
+    def __init__(self, planned: Plan, findings: Mapping[str, tuple[Finding, ...]], scope: Scope) -> None:
+        self._profile = planned.profile
+        self._segments = planned.segments
         self._findings = findings
         self._scope = scope
         self.counts: dict[str, int] = {}
@@ -121,7 +120,7 @@ class _Hand:
         if (entity := hinted(text.hint, text.value)) is not None and self._counts(entity, 1.0):
             return self._spliced(text, text.value, (Finding(0, len(text.value), entity, 1.0, "key"),))
         parts: list[str] = []
-        for segment in segments_of(text.value):
+        for segment in self._segments[text.value]:
             known = self._findings[segment] if len(segment) >= _CHARACTERS_MIN else ()
             parts.append(self._spliced(text, segment, known) if known else segment)
         return "".join(parts)

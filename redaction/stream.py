@@ -19,6 +19,8 @@ HARD_CHARACTERS: Final = 2000
 RUN_CHARACTERS_MAX: Final = 16_384
 PEM_CHARACTERS_MAX: Final = 16_384
 
+_FED_CHARACTERS: Final = 2048
+
 _LINE_OR_SENTENCE: Final = re.compile(r"\n|[.!?]\s")
 _ABBREVIATION: Final = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|Sr|Jr|No|Nr)|\b[A-Za-z]|\d)\.$")
 _BEGIN: Final = "-----BEGIN "
@@ -41,11 +43,13 @@ class Segmenter:
 
     def feed(self, text: str) -> list[str]:
         """Return the segments completed by `text`; joined with `finish` they are the text."""
-        self._buffer += text
         segments: list[str] = []
-        while (end := _cut(self._buffer)) is not None:
-            segments.append(self._buffer[:end])
-            self._buffer = self._buffer[end:]
+        # cutting in between changes nothing, and keeps the work for a long text in proportion to its length
+        for place in range(0, len(text), _FED_CHARACTERS):
+            self._buffer += text[place : place + _FED_CHARACTERS]
+            while (end := _cut(self._buffer)) is not None:
+                segments.append(self._buffer[:end])
+                self._buffer = self._buffer[end:]
         return segments
 
     def finish(self) -> list[str]:
@@ -82,9 +86,9 @@ class RestoreHold:
 
 
 def _cut(buffer: str) -> int | None:
-    begin = buffer.find(_BEGIN)
-    for match in _LINE_OR_SENTENCE.finditer(buffer):
-        if 0 <= begin < match.end() or match.start() >= SOFT_CHARACTERS:
+    begin = buffer.find(_BEGIN, 0, HARD_CHARACTERS + len(_BEGIN))
+    for match in _LINE_OR_SENTENCE.finditer(buffer, 0, SOFT_CHARACTERS + 1):
+        if 0 <= begin < match.end():
             break
         if _is_end(buffer, match):
             return match.end()

@@ -29,6 +29,8 @@ _SECRET_DIGITS_MIN: Final = 4
 _NUMBER_BITS_MAX: Final = 256
 #: A key that is a name of a schema. All others may be data: maps keyed by address, account, name or token.
 _SCHEMA_KEY: Final = re.compile(r"[A-Za-z0-9_$.\-:/*+#\[\]@]{1,64}")
+#: Most keys; shorter than any placeholder.
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z_]{1,11}")
 _KEY_WITH_DIGITS_CHARACTERS_MAX: Final = 15
 _MANY_DIGITS: Final = re.compile(r"\d{5}")
 
@@ -120,6 +122,8 @@ class _Walk:
 
 
 def _is_schema_key(key: str) -> bool:
+    if _PLAIN_KEY.fullmatch(key) is not None:
+        return True
     if _SCHEMA_KEY.fullmatch(key) is None or "@" in key[1:] or CANDIDATE.search(key) is not None:
         return False
     if len(key) <= _KEY_WITH_DIGITS_CHARACTERS_MAX or key.isalpha():
@@ -169,6 +173,8 @@ class _Patterns:
     below: tuple[tuple[str, ...], ...]
 
     def fits(self, path: Path) -> bool:
+        if not self.exact and not self.below:
+            return False
         for pattern in self.exact.get(len(path), ()):
             if _fits(pattern, path):
                 return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -79,6 +80,22 @@ def test_texts_of_awkward_pieces_are_cut_alike_and_segments_not_again(
     assert fed + segmenter.finish() == whole
     assert [again for segment in whole for again in segments_of(segment)] == whole
     assert all(len(segment) < 20_000 for segment in whole)
+
+
+@pytest.mark.requirement("RED-12")
+@pytest.mark.parametrize(
+    "unit", ["the cat sat on a mat. ", "x", "A B ", "12,34,", "abc\n", "-----BEGIN ", "word ", "A. "]
+)
+def test_cutting_takes_time_in_proportion_to_the_text(unit: str) -> None:
+    def seconds(characters: int) -> float:
+        text = (unit * characters)[:characters]
+        begun = time.perf_counter()
+        segments_of(text)
+        return time.perf_counter() - begun
+
+    small = max(seconds(20_000), 0.002)
+    # sixteen times the text: linear is 16, quadratic 256; the bound leaves room for a busy machine
+    assert seconds(320_000) < small * 100
 
 
 @pytest.mark.requirement("RED-20")
