@@ -208,7 +208,8 @@ class Execution:
             await self._release(verdict.reason)
         else:
             await self._doubt(verdict.reason)
-        if verdict.kind == "unknown" and self._plan.began is not None and self._plan.call.effect == "once":
+        failed = verdict.kind == "unknown" and verdict.status >= 400  # noqa: PLR2004 - else a stream to be resumed
+        if failed and self._plan.began is not None and self._plan.call.effect == "once":
             raise refusals.in_doubt()  # the upstream's own error would invite the agent to try again
         if verdict.status == 401:  # noqa: PLR2004 - RFC 9110 section 15.5.2; the agent's own would be a lie
             raise refusals.credential_refused()
