@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from redaction.finding import DetectionError, Finding
+from redaction.overlap import resolved
 from redaction.patterns import find_forms
 from redaction.secrets import find_secrets
 
@@ -23,7 +24,7 @@ class PatternDetector:
 
     def find(self, texts: Sequence[str]) -> list[tuple[Finding, ...]]:
         self.asked += texts
-        return [_without_overlaps(find_secrets(text) + find_forms(text)) for text in texts]
+        return [resolved(find_secrets(text) + find_forms(text)) for text in texts]
 
 
 class Troubled(PatternDetector):
@@ -58,11 +59,3 @@ class Gated(PatternDetector):
         if not self.open.acquire(timeout=5):
             raise DetectionError("never let through")
         return super().find(texts)
-
-
-def _without_overlaps(found: list[Finding]) -> tuple[Finding, ...]:
-    kept: list[Finding] = []
-    for one in sorted(found, key=lambda finding: (finding.start, -finding.end)):
-        if not kept or one.start >= kept[-1].end:
-            kept.append(one)
-    return tuple(kept)
