@@ -179,7 +179,7 @@ class Row(NamedTuple):
 
 
 async def compare(parts: Set, setting: str, work: Workload, callers: int, rounds: int) -> Row:
-    rows: list[Row] = []
+    found: list[tuple[float, ...]] = []
     calls = CALLS[callers]
     through = "/mcp/echo" if work.path == "/mcp" else work.path
     for number in range(rounds):
@@ -190,10 +190,11 @@ async def compare(parts: Set, setting: str, work: Workload, callers: int, rounds
         request = request_of(work, through, parts.token, offset)
         gateway = await measure(parts.listen, request, callers=callers, calls=calls)
         cpu = (parts.cpu_seconds() - before) / calls * 1000
-        rows.append(Row(setting, work.name, callers, p(direct.whole, 50), p(gateway.whole, 50) - p(direct.whole, 50),
-                        p(gateway.whole, 99) - p(direct.whole, 99), p(gateway.first, 50) - p(direct.first, 50),
-                        gateway.calls_per_second, cpu))  # fmt: skip
-    return Row(setting, work.name, callers, *(median(row[place] for row in rows) for place in range(3, 9)))
+        found.append((
+            p(direct.whole, 50), p(gateway.whole, 50) - p(direct.whole, 50), p(gateway.whole, 99) - p(direct.whole, 99),
+            p(gateway.first, 50) - p(direct.first, 50), gateway.calls_per_second, cpu,
+        ))  # fmt: skip
+    return Row(setting, work.name, callers, *(median(figures) for figures in zip(*found, strict=True)))
 
 
 async def main(rounds: int) -> list[Row]:
