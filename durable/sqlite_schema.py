@@ -61,6 +61,40 @@ _STEPS: Final = (
     CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit
         BEGIN SELECT RAISE(ABORT, 'audit records are never deleted'); END;
     """,
+    """
+    ALTER TABLE instance ADD COLUMN lease_until INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE instance ADD COLUMN ended INTEGER;
+    ALTER TABLE run ADD COLUMN kind TEXT NOT NULL DEFAULT 'open';
+    ALTER TABLE run ADD COLUMN target TEXT;
+    ALTER TABLE run ADD COLUMN sealed_input BLOB;
+    ALTER TABLE run ADD COLUMN due INTEGER;
+    ALTER TABLE run ADD COLUMN deadline INTEGER;
+    ALTER TABLE run ADD COLUMN attempts_max INTEGER;
+    ALTER TABLE run ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+    ALTER TABLE run ADD COLUMN waiting TEXT;
+    ALTER TABLE run ADD COLUMN labels TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE run ADD COLUMN parent TEXT;
+    ALTER TABLE run ADD COLUMN fork_step INTEGER;
+    ALTER TABLE run ADD COLUMN instance TEXT;
+    ALTER TABLE run ADD COLUMN epoch INTEGER;
+    CREATE INDEX run_due ON run (due) WHERE due IS NOT NULL;
+    ALTER TABLE call ADD COLUMN rule TEXT NOT NULL DEFAULT '';
+    ALTER TABLE call ADD COLUMN forked_from TEXT;
+    ALTER TABLE call ADD COLUMN diverges TEXT;
+    CREATE INDEX call_settled ON call (outcome_time) WHERE outcome_time IS NOT NULL;
+    CREATE TABLE approval (
+        id TEXT PRIMARY KEY, place BLOB NOT NULL, run TEXT, run_attempt INTEGER NOT NULL,
+        domain TEXT NOT NULL, agent TEXT NOT NULL, user TEXT NOT NULL,
+        resource TEXT NOT NULL, action TEXT NOT NULL, demands TEXT NOT NULL, requesters TEXT NOT NULL,
+        arguments BLOB NOT NULL, policy TEXT NOT NULL, rule TEXT NOT NULL, sealed_shown BLOB NOT NULL,
+        state TEXT NOT NULL, votes TEXT NOT NULL DEFAULT '[]',
+        asked INTEGER NOT NULL, expires INTEGER NOT NULL, decided INTEGER
+    ) STRICT;
+    CREATE UNIQUE INDEX approval_open ON approval (place) WHERE state IN ('pending', 'approved');
+    CREATE INDEX approval_state ON approval (state, expires);
+    CREATE TABLE tombstone (name BLOB PRIMARY KEY, purged INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE mark (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    """,
 )
 SCHEMA_VERSION: Final = len(_STEPS)
 
