@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from durable.records import CallFilter, CallRecord, RunRecord
+    from durable.records import ApprovalRecord, CallFilter, CallRecord, DueRun, InstanceRecord, RunRecord, Vote
     from durable.step import Began, InFlight, Intent, Known, Outcome, Owner, Settlement, Step, VaultEntry
+
+    Audit = Sequence[Mapping[str, object]]
 
 
 class JournalError(Exception):
@@ -86,6 +88,14 @@ class Journal(Protocol):
         """Return the secret keys of a run, or of an agent (and user) without one; made when new."""
         ...
 
+    def may_send(self) -> bool:
+        """Return whether this instance still holds its lease; asked right before each send.
+
+        Counted on the boot clock from when the last heartbeat was sent, so that a suspended process
+        that wakes up finds it over. Always true where one process holds the store.
+        """
+        ...
+
 
 class RunKeys(Protocol):
     """Random per run (or per owner without a run), 32 bytes each, stored wrapped by `secret_key`."""
@@ -120,8 +130,32 @@ class Runs(Protocol):
         """Return the run or `None`."""
         ...
 
-    async def close_run(self, run_id: str, attempt: int, state: str, result: bytes | None) -> bool:
-        """Move a running run to `finished`, `failed` or `cancelled`; false when it was not running."""
+    async def close_run(
+        self, run_id: str, attempt: int, state: str, result: bytes | None, *, reason: str = "", audit: Audit = ()
+    ) -> bool:
+        """Move an open run to `finished`, `failed` or `cancelled`; false when it was not open at that attempt."""
+        ...
+
+    async def cancel_run(self, run_id: str, reason: str, audit: Audit) -> RunRecord:
+        """Move an open run, whatever its attempt, to `cancelled`. Raises `LookupError`, `RunOver`."""
+        ...
+
+    async def retry_run(self, run_id: str, audit: Audit) -> RunRecord:
+        """Open a failed or cancelled run again: a managed one is due at once, another takes its next attempt.
+
+        Raises `LookupError`, and `RunOver` when it is finished or still open.
+        """
+        ...
+
+    async def fork_run(
+        self, run_id: str, step: int, details: Mapping[str, object], audit: Audit, *, repeat_effects: bool
+    ) -> RunRecord:
+        """Return a new run that holds the settled calls of `run_id` up to its step `step`, then goes on live.
+
+        The run's keys are the parent's, so that the same requests are the same steps. Each later `once`
+        call the parent executed is `held` in the fork, unless `repeat_effects`.
+        Raises `LookupError`, and `ValueError` when the run has no such step.
+        """
         ...
 
     async def close_idle_runs(self, idle_seconds: float) -> int:
@@ -130,6 +164,101 @@ class Runs(Protocol):
 
     async def list_runs(self, *, limit: int, agent: str | None, state: str | None) -> list[RunRecord]:
         """Return the newest runs first."""
+        ...
+
+
+class ManagedRuns(Protocol):
+    """Runs the gateway itself invokes, on any live instance."""
+
+    async def open_managed(self, owner: Owner, record: RunRecord, content: bytes, audit: Audit) -> RunRecord:
+        """Write a managed run, state `ready`, due now, attempt 0; `content` is its input, sealed by the store.
+
+        Of `record` the fields `id`, `target`, `deadline`, `attempts_max`, `labels` and `details` are taken.
+        The same id with the same input returns the run there is; raises `LookupError` for another owner's
+        and `ValueError` for another input.
+        """
+        ...
+
+    async def claim_due_run(self) -> DueRun | None:
+        """Take the managed run that has been due longest: `running`, next attempt, owned by this instance.
+
+        Compare-and-set: each due run goes to one instance. A run past its deadline or its attempts is
+        `failed` instead. `None` when none is due.
+        """
+        ...
+
+    async def next_due(self) -> float | None:
+        """Return when the next managed run is due (seconds since the epoch), `None` without one."""
+        ...
+
+    async def put_off_run(self, run_id: str, attempt: int, due: float, reason: str, audit: Audit) -> bool:
+        """Give a managed run back: `ready` (waiting for its `timer`) until `due`; false when superseded."""
+        ...
+
+
+class Approvals(Protocol):
+    """Requests for a person's approval; rows, no connection or thread is held by one."""
+
+    async def ask_approval(self, step: Step, wanted: ApprovalRecord, shown: bytes, audit: Audit) -> ApprovalRecord:
+        """Return the open approval of `step` (`pending` or `approved`), or its newest, denied one; else write `wanted`.
+
+        One for other arguments or another policy digest lapses and is written anew. `shown` is what
+        approvers see, sealed by the store. A run's pending approval makes the run `waiting`.
+        `id`, `state`, `votes`, `asked` and `decided` of `wanted` are the store's to fill.
+        """
+        ...
+
+    async def wait_approval(self, approval_id: str, seconds_max: float) -> ApprovalRecord:
+        """Return the approval once it is not pending, or as it is when the time is up; any instance may decide it."""
+        ...
+
+    async def vote(self, approval_id: str, vote: Vote, audit: Audit) -> ApprovalRecord:
+        """Add a vote and return what it makes of the approval: one denial denies, all demands met approve.
+
+        `four-eyes` asks for two different voters. Raises `LookupError`, and `ApprovalClosed` when it is not
+        pending, when the voter is a requester or has voted, or belongs to none of the groups asked.
+        """
+        ...
+
+    async def list_approvals(self, *, limit: int, state: str | None, run: str | None) -> list[ApprovalRecord]:
+        """Return the newest approvals first."""
+        ...
+
+    async def read_approval(self, approval_id: str) -> ApprovalRecord | None:
+        """Return one approval or `None`."""
+        ...
+
+    async def read_shown(self, approval_id: str) -> bytes | None:
+        """Return what approvers see of the call: redacted JSON."""
+        ...
+
+    async def expire_approvals(self, audit: Audit) -> int:
+        """Move pending and approved ones past their time to `expired`; returns how many."""
+        ...
+
+
+class Housekeeping(Protocol):
+    """What keeps a store small, readable and honest about its past."""
+
+    async def purge(self, seconds: Mapping[str, float], *, rows_max: int) -> int:
+        """Delete what is older than its state's retention, at most `rows_max` rows; returns how many.
+
+        `seconds` by what it is about: `finished`, `failed`, `cancelled` (runs with all that belongs to
+        them), `calls` (settled calls without a run), `approvals`, `tombstones`. Rows of a run outlive it.
+        A purged run id or explicit key leaves a tombstone and stays refused (`Purged`).
+        """
+        ...
+
+    async def rewrap(self, *, rows_max: int) -> int:
+        """Seal values of older secrets again under the first one, at most `rows_max`; returns how many."""
+        ...
+
+    async def instances(self) -> list[InstanceRecord]:
+        """Return the gateway processes the store knows, newest first."""
+        ...
+
+    async def accept_past(self, audit: Audit) -> bool:
+        """Accept that the store was rolled back: `once` steps are not held for it any more; false when nothing was."""
         ...
 
 
@@ -152,15 +281,27 @@ class Operator(Protocol):
         """Return the (redacted) outcome of a call."""
         ...
 
+    async def read_request(self, call_id: str) -> bytes | None:
+        """Return the (redacted) request of a call: bytes of JSON."""
+        ...
+
+    async def note_divergence(self, call_id: str, text: str, audit: Audit) -> None:
+        """Keep what a call was found to differ from: `<call id> <path>`."""
+        ...
+
     async def resolve(
         self, call_id: str, verdict: str, outcome: Outcome | None, audit: Sequence[Mapping[str, object]]
     ) -> str:
-        """Settle a call in doubt: `happened` (with `outcome`), `execute` or `fail`.
+        """Settle a call in doubt, or held: `happened` (with `outcome`), `execute` or `fail`.
 
         Returns the new state. Raises `LookupError` when there is no such call, `NotInDoubt` when it
         is not in doubt, `TooEarly` when `execute` is asked before the owner and the call's time are over.
         """
         ...
+
+
+class ApprovalClosed(JournalError):  # noqa: N818 - says what is known
+    """The vote does not count; the message says why."""
 
 
 class NotInDoubt(JournalError):  # noqa: N818 - says what is known

@@ -33,6 +33,12 @@ class CallRecord:
     milliseconds: float | None
     status: int | None
     meta: dict[str, object]
+    #: the policy line that allowed it
+    rule: str = ""
+    #: the call of the parent run that this one was copied from
+    forked_from: str | None = None
+    #: the call it was found to differ from, and the first differing path: `<call id> <path>`
+    diverges: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +50,8 @@ class CallFilter:
     run: str | None = None
     agent: str | None = None
     resource: str | None = None
+    #: in the order of the run's steps instead of newest first
+    by_step: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,3 +71,78 @@ class RunRecord:
     result: bytes | None = None
     #: who opened it, as the gateway wrote it down
     details: dict[str, object] = field(default_factory=dict[str, object])
+    #: `open` by `POST /runs`, `header` by a bare `Oncegate-Run`, `managed` invoked by the gateway
+    kind: str = "open"
+    #: the agent a managed run invokes
+    target: str | None = None
+    #: when a managed run is started next, and when it is given up; seconds since the epoch
+    due: float | None = None
+    deadline: float | None = None
+    attempts_max: int | None = None
+    #: why it is in its state: `no answer within 60 s`, `cancelled by user:acme/ann`
+    reason: str = ""
+    #: what a waiting run waits for: `approval`, `message`, `timer`
+    waiting: str | None = None
+    labels: tuple[str, ...] = ()
+    parent: str | None = None
+    fork_step: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueRun:
+    """A managed run this instance has taken over, to be invoked once: its input, unsealed, and its attempt."""
+
+    record: RunRecord
+    input: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """One person's decision about an approval. `voter` is a subject with its domain: `user:acme/ann`."""
+
+    voter: str
+    groups: tuple[str, ...]
+    approves: bool
+    reason: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRecord:
+    """One request for approval. Times are seconds since the epoch.
+
+    States: `pending`, `approved` (not used yet), `used`, `denied`, `expired`, `lapsed` (a newer attempt
+    of the run did not ask again). `demands` are the obligations as written, the group with its domain:
+    `acme/finance-leads`, `acme/finance-leads,four-eyes`. `requesters` can never vote.
+    """
+
+    id: str
+    state: str
+    domain: str
+    agent: str
+    user: str
+    run: str | None
+    run_attempt: int
+    resource: str
+    action: str
+    demands: tuple[str, ...]
+    requesters: tuple[str, ...]
+    #: keyed digest of the arguments as the agent sent them, and the policy set they were decided under
+    arguments: bytes
+    policy: str
+    rule: str
+    votes: tuple[Vote, ...]
+    asked: float
+    expires: float
+    decided: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceRecord:
+    """One gateway process, as the journal knows it. `lease_until` is by the store's clock, 0 without leases."""
+
+    id: str
+    epoch: int
+    started: float
+    lease_until: float
+    ended: float | None

@@ -19,9 +19,14 @@ Effect = Literal["safe", "keyed", "once"]
 #: `model` calls carry the evidence, `tool` calls need it; `other` is journaled like a tool without it.
 Kind = Literal["model", "tool", "other"]
 #: `intent` is in flight, `doubt` in doubt, `done` has an outcome, `failed` was settled without one by
-#: an operator, `released` is known not executed: asking again asks the same.
-State = Literal["intent", "done", "doubt", "failed", "released"]
+#: an operator, `released` is known not executed: asking again asks the same. `held` was not sent and
+#: waits for an operator: it diverges from what the run did before, or its run's past is not certain.
+State = Literal["intent", "done", "doubt", "failed", "released", "held"]
 Repeat = Literal["each", "once_per_arguments"]
+#: What a restarted agent sends: everything from the beginning, or what is left after a checkpoint of its own.
+Resume = Literal["restart", "suffix"]
+#: What becomes of a request of a later attempt that the journal does not hold while it holds others unasked.
+OnDivergence = Literal["execute", "hold", "fail"]
 
 FINGERPRINT_VERSION = 1
 
@@ -80,6 +85,8 @@ class Step:
     effect: Effect
     repeat: Repeat = "once_per_arguments"
     declared_retry: bool = False
+    resume: Resume = "restart"
+    on_divergence: OnDivergence = "execute"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +106,9 @@ class Intent:
     `request` is the redacted request (bytes of JSON; sealed by the store). `use` is, for a tool
     call, the keyed digest of (last part of the tool's name, redacted canonical arguments). `shown`
     is, for a model request, per such digest the number of results the conversation carries.
-    `seconds_max` is how long the call may take (an operator may not decide before that).
+    `seconds_max` is how long the call may take (an operator may not decide before that). `rule` is the
+    deciding policy line. `approval` is the approved request this call uses up, in the same transaction:
+    where it is not approved any more nothing is begun and `ApprovalLost` is returned.
     """
 
     step: Step
@@ -110,6 +119,8 @@ class Intent:
     audit: tuple[Mapping[str, object], ...] = ()
     digests: str = ""
     seconds_max: float = 60.0
+    rule: str = ""
+    approval: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +165,19 @@ class Began:
     occurrence: int
     upstream_key: str
     again: bool = False
+    diverges: Diverges | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diverges:
+    """A new step of a later attempt, while `call_id` (the run's step `step`) was not asked for again.
+
+    It is the first such entry of the same resource. Returned instead of `Began` where `on_divergence`
+    is `fail`: nothing was begun.
+    """
+
+    call_id: str
+    step: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +215,30 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """The step was not sent and waits for an operator; `reason` has no content in it.
+
+    `diverges` says what it differs from, the first time it is asked.
+    """
+
+    id: str
+    reason: str
+    diverges: Diverges | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalLost:
+    """The approval was used, withdrawn or is over, or is for other arguments; ask for it again."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """The run id or explicit key was used, and what it did is not kept any more; never executed again."""
+
+
+@dataclass(frozen=True, slots=True)
 class KeyReused:
     """The explicit key was used for another request; nothing may be executed."""
 
@@ -211,4 +259,6 @@ class RunClosed:
     state: str
 
 
-Known = Replay | InFlight | InDoubt | Failed | KeyReused | Superseded | RunClosed
+Known = (
+    Replay | InFlight | InDoubt | Failed | Held | KeyReused | Superseded | RunClosed | Diverges | ApprovalLost | Purged
+)

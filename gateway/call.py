@@ -50,7 +50,7 @@ class Exchange:
 RefusalCode = Literal[
     "bad_request", "unauthenticated", "denied", "not_found", "approval_pending", "blocked", "too_large",
     "limited", "key_reused", "in_doubt", "in_flight", "attempt_superseded", "run_closed", "call_failed",
-    "upstream_unreachable", "upstream_failed", "unavailable", "internal",
+    "approval_lost", "diverged", "upstream_unreachable", "upstream_failed", "unavailable", "internal",
 ]  # fmt: skip
 
 

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from durable.step import Failed, InDoubt, InFlight, KeyReused, RunClosed, Superseded
+from durable.step import (
+    ApprovalLost,
+    Diverges,
+    Failed,
+    Held,
+    InDoubt,
+    InFlight,
+    KeyReused,
+    Purged,
+    RunClosed,
+    Superseded,
+)
 from gateway.call import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from durable.step import Began, Known
     from gateway.call import RefusalCode
     from policy.decision import Decision
@@ -34,29 +47,17 @@ def denied(decision: Decision) -> Refusal:
 def of_known(known: Known | Began) -> Refusal:
     """Return what a caller is told when its step can be neither executed nor replayed."""
     match known:
-        case InDoubt():
-            refusal = in_doubt()
-        case KeyReused():
-            refusal = _conflict(
-                "key_reused", "this idempotency key was used for another request; use a new key. nothing was executed"
-            )
         case Superseded(newest=newest):
-            refusal = superseded(newest)
+            return superseded(newest)
         case RunClosed(state=state):
-            refusal = run_closed(state)
-        case Failed():
-            refusal = _conflict("call_failed", "an operator settled this call as failed; it is not executed again")
+            return run_closed(state)
+        case Purged():
+            return purged()
         case InFlight():
-            refusal = Refusal(
-                code="in_flight",
-                message="this call is still being executed; ask again for its result",
-                status=409,
-                final=False,
-                retry_after_seconds=1,
-            )
+            return in_flight()
         case _:
-            refusal = internal()
-    return refusal
+            plain = _PLAIN.get(type(known))
+            return internal() if plain is None else plain()
 
 
 def _conflict(code: RefusalCode, message: str) -> Refusal:
@@ -89,6 +90,57 @@ def in_doubt() -> Refusal:
         message="in_doubt: this call was sent and its outcome is unknown; it is not repeated. "
         "an operator decides; ask again for the result, do not call it another way",
         status=409,
+    )
+
+
+def held() -> Refusal:
+    """Return the refusal of a step that was not sent and waits for an operator."""
+    return _conflict(
+        "in_doubt",
+        "in_doubt: this call is held for an operator and was not sent; ask again for the result, "
+        "do not call it another way",
+    )
+
+
+def diverged() -> Refusal:
+    """Return the refusal of a request that ended its run by differing from what it asked before."""
+    return _conflict("diverged", "diverged: this run asked for something else than before and has failed")
+
+
+def purged() -> Refusal:
+    """Return the refusal of a run id or key whose past is not kept any more."""
+    return Refusal(
+        code="run_closed",
+        message="this run or idempotency key was used and is not kept any more; use a new one. nothing was executed",
+        status=410,
+    )
+
+
+def approval_lost() -> Refusal:
+    """Return the refusal of a call whose approval ended between being given and being used."""
+    return _conflict("approval_lost", "the approval of this call is over; nothing was executed, ask again")
+
+
+def key_reused() -> Refusal:
+    """Return the refusal of an explicit key that stands for another request."""
+    return _conflict(
+        "key_reused", "this idempotency key was used for another request; use a new key. nothing was executed"
+    )
+
+
+def settled_as_failed() -> Refusal:
+    """Return the refusal of a step an operator settled without an outcome."""
+    return _conflict("call_failed", "an operator settled this call as failed; it is not executed again")
+
+
+def in_flight() -> Refusal:
+    """Return the refusal of a step that is still being executed."""
+    return Refusal(
+        code="in_flight",
+        message="this call is still being executed; ask again for its result",
+        status=409,
+        final=False,
+        retry_after_seconds=1,
     )
 
 
@@ -196,3 +248,13 @@ def too_many(whose: str, in_flight_max: int) -> Refusal:
 def internal() -> Refusal:
     """Return the refusal after an error of the gateway's own."""
     return Refusal(code="internal", message="the gateway failed; ask again later", status=500)
+
+
+_PLAIN: Final[Mapping[type, Callable[[], Refusal]]] = {
+    InDoubt: in_doubt,
+    Held: held,
+    KeyReused: key_reused,
+    Failed: settled_as_failed,
+    Diverges: diverged,
+    ApprovalLost: approval_lost,
+}

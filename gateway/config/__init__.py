@@ -1,5 +1,6 @@
 """The configuration: one file, typed, verified whole before anything starts."""
 
+from gateway.config.durability import Agent, ApprovalTimes, Retention, RunLimits, RunRetry, State, Verify
 from gateway.config.forms import Address
 from gateway.config.load import load
 from gateway.config.problems import ConfigInvalid, Problem
@@ -14,15 +15,13 @@ from gateway.config.types import (
     Price,
     Redaction,
     Resilience,
-    RunLimits,
-    State,
     Telemetry,
     Tool,
     TrustDomain,
 )
 
 __all__ = [
-    "Address", "Config", "ConfigInvalid", "Issuer", "Limits", "McpCredential", "McpServer", "Model", "Price",
-    "Problem", "Redaction", "Resilience", "RunLimits", "State", "Telemetry", "Tool", "TrustDomain",
-    "load", "timeout_seconds",
+    "Address", "Agent", "ApprovalTimes", "Config", "ConfigInvalid", "Issuer", "Limits", "McpCredential", "McpServer",
+    "Model", "Price", "Problem", "Redaction", "Resilience", "Retention", "RunLimits", "RunRetry", "State", "Telemetry",
+    "Tool", "TrustDomain", "Verify", "load", "timeout_seconds",
 ]  # fmt: skip

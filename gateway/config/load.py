@@ -9,7 +9,6 @@ from gateway.config.problems import ConfigInvalid
 from gateway.config.reading import Reading
 from gateway.config.root import ROOT, Config
 from gateway.config.tree import read_tree
-from gateway.config.types import State
 from gateway.config.verify import verify
 from gateway.secrets import SecretReference
 
@@ -44,7 +43,7 @@ def _completed(config: Config, file: Path, folder: Path) -> Config:
         config,
         file=file,
         public_url=config.public_url or f"http://{config.listen}",
-        state=State(path=folder / config.state.path, synchronous=config.state.synchronous),
+        state=dataclasses.replace(config.state, path=folder / config.state.path),
         secret_keys=config.secret_keys or (SecretReference.parse("file:oncegate.key", folder=folder),),
         policies_folder=policies,
         redaction=redaction,

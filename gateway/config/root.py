@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
-from gateway.config.forms import Address, Flag, Listen, PathText, Secret, Text, Url
+from gateway.config.durability import Agent, ApprovalTimes, Retention, RunLimits, State
+from gateway.config.forms import Address, Duration, Flag, Listen, PathText, Secret, Text, Url
 from gateway.config.reading import ListOf, MapOf, Reading, Section, Setting, Where
 from gateway.config.tree import Leaf, Node
 from gateway.config.types import (
@@ -21,14 +22,13 @@ from gateway.config.types import (
     Model,
     Redaction,
     Resilience,
-    RunLimits,
-    State,
     Telemetry,
     TrustDomain,
 )
 from gateway.secrets import SecretReference
 
 _STATE: Final = r"sqlite:///([^?#\s]+)(\?synchronous=(FULL|NORMAL))?"
+_POSTGRES: Final = r"postgresql://([^\s:@/?#]+@)?[^\s@?#]*/[^\s/?#]+(\?[^\s#]*)?"
 _AGENTS: Final = Address("127.0.0.1", 8080)
 _OPERATORS: Final = Address("127.0.0.1", 8081)
 _PATTERN: Final = r"[^\s/]+(/[^\s/]+)*"
@@ -36,17 +36,22 @@ _PATTERN: Final = r"[^\s/]+(/[^\s/]+)*"
 
 @dataclass(frozen=True, slots=True)
 class StateUrl:
-    """`sqlite:///PATH`, the path relative to the file (four slashes: absolute), `?synchronous=NORMAL` allowed."""
+    """`sqlite:///PATH`, relative to the file (four slashes: absolute), or `postgresql://USER@HOST/DATABASE`."""
 
     def read(self, node: Node, reading: Reading, where: Where) -> object:
         """Return a `State`."""
         del where
         text = node.text if isinstance(node, Leaf) else ""
         if text.startswith("postgres"):
-            return reading.refuse(node.line, "PostgreSQL is not served yet; expected `sqlite:///PATH`")
+            if re.fullmatch(_POSTGRES, text) and not re.search(r"[?&](password|passfile)=", text):
+                return State(path=reading.folder / "oncegate", postgres=text)
+            # not shown: it may hold a password
+            return reading.refuse(
+                node.line, "expected `postgresql://USER@HOST:PORT/DATABASE`; a password belongs into `state_password`"
+            )
         match = re.fullmatch(_STATE, text)
         if match is None:
-            message = "expected `sqlite:///PATH`, with `?synchronous=NORMAL` where speed matters more than power loss"
+            message = "expected `sqlite:///PATH`, or `postgresql://USER@HOST/DATABASE` for several instances"
             # not shown: a database's URL may hold a password
             return reading.refuse(node.line, message)
         synchronous: Literal["FULL", "NORMAL"] = "NORMAL" if match.group(3) == "NORMAL" else "FULL"
@@ -54,7 +59,7 @@ class StateUrl:
 
     def schema(self) -> dict[str, object]:
         """Return a string with a pattern."""
-        return {"type": "string", "pattern": f"^{_STATE}$"}
+        return {"type": "string", "pattern": f"^({_STATE}|{_POSTGRES})$"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +89,20 @@ class Config:
     public_url: Annotated[
         str, Setting("public_url", Url(), "How agents reach `listen`; left out, its address over plain http.")
     ] = ""
-    state: Annotated[State, Setting("state", StateUrl(), "The store: `sqlite:///oncegate.db`.")] = field(
-        default_factory=lambda: State(path=Path("oncegate.db"))
-    )
+    state: Annotated[
+        State,
+        Setting("state", StateUrl(),
+                "The store: `sqlite:///oncegate.db`, with `?synchronous=NORMAL` where speed matters more than power "
+                "loss; `postgresql://USER@HOST/DATABASE` for several instances."),
+    ] = field(default_factory=lambda: State(path=Path("oncegate.db")))  # fmt: skip
+    state_password: Annotated[
+        SecretReference | None, Setting("state_password", Secret(), "The password of the PostgreSQL role.")
+    ] = None
+    lease_seconds: Annotated[
+        float,
+        Setting("lease", Duration(1.0, 600.0),
+                "Several instances: how long one may be silent before others take over its work."),
+    ] = 10.0  # fmt: skip
     secret_keys: Annotated[
         tuple[SecretReference, ...],
         Setting("secret_key", ListOf(Secret(), or_one=True),
@@ -135,6 +151,18 @@ class Config:
     runs: Annotated[RunLimits, Setting("runs", Section(RunLimits), "How long runs live.")] = field(
         default_factory=RunLimits
     )
+
+    agents: Annotated[
+        Mapping[str, Agent],
+        Setting("agents", MapOf(Section(Agent, named=True), r"[^\s,/]{1,255}", "an agent's name"),
+                "Agents whose runs are managed or resume in a way of their own."),
+    ] = field(default_factory=lambda: MappingProxyType({}))  # fmt: skip
+    approvals: Annotated[ApprovalTimes, Setting("approvals", Section(ApprovalTimes), "How long approvals wait.")] = (
+        field(default_factory=ApprovalTimes)
+    )
+    retention: Annotated[
+        Retention, Setting("retention", Section(Retention), "How long the journal keeps what is over.")
+    ] = field(default_factory=Retention)
 
     @property
     def host_names(self) -> frozenset[str]:

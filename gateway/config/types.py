@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
+from gateway.config.durability import Verify
 from gateway.config.forms import (
     Amount,
     Choice,
@@ -253,9 +254,18 @@ class Tool:
     timeout_seconds: Annotated[float | None, Setting("timeout", Duration(0.001, _DAY), "How long a call may take.")] = (
         None
     )
+    key_seconds: Annotated[
+        float | None,
+        Setting("key_ttl", Duration(1.0), "How long the upstream knows a key; a `keyed` call is `once` after that."),
+    ] = None
+    verify: Annotated[
+        Verify | None, Setting("verify", Section(Verify), "How to find out whether a call in doubt has happened.")
+    ] = None
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what is wrong with the settings together."""
+        if self.key_seconds is not None and self.effect != "keyed":
+            yield "key_ttl", "only a `keyed` tool has one"
         if self.on_disconnect == "cancel" and self.effect == "once":
             yield "on_disconnect", "a `once` tool is finished, not cancelled: its effect would be in doubt"
 
@@ -370,21 +380,3 @@ class Limits:
     in_flight_per_agent_max: Annotated[
         int, Setting("in_flight_per_agent", Count(1, 100_000), "Calls at a time of one agent.")
     ] = 128
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunLimits:
-    """How long runs live."""
-
-    idle_seconds: Annotated[float, Setting("idle", Duration(1.0), "A run without a call for this long is over.")] = _DAY
-    seconds_max: Annotated[
-        float, Setting("seconds_max", Duration(1.0), "How long a run token may be used at most.")
-    ] = 7 * _DAY
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """The store. `synchronous` is SQLite's: `FULL` survives power loss, `NORMAL` trades that for speed."""
-
-    path: Path
-    synchronous: Literal["FULL", "NORMAL"] = "FULL"

@@ -24,6 +24,9 @@ def verify(config: Config, reading: Reading) -> None:
     _domains(config, reading)
     _issuers(config.trust_domains, reading)
     _exposure(config, reading)
+    _verify_calls(config, reading)
+    if config.state_password is not None and config.state.postgres is None and reading.usable("state"):
+        reading.refuse_at(("state_password",), "only a PostgreSQL `state` has a password")
     for pattern in config.resilience:
         try:
             compile_pattern(pattern)
@@ -37,10 +40,25 @@ def _domains(config: Config, reading: Reading) -> None:
     known = {*config.trust_domains, DEFAULT_DOMAIN}
     upstreams = [("models", name, model.domain) for name, model in config.models.items()]
     upstreams += [("mcp_servers", name, server.domain) for name, server in config.mcp_servers.items()]
+    upstreams += [("agents", name, agent.domain) for name, agent in config.agents.items()]
     for section, name, domain in upstreams:
         if domain not in known:
             message = f"trust domain {shown(domain)} is not among `trust_domains`{nearest(domain, known)}"
             reading.refuse_at((section, name, "domain"), message)
+
+
+def _verify_calls(config: Config, reading: Reading) -> None:
+    for server in config.mcp_servers.values():
+        for tool in server.tools.values():
+            if tool.verify is None:
+                continue
+            place = ("mcp_servers", server.name, "tools", tool.name, "verify")
+            asked = server.tools.get(tool.verify.tool)
+            if asked is None or asked.effect != "safe":
+                message = f"{shown(tool.verify.tool)} must be a tool of this server with `effect: safe`"
+                reading.refuse_at((*place, "tool"), f"{message}{nearest(tool.verify.tool, server.tools)}")
+            if tool.effect != "once":
+                reading.refuse_at(place, "only a `once` call is held in doubt; a repeatable one is asked again")
 
 
 def _issuers(domains: Mapping[str, TrustDomain], reading: Reading) -> None:

@@ -118,10 +118,36 @@ REFUSED: dict[str, Refused] = {
         found="3: expected `true` or `false`, not `yes`",
         by_form=True,
     ),
-    "PostgreSQL": Refused(
-        text="state: postgresql://u@h/d\n",
-        found="3: PostgreSQL is not served yet",
+    "password in the URL of the state": Refused(
+        text="state: postgresql://u:hunter2@h/d\n",
+        found="3: expected `postgresql://USER@HOST:PORT/DATABASE`; a password belongs into `state_password`",
         by_form=True,
+    ),
+    "password as a parameter of the state": Refused(
+        text="state: postgresql://u@h/d?password=hunter2\n",
+        found="3: expected `postgresql://USER@HOST:PORT/DATABASE`",
+    ),
+    "password for a file": Refused(
+        text="state_password: env:PGPASSWORD\n",
+        found="3: only a PostgreSQL `state` has a password",
+    ),
+    "verify tool that is not safe": Refused(
+        text=(
+            "mcp_servers: {pay: {url: 'http://127.0.0.1:1/mcp', tools: {charge: {verify: {tool: lst, key: /k}}, "
+            "list: {effect: safe}}}}\n"
+        ),
+        found="3: `lst` must be a tool of this server with `effect: safe`; did you mean `list`?",
+    ),
+    "verify without a rule": Refused(
+        text=(
+            "mcp_servers: {pay: {url: 'http://127.0.0.1:1/mcp', tools: {charge: {verify: {tool: list}}, "
+            "list: {effect: safe}}}}\n"
+        ),
+        found="3: expected `key`, or `match` together with `id`",
+    ),
+    "agent of no domain": Refused(
+        text="agents: {billing: {domain: acme}}\n",
+        found="3: trust domain `acme` is not among `trust_domains`",
     ),
     "state elsewhere": Refused(
         text="state: mysql://u:hunter2@x\n",
