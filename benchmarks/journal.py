@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Literal, cast
 import uvloop
 
 from durable.seal import Keyring
-from durable.sqlite import SqliteJournal
+from durable.sqlite import open_sqlite
 from durable.step import Began, Intent, Outcome, Owner, RunRef, Settlement, Step
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from durable.store import Store
 
 ALONE = 400
 TOGETHER = 32
@@ -45,7 +47,7 @@ def intent_of(run: RunRef, name: str) -> Intent:
     return Intent(step=step, request=b"r" * 2048, audit=AUDIT)
 
 
-async def call(journal: SqliteJournal, intent: Intent, outcome: Outcome = OUTCOME) -> None:
+async def call(journal: Store, intent: Intent, outcome: Outcome = OUTCOME) -> None:
     began = cast("Began", await journal.begin(intent))
     await journal.settle(began, Settlement(outcome=outcome, audit=AUDIT))
 
@@ -72,7 +74,7 @@ def flush_milliseconds(folder: Path) -> float:
 
 
 async def measure(path: Path, synchronous: Literal["FULL", "NORMAL"]) -> str:
-    journal = await SqliteJournal.open(path, keyring=Keyring((bytes(32),)), synchronous=synchronous)
+    journal = await open_sqlite(path, keyring=Keyring((bytes(32),)), synchronous=synchronous)
     run = RunRef((await journal.open_run(OWNER, None, {})).id, 1)
     alone = await times_of(lambda number: call(journal, intent_of(run, f"alone-{number}")), ALONE)
     step = intent_of(run, "alone-0").step

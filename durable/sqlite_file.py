@@ -6,32 +6,22 @@ import fcntl
 import os
 import secrets
 import sqlite3
-import time
 from typing import TYPE_CHECKING, Final
 
-from durable import sqlite_audit, sqlite_steps
+from durable import instances
 from durable.chain import Chain
 from durable.journal import JournalRefused
+from durable.sql import Here, drive
 from durable.sqlite_schema import migrate
-from durable.sqlite_steps import Here
+from durable.sqlite_transaction import SqliteWriting
+from durable.stamp import now
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 _BUSY_SECONDS: Final = 5.0
 #: checkpoints belong to their own thread; this bound (400 MiB) only catches one that starves
 _PAGES_MAX: Final = 100_000
-
-
-def now() -> int:
-    """Return microseconds since the epoch."""
-    return time.time_ns() // 1000
-
-
-def random_name() -> str:
-    """Return an unguessable name that sorts by when it was given."""
-    return f"{time.time_ns() // 1_000_000:011x}{secrets.token_hex(8)}"
 
 
 def lock(path: Path) -> int:
@@ -75,18 +65,9 @@ def begin_epoch(database: sqlite3.Connection, path: Path) -> tuple[Here, Chain]:
     database.execute("BEGIN IMMEDIATE")
     row = database.execute("SELECT id, epoch FROM instance").fetchone()
     here = Here(row["id"] if row else f"i{secrets.token_hex(8)}", (row["epoch"] if row else 0) + 1, now())
-    database.execute(
-        "INSERT INTO instance (id, epoch, started) VALUES (?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET epoch = excluded.epoch, started = excluded.started",
-        (here.instance, here.epoch, here.now),
-    )
-    last = database.execute("SELECT chain, hash FROM audit ORDER BY sequence DESC LIMIT 1").fetchone()
     chain = Chain(f"{here.instance}/{here.epoch}")
-    opened: dict[str, object] = {"event": "opened"}
-    if last is not None:
-        opened |= {"previous_chain": last["chain"], "previous_head": bytes(last["hash"]).hex()}
-    records: list[Mapping[str, object]] = [opened]
-    sqlite_steps.sweep(database, records.append)
-    sqlite_audit.append(database, chain, records, here.now)
+    tx = SqliteWriting(database, chain, here)
+    drive(instances.begin_epoch(tx))
+    tx.flush()
     database.execute("COMMIT")
     return here, chain

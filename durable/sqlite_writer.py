@@ -8,6 +8,7 @@ hear of success only after COMMIT. While one group is being flushed to disk the 
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import sqlite3
 import threading
@@ -15,12 +16,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from durable.journal import JournalUnavailable
+from durable.sql import drive
+from durable.sqlite_transaction import SqliteWriting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from durable.backend import Wakeups
     from durable.chain import Chain
+    from durable.sql import Here, Write
 
 Result = TypeVar("Result")
 
@@ -37,7 +42,7 @@ class Operation(Generic[Result]):
     """Something to write. `name` is where crash points and messages refer to it."""
 
     name: str
-    run: Callable[[sqlite3.Connection], Result]
+    work: Write[Result]
     done: asyncio.Future[Result]
     result: list[Result] = field(default_factory=list["Result"])
     error: Exception | None = None
@@ -53,6 +58,8 @@ class Writer:
         self,
         connect: Callable[[], sqlite3.Connection],
         chain: Chain,
+        here: Callable[[], Here],
+        wakeups: Wakeups,
         *,
         log: Path,
         fatal: Callable[[str], None],
@@ -60,6 +67,8 @@ class Writer:
     ) -> None:
         self._connect = connect
         self._chain = chain
+        self._here = here
+        self._wakeups = wakeups
         self._log = log
         self._fatal = fatal
         self._crash_point = crash_point
@@ -78,12 +87,12 @@ class Writer:
         self._thread.start()
         self._checkpointer.start()
 
-    def submit(self, name: str, run: Callable[[sqlite3.Connection], Result]) -> asyncio.Future[Result]:
-        """Queue `run`; the future has its result once it is durable. Raises `JournalUnavailable`."""
+    def submit(self, name: str, work: Write[Result]) -> asyncio.Future[Result]:
+        """Queue `work`; the future has its result once it is durable. Raises `JournalUnavailable`."""
         if self._dead is not None or self._closing:
             raise JournalUnavailable(self._dead or "the journal is closed")
         done: asyncio.Future[Result] = self._loop.create_future()
-        self._queue.put(Operation(name, run, done))  # pyright: ignore[reportArgumentType] - results come back typed by their future
+        self._queue.put(Operation(name, work, done))  # pyright: ignore[reportArgumentType] - results come back typed by their future
         return done
 
     def close(self) -> None:
@@ -109,16 +118,23 @@ class Writer:
             ending = operation is None
             if group:
                 self._commit(database, group)
-                if self._log.exists() and self._log.stat().st_size > WAL_BYTES_MAX:
+                if self._log_bytes() > WAL_BYTES_MAX:
                     self._wanted.set()
         database.close()
 
+    def _log_bytes(self) -> int:
+        try:
+            return os.stat(self._log).st_size  # noqa: PTH116 - once a commit
+        except FileNotFoundError:
+            return 0
+
     def _commit(self, database: sqlite3.Connection, group: list[Operation[object]]) -> None:
+        woken: list[str] = []
         try:
             if self._dead is not None:
                 raise JournalUnavailable(self._dead)  # noqa: TRY301 - told to the group as every other failure is
-            if not self._written(database, group, careful=False):
-                self._written(database, group, careful=True)
+            if not self._written(database, group, woken, careful=False):
+                self._written(database, group, woken, careful=True)
         except sqlite3.Error as error:
             self._fail(group, error.sqlite_errorname if hasattr(error, "sqlite_errorname") else "SQLITE_ERROR")
         except JournalUnavailable as error:
@@ -128,25 +144,30 @@ class Writer:
             self._fail(group, f"SQLITE_IOERR, {type(error).__name__.lower()}")
             raise
         finally:
-            self._loop_call(lambda: _resolve(group))
+            self._loop_call(lambda: self._resolve(group, woken))
 
-    def _written(self, database: sqlite3.Connection, group: list[Operation[object]], *, careful: bool) -> bool:
+    def _written(
+        self, database: sqlite3.Connection, group: list[Operation[object]], woken: list[str], *, careful: bool
+    ) -> bool:
         """Write the group in one transaction; false when it was undone because an operation failed."""
         names = {operation.name for operation in group}
         mark = self._chain.mark()
+        tx = SqliteWriting(database, self._chain, self._here())
         committed = False
         try:
             database.execute("BEGIN IMMEDIATE")
             for operation in group:
                 operation.result.clear()
                 if careful:
-                    self._apply(database, operation)
-                elif not _applied(database, operation):
+                    _apply(tx, operation)
+                elif not _applied(tx, operation):
                     return False
+            tx.flush()
             for name in names:
                 self._crash_point(f"before_{name}_commit")
             database.execute("COMMIT")
             committed = True
+            woken += tx.woken
         finally:
             if not committed:
                 self._chain.back_to(mark)
@@ -155,19 +176,6 @@ class Writer:
         for name in names:
             self._crash_point(f"after_{name}_commit")
         return True
-
-    def _apply(self, database: sqlite3.Connection, operation: Operation[object]) -> None:
-        mark = self._chain.mark()
-        database.execute("SAVEPOINT operation")
-        try:
-            operation.result.append(operation.run(database))
-        except sqlite3.Error:
-            raise  # the disk or the file, not this operation
-        except Exception as error:  # noqa: BLE001 - the caller's own errors go to the caller, whatever they are
-            database.execute("ROLLBACK TO operation")
-            self._chain.back_to(mark)
-            operation.error = error
-        database.execute("RELEASE operation")
 
     def _fail(self, group: list[Operation[object]], what: str) -> None:
         _refuse(group, f"the journal could not be written ({what})")
@@ -192,14 +200,39 @@ class Writer:
                 continue  # the writer meets the same trouble and says so
         database.close()
 
+    def _resolve(self, group: list[Operation[object]], woken: list[str]) -> None:
+        for operation in group:
+            if operation.done.done():
+                continue  # cancelled: the write stands all the same
+            if operation.error is not None:
+                operation.done.set_exception(operation.error)
+                operation.done.exception()  # a write nobody waits for is no error of the loop
+            else:
+                operation.done.set_result(operation.result[0])
+        self._wakeups.wake(woken)
+
     def _loop_call(self, function: Callable[[], None]) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function)
 
 
-def _applied(database: sqlite3.Connection, operation: Operation[object]) -> bool:
+def _apply(tx: SqliteWriting, operation: Operation[object]) -> None:
+    mark = tx.mark()
+    tx.database.execute("SAVEPOINT operation")
     try:
-        operation.result.append(operation.run(database))
+        operation.result.append(drive(operation.work(tx)))
+    except sqlite3.Error:
+        raise  # the disk or the file, not this operation
+    except Exception as error:  # noqa: BLE001 - the caller's own errors go to the caller, whatever they are
+        tx.database.execute("ROLLBACK TO operation")
+        tx.back_to(mark)
+        operation.error = error
+    tx.database.execute("RELEASE operation")
+
+
+def _applied(tx: SqliteWriting, operation: Operation[object]) -> bool:
+    try:
+        operation.result.append(drive(operation.work(tx)))
     except sqlite3.Error:
         raise
     except Exception:  # noqa: BLE001 - the group is written again, and then the caller gets it
@@ -210,14 +243,3 @@ def _applied(database: sqlite3.Connection, operation: Operation[object]) -> bool
 def _refuse(group: list[Operation[object]], reason: str) -> None:
     for operation in group:
         operation.error = JournalUnavailable(reason)
-
-
-def _resolve(group: list[Operation[object]]) -> None:
-    for operation in group:
-        if operation.done.done():
-            continue  # cancelled: the write stands all the same
-        if operation.error is not None:
-            operation.done.set_exception(operation.error)
-            operation.done.exception()  # a write nobody waits for is no error of the loop
-        else:
-            operation.done.set_result(operation.result[0])

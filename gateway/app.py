@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 
 from durable.journal import JournalError
 from durable.seal import Keyring
-from durable.sqlite import SqliteJournal
+from durable.sqlite import open_sqlite
 from durable.step import Owner
 from gateway import refusals
 from gateway.config import timeout_seconds
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from durable.records import CallRecord
+    from durable.store import Store
     from gateway.config import Config, Model
     from gateway.front import Entry
     from policy.decision import Principal
@@ -57,7 +58,7 @@ class Gateway:
     """Everything that runs: build it with `open`, serve `front` to agents, end it with `aclose`."""
 
     config: Config
-    journal: SqliteJournal
+    journal: Store
     policies: Policies
     authenticator: Authenticator
     desk: RunDesk
@@ -95,7 +96,7 @@ class Gateway:
         gateway.policies = Policies(config.policies_folder, profiles=profiles, domains=domains)
         gateway._detection = Detection(PresidioInWorker(folder), await asyncio.to_thread(verify, folder))
         gateway.redaction = Redaction(gateway._detection, profiles, config.redaction.default_profile)
-        gateway.journal = await SqliteJournal.open(
+        gateway.journal = await open_sqlite(
             config.state.path, keyring=Keyring(secrets), synchronous=config.state.synchronous, fatal=fatal,
             crash_point=crash_point or (lambda _: None),
         )  # fmt: skip

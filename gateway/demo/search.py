@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from durable.records import CallFilter
 from durable.seal import Keyring
-from durable.sqlite import SqliteJournal
+from durable.sqlite import open_sqlite
 from gateway.config import load
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ async def _bodies(path: Path, keyring: Keyring) -> list[tuple[str, bytes]]:
         for file in _journal(path):
             if file.exists():
                 shutil.copyfile(file, Path(folder) / file.name)
-        journal = await SqliteJournal.open(Path(folder) / path.name, keyring=keyring)
+        journal = await open_sqlite(Path(folder) / path.name, keyring=keyring)
         try:
             calls = await journal.list_calls(CallFilter(limit=_ROWS_MAX))
             runs = await journal.list_runs(limit=_ROWS_MAX, agent=None, state=None)

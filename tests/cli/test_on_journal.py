@@ -12,7 +12,7 @@ import pytest
 
 from durable.chain import read_links, verify_database
 from durable.seal import Keyring
-from durable.sqlite import SqliteJournal
+from durable.sqlite import open_sqlite
 from durable.step import Began, Intent, Owner, Replay, RunRef, Step
 from gateway.admin.api import build_admin
 from tests.cli.ledger import Ledger
@@ -21,6 +21,8 @@ from tests.cli.stand import HOST, parts_of
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
+
+    from durable.store import Store
 
 pytestmark = pytest.mark.anyio
 
@@ -42,8 +44,8 @@ def intent(run: str, number: int) -> Intent:
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncGenerator[tuple[SqliteJournal, httpx.AsyncClient]]:
-    journal = await SqliteJournal.open(path, keyring=Keyring((bytes(32),)))
+async def opened(path: Path) -> AsyncGenerator[tuple[Store, httpx.AsyncClient]]:
+    journal = await open_sqlite(path, keyring=Keyring((bytes(32),)))
     parts = replace(parts_of(Ledger()), runs=journal, operator=journal, write_audit=journal.write_audit)
     transport = httpx.ASGITransport(build_admin(parts, listener="tcp"))
     headers = {"host": HOST, "authorization": "Bearer operator-token"}
@@ -54,7 +56,7 @@ async def opened(path: Path) -> AsyncGenerator[tuple[SqliteJournal, httpx.AsyncC
         await journal.aclose()
 
 
-async def in_doubt(journal: SqliteJournal, run: str, number: int) -> str:
+async def in_doubt(journal: Store, run: str, number: int) -> str:
     began = await journal.begin(intent(run, number))
     assert isinstance(began, Began)
     await journal.doubt(began, "the connection broke after sending", [])

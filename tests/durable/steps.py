@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Literal
 
 from durable.seal import Keyring
-from durable.sqlite import SqliteJournal
+from durable.sqlite import open_sqlite
 from durable.step import Began, Intent, Outcome, Owner, Replay, RunRef, Settlement, Step
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from durable.step import Effect, Kind, Repeat
+    from durable.store import Store
 
 OWNER: Final = Owner("acme", "billing")
 KEYRING: Final = Keyring((bytes(range(32)),))
@@ -67,22 +68,22 @@ def outcome(text: str = "done", form: Literal["body", "result"] = "result") -> O
 
 
 @asynccontextmanager
-async def journal_in(folder: Path, keyring: Keyring = KEYRING) -> AsyncGenerator[SqliteJournal]:
-    journal = await SqliteJournal.open(folder / "journal.db", keyring=keyring)
+async def journal_in(folder: Path, keyring: Keyring = KEYRING) -> AsyncGenerator[Store]:
+    journal = await open_sqlite(folder / "journal.db", keyring=keyring)
     try:
         yield journal
     finally:
         await journal.aclose()
 
 
-async def begun(journal: SqliteJournal, wanted: Intent) -> Began:
+async def begun(journal: Store, wanted: Intent) -> Began:
     known = await journal.begin(wanted)
     assert isinstance(known, Began), known
     return known
 
 
 async def ask(
-    journal: SqliteJournal,
+    journal: Store,
     of: Step,
     *,
     use: bytes | None = None,
@@ -101,6 +102,6 @@ async def ask(
     return ("executed" if isinstance(known, Began) else "replayed"), known.occurrence
 
 
-async def next_attempt(journal: SqliteJournal, run: str | None = None, owner: Owner = OWNER) -> RunRef:
+async def next_attempt(journal: Store, run: str | None = None, owner: Owner = OWNER) -> RunRef:
     record = await journal.open_run(owner, run, {})
     return RunRef(record.id, record.attempt)

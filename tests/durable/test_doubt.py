@@ -17,7 +17,7 @@ from tests.durable.steps import ask, begun, intent, journal_in, next_attempt, ou
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from durable.sqlite import SqliteJournal
+    from durable.store import Store
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +26,7 @@ def audited(folder: Path) -> list[dict[str, object]]:
     return [json.loads(link.text) for link in read_links(folder / "journal.db")]
 
 
-async def doubted(journal: SqliteJournal) -> Began:
+async def doubted(journal: Store) -> Began:
     began = await begun(journal, intent(step(key="order-7")))
     await journal.doubt(began, "timed out", [{"event": "in_doubt"}])
     return began

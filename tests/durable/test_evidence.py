@@ -13,20 +13,20 @@ from tests.durable.steps import MODEL, OWNER, USE, ask, begun, intent, journal_i
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from durable.sqlite import SqliteJournal
+    from durable.store import Store
 
 pytestmark = pytest.mark.anyio
 
 
 async def model(
-    journal: SqliteJournal, run: RunRef, name: str, *, asked: int = 0, shown: int = 0, key: str | None = None
+    journal: Store, run: RunRef, name: str, *, asked: int = 0, shown: int = 0, key: str | None = None
 ) -> tuple[str, int]:
     """Make a model call whose answer asks for the tool and whose request shows results of it."""
     sample = step(name, run=run, effect="safe", kind="model", resource=MODEL, key=key)
     return await ask(journal, sample, uses={USE: asked} if asked else {}, shown={USE: shown} if shown else {})
 
 
-async def charge(journal: SqliteJournal, run: RunRef) -> tuple[str, int]:
+async def charge(journal: Store, run: RunRef) -> tuple[str, int]:
     return await ask(journal, step(run=run), use=USE)
 
 

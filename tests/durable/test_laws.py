@@ -19,7 +19,7 @@ from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, 
 
 from durable.chain import verify_database
 from durable.records import CallFilter
-from durable.sqlite import SqliteJournal
+from durable.sqlite import open_sqlite
 from durable.step import Began, Failed, InDoubt, InFlight, Replay, RunRef, Settlement, Superseded
 from tests.durable.steps import KEYRING, OWNER, intent, outcome, step
 
@@ -45,7 +45,7 @@ class JournalLaws(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name) / "journal.db"
         self.runner = asyncio.Runner()
-        self.journal = self.do(SqliteJournal.open(self.path, keyring=KEYRING))
+        self.journal = self.do(open_sqlite(self.path, keyring=KEYRING))
         self.attempt = 1
         self.do(self.journal.open_run(OWNER, "run_law", {}))
         self.steps: dict[str, Step] = {}
@@ -137,7 +137,7 @@ class JournalLaws(RuleBasedStateMachine):
     @rule()
     def restart_gateway(self) -> None:
         self.do(self.journal.aclose())
-        self.journal = self.do(SqliteJournal.open(self.path, keyring=KEYRING))
+        self.journal = self.do(open_sqlite(self.path, keyring=KEYRING))
         assert self.do(self.journal.list_calls(CallFilter(state="intent"))) == []
 
     @invariant()

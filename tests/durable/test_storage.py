@@ -11,13 +11,15 @@ import pytest
 
 from durable.journal import JournalRefused, JournalUnavailable
 from durable.seal import Keyring, Unsealable
-from durable.sqlite import SqliteJournal
+from durable.sqlite import open_sqlite
 from durable.sqlite_writer import WAL_BYTES_MAX
 from durable.step import Intent, Owner, Replay, Settlement, VaultEntry
 from tests.durable.steps import KEYRING, OWNER, ask, begun, intent, journal_in, next_attempt, outcome, step
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from durable.store import Store
 
 pytestmark = pytest.mark.anyio
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
@@ -37,7 +39,7 @@ def modes_of(folder: Path) -> set[int]:
     return {path.stat().st_mode & 0o777 for path in folder.iterdir()}
 
 
-async def write_everything(journal: SqliteJournal) -> None:
+async def write_everything(journal: Store) -> None:
     run = await next_attempt(journal)
     wanted = Intent(step=step(run=run, key="order-7"), request=PLAIN, vault=(entry("<PERSON_1>"),))
     began = await begun(journal, wanted)
@@ -149,27 +151,27 @@ async def test_a_newer_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None
         database.execute("PRAGMA user_version = 99")
     for _ in range(2):
         with pytest.raises(JournalRefused, match="schema version 99"):
-            await SqliteJournal.open(tmp_path / "journal.db", keyring=KEYRING)
+            await open_sqlite(tmp_path / "journal.db", keyring=KEYRING)
 
 
 @pytest.mark.requirement("DUR-13")
 async def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.db").write_text("no journal " * 500)
     with pytest.raises(JournalRefused, match="expected a journal"):
-        await SqliteJournal.open(tmp_path / "notes.db", keyring=KEYRING)
+        await open_sqlite(tmp_path / "notes.db", keyring=KEYRING)
     with closing(sqlite3.connect(tmp_path / "other.db")) as database:
         database.execute("CREATE TABLE invoice (id)")
     with pytest.raises(JournalRefused, match="another program's database"):
-        await SqliteJournal.open(tmp_path / "other.db", keyring=KEYRING)
+        await open_sqlite(tmp_path / "other.db", keyring=KEYRING)
     with pytest.raises(JournalRefused, match="cannot be opened"):
-        await SqliteJournal.open(tmp_path / "no folder" / "journal.db", keyring=KEYRING)
+        await open_sqlite(tmp_path / "no folder" / "journal.db", keyring=KEYRING)
 
 
 @pytest.mark.requirement("DUR-13")
 async def test_a_second_journal_on_the_file_is_refused(tmp_path: Path) -> None:
     async with journal_in(tmp_path):
         with pytest.raises(JournalRefused, match="one process per file"):
-            await SqliteJournal.open(tmp_path / "journal.db", keyring=KEYRING)
+            await open_sqlite(tmp_path / "journal.db", keyring=KEYRING)
 
 
 @pytest.mark.requirement("DUR-14")

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from durable.journal import JournalUnavailable
-from durable.sqlite import SqliteJournal
+from durable.sqlite import open_sqlite
 from durable.step import Began, Outcome, Settlement
 from tests.faults.victim import KEYRING, intent_of, outcome_of
 
 if TYPE_CHECKING:
     from durable.step import Known
+    from durable.store import Store
 
 
-async def begin(journal: SqliteJournal, name: str) -> Began | Known:
+async def begin(journal: Store, name: str) -> Began | Known:
     return await journal.begin(intent_of(name, None, "once", key=name))
 
 
@@ -28,7 +29,7 @@ async def main(folder: Path, bytes_max: int) -> dict[str, object]:
     acknowledged: list[str] = []
     ballast = folder / "ballast"
     ballast.write_bytes(bytes(200_000))
-    journal = await SqliteJournal.open(folder / "journal.db", keyring=KEYRING, fatal=fatal.append)
+    journal = await open_sqlite(folder / "journal.db", keyring=KEYRING, fatal=fatal.append)
     kept = await begin(journal, "kept")
     assert isinstance(kept, Began)
     if bytes_max:

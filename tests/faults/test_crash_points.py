@@ -13,7 +13,7 @@ import pytest
 
 from durable.chain import verify_database
 from durable.records import CallFilter
-from durable.sqlite import SqliteJournal
+from durable.sqlite import open_sqlite
 from tests.faults.victim import CALLS, FATAL_CALL, KEYRING, outcome_of
 
 pytestmark = pytest.mark.anyio
@@ -83,7 +83,7 @@ async def test_a_gateway_killed_at_any_commit_keeps_its_promises(
 
 
 async def assert_listed(folder: Path, *, in_doubt: bool) -> None:
-    journal = await SqliteJournal.open(folder / "journal.db", keyring=KEYRING)
+    journal = await open_sqlite(folder / "journal.db", keyring=KEYRING)
     calls = {call.id: call for call in await journal.list_calls(CallFilter())}
     answers = [outcome_of(name) for name in NAMES]
     doubted = [call for call in calls.values() if call.state == "doubt"]

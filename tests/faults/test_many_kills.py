@@ -14,7 +14,7 @@ import pytest
 from durable.chain import verify_database
 from durable.journal import JournalRefused
 from durable.records import CallFilter
-from durable.sqlite import SqliteJournal
+from durable.sqlite import open_sqlite
 from tests.faults.victim import KEYRING, outcome_of
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +47,7 @@ async def test_nothing_acknowledged_is_lost_in_many_kills_under_many_writers(tmp
     for _ in range(KILLS):
         acknowledged += killed_in_mid_storm(tmp_path)
     assert len(acknowledged) >= KILLS * ANSWERS_BEFORE_A_KILL
-    journal = await SqliteJournal.open(tmp_path / "journal.db", keyring=KEYRING)
+    journal = await open_sqlite(tmp_path / "journal.db", keyring=KEYRING)
     for call_id, name in acknowledged:
         assert await journal.read_outcome(call_id) == outcome_of(name)
     assert await journal.list_calls(CallFilter(state="intent")) == []
@@ -68,8 +68,8 @@ async def test_a_second_process_on_the_file_refuses_to_start_until_the_first_is_
         assert process.stdout is not None
         assert process.stdout.readline()
         with pytest.raises(JournalRefused, match="another gateway holds this journal"):
-            await SqliteJournal.open(tmp_path / "journal.db", keyring=KEYRING)
+            await open_sqlite(tmp_path / "journal.db", keyring=KEYRING)
         os.kill(process.pid, signal.SIGKILL)
         process.stdout.read()
-    journal = await SqliteJournal.open(tmp_path / "journal.db", keyring=KEYRING)
+    journal = await open_sqlite(tmp_path / "journal.db", keyring=KEYRING)
     await journal.aclose()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from durable.seal import Keyring
-from durable.sqlite import SqliteJournal
+from durable.sqlite import open_sqlite
 from durable.step import Began, Intent, Outcome, Owner, Replay, RunRef, Settlement, Step
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ async def tell_story(
     folder: Path, effect: Literal["safe", "keyed", "once"], *, keyed_by_client: bool, bomb: Bomb
 ) -> None:
     """Make the calls one after the other, each effect a line of `effects`, each answer one of `answers`."""
-    journal = await SqliteJournal.open(folder / "journal.db", keyring=KEYRING, crash_point=bomb)
+    journal = await open_sqlite(folder / "journal.db", keyring=KEYRING, crash_point=bomb)
     record: RunRecord = await journal.open_run(OWNER, RUN, {})
     came_to: dict[str, str] = {}
     for number in range(CALLS):
@@ -98,7 +98,7 @@ async def tell_story(
 
 async def raise_storm(folder: Path) -> None:
     """Write from many tasks at once until killed; each acknowledged outcome is a line on standard output."""
-    journal = await SqliteJournal.open(folder / "journal.db", keyring=KEYRING)
+    journal = await open_sqlite(folder / "journal.db", keyring=KEYRING)
 
     async def write(writer: int) -> None:
         number = 0

@@ -1,0 +1,77 @@
+"""What a store needs of a database: one writer that commits in groups, reads beside it, and wake-ups."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+    from durable.sql import Here, Read, Write
+
+Result = TypeVar("Result")
+
+
+class Wakeups:
+    """Who waits for what, in this process. Being woken is a hint to look, never proof."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, set[asyncio.Event]] = {}
+
+    @contextmanager
+    def listen(self, name: str) -> Generator[asyncio.Event]:
+        """Give an event that is set whenever `name` is woken; look at the store after it was made, then wait."""
+        event = asyncio.Event()
+        self._waiting.setdefault(name, set()).add(event)
+        try:
+            yield event
+        finally:
+            others = self._waiting[name]
+            others.discard(event)
+            if not others:
+                del self._waiting[name]
+
+    def wake(self, names: Iterable[str]) -> None:
+        """Wake all who wait for one of `names`."""
+        if not self._waiting:
+            return
+        for name in names:
+            for event in self._waiting.get(name, ()):
+                event.set()
+
+    def wake_all(self) -> None:
+        """Wake everybody: what happened is not known."""
+        self.wake(tuple(self._waiting))
+
+
+class Backend(Protocol):
+    """A database behind `durable.store.Store`."""
+
+    wakeups: Wakeups
+    #: how long who waits for another instance sleeps at most before it looks again, `None` where there is no other
+    poll_seconds: float | None
+
+    def here(self) -> Here:
+        """Return who this is, now."""
+        ...
+
+    def submit(self, name: str, work: Write[Result]) -> asyncio.Future[Result]:
+        """Queue `work`; the future has its result once it is durable. Raises `JournalUnavailable`.
+
+        `name` is what crash points (`before_<name>_commit`) and messages call it.
+        """
+        ...
+
+    async def read(self, work: Read[Result]) -> Result:
+        """Return what `work` reads. Raises `JournalUnavailable`."""
+        ...
+
+    def may_send(self) -> bool:
+        """Return whether this instance still holds its lease."""
+        ...
+
+    async def aclose(self) -> None:
+        """Write what is queued and let the database go."""
+        ...

@@ -1,0 +1,46 @@
+"""The store's part for operators: `durable.journal.Operator`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from durable import calls
+from durable.parts import Part
+
+if TYPE_CHECKING:
+    from durable.journal import Audit
+    from durable.records import CallFilter, CallRecord
+    from durable.sql import Writing
+    from durable.step import Outcome
+
+
+class CallBook(Part):
+    """Calls as operators read them and settle them."""
+
+    async def list_calls(self, wanted: CallFilter) -> list[CallRecord]:
+        """Return the newest calls first, or by step; no bodies."""
+        return await self._read(lambda tx: calls.list_calls(tx, wanted))
+
+    async def read_call(self, call_id: str) -> CallRecord | None:
+        """Return one call or `None`; no bodies."""
+        return await self._read(lambda tx: calls.read_call(tx, call_id))
+
+    async def read_outcome(self, call_id: str) -> Outcome | None:
+        """Return the (redacted) outcome of a call."""
+        return await self._read(lambda tx: calls.read_outcome(tx, self._keyring, call_id))
+
+    async def read_request(self, call_id: str) -> bytes | None:
+        """Return the (redacted) request of a call: bytes of JSON."""
+        return await self._read(lambda tx: calls.read_request(tx, self._keyring, call_id))
+
+    async def resolve(self, call_id: str, verdict: str, outcome: Outcome | None, audit: Audit) -> str:
+        """Settle a call in doubt: `happened`, `execute` or `fail`; returns the new state."""
+        sealed = self._sealed(f"call/{call_id}/outcome", None if outcome is None else outcome.body) or b""
+
+        async def write(tx: Writing) -> str:
+            state = await calls.resolve(tx, call_id, verdict, outcome, sealed)
+            tx.audit(audit)
+            tx.wake(f"call/{call_id}")
+            return state
+
+        return await self._write("resolve", write)

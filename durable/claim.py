@@ -1,0 +1,102 @@
+"""One claim of a step, in one transaction: fenced, placed, begun or told what is known of it instead."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from durable import rules, steps, vault
+from durable.rules import Local, Place
+from durable.step import Began
+
+if TYPE_CHECKING:
+    from durable.delivery import Deliveries
+    from durable.rules import Ended, View
+    from durable.sql import Row, Writing
+    from durable.step import Intent, Known
+    from durable.vault import SealedEntry
+
+_UPSTREAM_KEY_LENGTH: Final = 40
+#: an explicit key without a run is raced for by its insert alone; the loser reads again what the winner wrote
+_RACES_MAX: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """An intent with what it would be written as: a fresh id, the sealed request, the key of its run."""
+
+    intent: Intent
+    call_id: str
+    sealed: bytes
+    key: bytes
+    vault: list[SealedEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """What the rules allow: begin at `place`, where `row` is the call to be taken over, `None` for a new one."""
+
+    began: Began
+    place: Place
+    row: Row | None
+
+
+async def decide(view: View, wanted: Claim, local: Local) -> Begin | Known | Ended:
+    """Return how to begin, or what is known of the step instead. Writes nothing."""
+    intent, step = wanted.intent, wanted.intent.step
+    if (closed := await rules.fence(view, step)) is not None:
+        return closed
+    row = None
+    if step.key is None and step.run is None:
+        place = Place(secrets.token_bytes(32), 1)
+    else:
+        place, row = await rules.find(view, step, intent.use, local)
+    if row is not None and (known := rules.state_of(row, step)) is not None:
+        return known
+    return Begin(_began(wanted, place, row), place, row)
+
+
+async def claim(tx: Writing, wanted: Claim, deliveries: Deliveries) -> Began | Known | Ended:
+    """Write the intent, or return what is known of its step instead."""
+    view = steps.SqlView(tx, locking=True)
+    local = Local(deliveries, tx.here)
+    for _ in range(_RACES_MAX):
+        decided = await decide(view, wanted, local)
+        if not isinstance(decided, Begin):
+            return decided
+        if await _write(tx, wanted, decided):
+            return decided.began
+    raise RuntimeError("a step was lost and found again more often than can be")
+
+
+async def _write(tx: Writing, wanted: Claim, begin: Begin) -> bool:
+    intent, step, began = wanted.intent, wanted.intent.step, begin.began
+    if begin.row is None:
+        written = await steps.insert_intent(tx, intent, begin.place, (wanted.call_id, wanted.sealed))
+    else:
+        written = await steps.begin_again(tx, begin.row, intent)
+    if not written:
+        return False
+    if step.run is not None:
+        await steps.advance(tx, step.run, step.fingerprint, begin.place.occurrence)
+        if intent.shown:
+            await steps.write_uses(tx, step.run.id, began.id, asked={}, shown=intent.shown)
+    await vault.write(tx, wanted.vault)
+    tx.audit([{**record, "call": began.id} for record in intent.audit])
+    return True
+
+
+def _began(wanted: Claim, place: Place, row: Row | None) -> Began:
+    # of the step, not of the execution: an upstream that honours keys sees a repetition as one
+    upstream_key = hmac.digest(wanted.key, b"upstream/" + place.name, "sha256").hex()[:_UPSTREAM_KEY_LENGTH]
+    if row is None:
+        return Began(id=wanted.call_id, attempt=1, occurrence=place.occurrence, upstream_key=upstream_key)
+    return Began(
+        id=row["id"],
+        attempt=row["attempt"] + 1,
+        occurrence=place.occurrence,
+        upstream_key=upstream_key,
+        again=row["state"] == "doubt",
+    )

@@ -1,0 +1,186 @@
+"""The step rules of DESIGN section 6: which occurrence a request is, and whether it may be begun.
+
+No SQL stands here: the rules ask a `View`, which may have been read before, or reads as it is asked.
+Nothing decides by position or by connection. `once` advances on evidence alone, everything else on what
+is known of the delivery.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from durable.step import Failed, Held, InDoubt, InFlight, KeyReused, RunClosed, Superseded
+
+if TYPE_CHECKING:
+    from durable.delivery import Deliveries
+    from durable.sql import Here, Row
+    from durable.step import Known, RunRef, Step
+
+#: States in which a run takes calls.
+OPEN: Final = frozenset({"ready", "running", "waiting"})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a step stands: its unique name, and its occurrence (0 for an explicit key)."""
+
+    name: bytes
+    occurrence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The step has an outcome; `row` is its call."""
+
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What this process knows besides the store.
+
+    `handed` is the occurrence it handed out last, where that is not in the store yet.
+    """
+
+    deliveries: Deliveries
+    here: Here
+    handed: int = 0
+
+
+class View(Protocol):
+    """The facts of the store that decide about a step."""
+
+    async def run(self, run_id: str) -> Row | None:
+        """Return the run's `domain, agent, "user", attempt, state`, `None` without one."""
+        ...
+
+    async def cursor(self, run: RunRef, fingerprint: bytes) -> int:
+        """Return the last occurrence handed out in this attempt, 0 before the first."""
+        ...
+
+    async def call_at(self, place: Place) -> Row | None:
+        """Return the call at `place` (`durable.steps.CALL_FACTS`), `None` when nobody has begun it."""
+        ...
+
+    async def evidence(self, run: RunRef, use: bytes) -> tuple[int, int]:
+        """Return how often this attempt's model calls asked for `use`, and how many results of it one showed."""
+        ...
+
+    async def modelled(self, run: RunRef) -> bool:
+        """Return whether the run's model calls go through the gateway."""
+        ...
+
+
+async def fence(view: View, step: Step) -> Superseded | RunClosed | None:
+    """Return why the step's run takes no call of this attempt, `None` when it does."""
+    if step.run is None:
+        return None
+    row = await view.run(step.run.id)
+    owner = step.owner
+    if row is None or (row["domain"], row["agent"], row["user"]) != (owner.domain, owner.agent, owner.user):
+        return RunClosed("not there")
+    if row["state"] not in OPEN:
+        return RunClosed(row["state"])
+    if step.run.attempt not in {0, row["attempt"]}:
+        return Superseded(row["attempt"])
+    return None
+
+
+async def find(view: View, step: Step, use: bytes | None, local: Local) -> tuple[Place, Row | None]:
+    """Return the place of a step with a key or a run: which occurrence it is in its attempt; and its call."""
+    if step.key is not None:
+        place = key_place(step)
+        return place, await view.call_at(place)
+    run = cast("RunRef", step.run)
+    reached = max(await view.cursor(run, step.fingerprint), local.handed)
+    place = run_place(run, step.fingerprint, max(reached, 1))
+    row = await view.call_at(place)
+    if reached == 0 or row is None:
+        return place, row
+    if step.effect == "once":
+        same = await same_effect(view, row, step, use, reached, local)
+    else:
+        same = same_request(row, step, local)
+    if same:
+        return place, row
+    place = run_place(run, step.fingerprint, reached + 1)
+    return place, await view.call_at(place)
+
+
+def key_place(step: Step) -> Place:
+    """Return the place of a step with an explicit key: owner, run and key name it, nothing else."""
+    run = step.run.id if step.run else "-"
+    return Place(_name("key", step.owner.domain, step.owner.agent, step.owner.user, run, step.key or ""), 0)
+
+
+def run_place(run: RunRef, fingerprint: bytes, occurrence: int) -> Place:
+    """Return the place of the n-th occurrence of a fingerprint in a run."""
+    return Place(_name("run", run.id, fingerprint.hex(), str(occurrence)), occurrence)
+
+
+def same_request(row: Row, step: Step, local: Local) -> bool:
+    """Return whether an equal repeatable request asks for `row` again rather than for a new occurrence.
+
+    A client that is there and waits makes an equal request a twin, and so does one that has it all.
+    """
+    if step.declared_retry:
+        return True
+    status = local.deliveries.status(row["id"], cast("RunRef", step.run).attempt)
+    if row["state"] == "intent":
+        mine = row["instance"] == local.here.instance and row["epoch"] == local.here.epoch
+        return not mine or status == "gone"
+    if row["state"] == "done":
+        return status not in {"complete", "present"}
+    return True
+
+
+async def same_effect(view: View, row: Row, step: Step, use: bytes | None, reached: int, local: Local) -> bool:  # noqa: PLR0917 - what it depends on
+    """Return whether an equal `once` request asks for `row` again: always, but for evidence that it is meant anew.
+
+    Only an outcome advances: what is in doubt, failed or not executed is the same whatever a model says.
+    """
+    run = cast("RunRef", step.run)
+    if step.declared_retry or row["state"] not in {"done", "intent"}:
+        return True
+    if not await view.modelled(run):
+        return run.attempt == 0 or step.repeat != "each" or same_request(row, step, local)
+    return not await meant_again(view, run, use, reached, running=row["state"] == "intent")
+
+
+async def meant_again(view: View, run: RunRef, use: bytes | None, reached: int, *, running: bool) -> bool:
+    """Return whether an equal `once` tool call, after `reached` of them in this attempt, is a new one.
+
+    Evidence, from model calls that this attempt has made or replayed: their answers ask for it more
+    often than that, or, unless the last one is still running, a request shows that many results of it.
+    """
+    if use is None or run.attempt == 0:
+        return False
+    asked, shown = await view.evidence(run, use)
+    return asked > reached or (shown >= reached and not running)
+
+
+def state_of(row: Row, step: Step) -> Known | Ended | None:  # noqa: PLR0911 - one for each state
+    """Return what is known of a call, `None` when it may be begun (again)."""
+    if row["fingerprint"] != step.fingerprint or row["resource"] != step.resource:
+        return KeyReused(row["id"])
+    match row["state"]:
+        case "done":
+            return Ended(row)
+        case "intent":
+            return InFlight(row["id"])
+        case "failed":
+            return Failed(row["id"], row["reason"])
+        case "held" if not row["granted"]:
+            return Held(row["id"], row["reason"])
+        # the stricter of then and now: a tool declared `once` since is not repeated either
+        case "doubt" if "once" in {row["effect"], step.effect} and not row["granted"]:
+            return InDoubt(row["id"], row["reason"])
+        case _:
+            return None
+
+
+def _name(*parts: str) -> bytes:
+    contents = [part.encode() for part in parts]
+    return hashlib.sha256(b"".join(len(one).to_bytes(4, "big") + one for one in contents)).digest()
