@@ -6,7 +6,7 @@ How to add a feature (approvals, managed runs, retention, …):
 2. its methods in a `Part` (`durable/run_book.py` is the pattern): `self._read(…)`, `self._write(name, …)`
    (`name` gives its crash points), `self._wait("approval/<id>", …)` with `tx.wake("approval/<id>")` where
    it changes; audit with `tx.audit(records)` inside the write;
-3. the part added to `Store` below; tables and columns in `sqlite_schema.py` and `postgres_schema.py` alike;
+3. the part added to `Store` below; tables and columns as a further step of `schema.py`;
 4. facts that decide about a step: a method of `rules.View`, read in `steps.SqlView`, asked in `rules.py` or
    `claim.decide`. `postgres_batch.py` takes only claims for which `_plain` is true there; every other one
    is written by `claim.claim`, so a new fact needs nothing there but to make its claims not plain.

@@ -1,0 +1,94 @@
+"""The tables of the journal, for both stores, and how an older store becomes a newer one.
+
+Times are microseconds since the epoch. Sealed columns are `durable/seal.py`'s; everything else is names,
+states and counts. Written in SQLite's types (`TEXT`, `INTEGER` of 64 bits, `BLOB`); `postgres_schema.py`
+reads them as its own. A column named as PostgreSQL's role stands in quotes: `"user"`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Forward only: version n is made of version n - 1 by `STEPS[n - 1]`; never change one that was released.
+STEPS: Final = (
+    """
+    CREATE TABLE instance (id TEXT PRIMARY KEY, epoch INTEGER NOT NULL, started INTEGER NOT NULL) STRICT;
+    CREATE TABLE owner_key (owner TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
+    CREATE TABLE run (
+        id TEXT PRIMARY KEY, domain TEXT NOT NULL, agent TEXT NOT NULL, "user" TEXT NOT NULL,
+        state TEXT NOT NULL, attempt INTEGER NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL,
+        calls INTEGER NOT NULL DEFAULT 0, replays INTEGER NOT NULL DEFAULT 0,
+        details TEXT NOT NULL, sealed_keys BLOB NOT NULL, sealed_result BLOB
+    ) STRICT;
+    CREATE INDEX run_updated ON run (updated);
+    CREATE TABLE call (
+        id TEXT PRIMARY KEY, place BLOB NOT NULL UNIQUE,
+        domain TEXT NOT NULL, agent TEXT NOT NULL, "user" TEXT NOT NULL,
+        run TEXT, run_attempt INTEGER NOT NULL, key TEXT, fingerprint BLOB NOT NULL, occurrence INTEGER NOT NULL,
+        step INTEGER NOT NULL, kind TEXT NOT NULL, resource TEXT NOT NULL, action TEXT NOT NULL, effect TEXT NOT NULL,
+        state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', attempt INTEGER NOT NULL,
+        instance TEXT NOT NULL, epoch INTEGER NOT NULL, granted INTEGER NOT NULL DEFAULT 0,
+        replays INTEGER NOT NULL DEFAULT 0, digests TEXT NOT NULL, milliseconds_max INTEGER NOT NULL,
+        intent_time INTEGER NOT NULL, sent_time INTEGER NOT NULL, outcome_time INTEGER,
+        form TEXT, status INTEGER, media TEXT, meta TEXT,
+        sealed_request BLOB NOT NULL, sealed_outcome BLOB
+    ) STRICT;
+    CREATE INDEX call_in_run ON call (run, step) WHERE run IS NOT NULL;
+    CREATE INDEX call_unsettled ON call (state) WHERE state IN ('intent', 'doubt');
+    CREATE TABLE cursor (
+        run TEXT NOT NULL, attempt INTEGER NOT NULL, fingerprint BLOB NOT NULL, occurrence INTEGER NOT NULL,
+        PRIMARY KEY (run, attempt, fingerprint)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE use (
+        run TEXT NOT NULL, digest BLOB NOT NULL, call TEXT NOT NULL,
+        asked INTEGER NOT NULL DEFAULT 0, shown INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (run, digest, call)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE vault (
+        scope TEXT NOT NULL, token TEXT NOT NULL, entity TEXT NOT NULL, sealed BLOB NOT NULL,
+        PRIMARY KEY (scope, token)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE audit (
+        sequence INTEGER PRIMARY KEY, chain TEXT NOT NULL, number INTEGER NOT NULL,
+        record TEXT NOT NULL, hash BLOB NOT NULL, UNIQUE (chain, number)
+    ) STRICT;
+    """,
+    """
+    ALTER TABLE instance ADD COLUMN lease_until INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE instance ADD COLUMN ended INTEGER;
+    ALTER TABLE run ADD COLUMN kind TEXT NOT NULL DEFAULT 'open';
+    ALTER TABLE run ADD COLUMN target TEXT;
+    ALTER TABLE run ADD COLUMN sealed_input BLOB;
+    ALTER TABLE run ADD COLUMN due INTEGER;
+    ALTER TABLE run ADD COLUMN deadline INTEGER;
+    ALTER TABLE run ADD COLUMN attempts_max INTEGER;
+    ALTER TABLE run ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+    ALTER TABLE run ADD COLUMN waiting TEXT;
+    ALTER TABLE run ADD COLUMN labels TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE run ADD COLUMN parent TEXT;
+    ALTER TABLE run ADD COLUMN fork_step INTEGER;
+    ALTER TABLE run ADD COLUMN instance TEXT;
+    ALTER TABLE run ADD COLUMN epoch INTEGER;
+    CREATE INDEX run_due ON run (due) WHERE due IS NOT NULL;
+    ALTER TABLE call ADD COLUMN rule TEXT NOT NULL DEFAULT '';
+    ALTER TABLE call ADD COLUMN forked_from TEXT;
+    ALTER TABLE call ADD COLUMN diverges TEXT;
+    CREATE INDEX call_settled ON call (outcome_time) WHERE outcome_time IS NOT NULL;
+    CREATE TABLE approval (
+        id TEXT PRIMARY KEY, place BLOB NOT NULL, run TEXT, run_attempt INTEGER NOT NULL,
+        domain TEXT NOT NULL, agent TEXT NOT NULL, "user" TEXT NOT NULL,
+        resource TEXT NOT NULL, action TEXT NOT NULL, demands TEXT NOT NULL, requesters TEXT NOT NULL,
+        arguments BLOB NOT NULL, policy TEXT NOT NULL, rule TEXT NOT NULL, sealed_shown BLOB NOT NULL,
+        state TEXT NOT NULL, votes TEXT NOT NULL DEFAULT '[]',
+        asked INTEGER NOT NULL, expires INTEGER NOT NULL, decided INTEGER
+    ) STRICT;
+    CREATE UNIQUE INDEX approval_open ON approval (place) WHERE state IN ('pending', 'approved');
+    CREATE INDEX approval_state ON approval (state, expires);
+    CREATE TABLE tombstone (name BLOB PRIMARY KEY, purged INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE mark (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE writer (instance TEXT PRIMARY KEY, session INTEGER NOT NULL, written INTEGER NOT NULL) STRICT;
+    """,
+)
+SCHEMA_VERSION: Final = len(STEPS)
