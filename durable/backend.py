@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable
 
     from durable.sql import Here, Read, Write
 
@@ -57,10 +57,13 @@ class Backend(Protocol):
         """Return who this is, now."""
         ...
 
-    def submit(self, name: str, work: Write[Result]) -> asyncio.Future[Result]:
+    def submit(
+        self, name: str, work: Write[Result], late: Callable[[Result], None] | None = None
+    ) -> asyncio.Future[Result]:
         """Queue `work`; the future has its result once it is durable. Raises `JournalUnavailable`.
 
-        `name` is what crash points (`before_<name>_commit`) and messages call it.
+        `name` is what crash points (`before_<name>_commit`) and messages call it. `late` is called with
+        the result where the future was told that the database is away, and the work turns out to be done.
         """
         ...
 
@@ -70,6 +73,10 @@ class Backend(Protocol):
 
     def may_send(self) -> bool:
         """Return whether this instance still holds its lease."""
+        ...
+
+    async def note_head(self) -> None:
+        """Note beside the store how far it has come, where it is a file. Raises `OSError`."""
         ...
 
     async def aclose(self) -> None:

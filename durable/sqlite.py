@@ -56,6 +56,7 @@ class SqliteBackend:
     ) -> None:  # fmt: skip
         self.wakeups = Wakeups()
         self.poll_seconds: float | None = None
+        self._path = path
         self._lock = sqlite_file.lock(path)
         reader: sqlite3.Connection | None = None
         try:
@@ -85,8 +86,11 @@ class SqliteBackend:
         """Return who this is, now."""
         return Here(self._begun.instance, self._begun.epoch, now())
 
-    def submit(self, name: str, work: Write[Result]) -> asyncio.Future[Result]:
-        """Queue `work` for the writer's thread. Raises `JournalUnavailable`."""
+    def submit(
+        self, name: str, work: Write[Result], late: Callable[[Result], None] | None = None
+    ) -> asyncio.Future[Result]:
+        """Queue `work` for the writer's thread, which always knows what it has done. Raises `JournalUnavailable`."""
+        del late
         if self._writer is None:
             raise JournalUnavailable("the journal is closed")
         return self._writer.submit(name, work)
@@ -98,6 +102,11 @@ class SqliteBackend:
     def may_send(self) -> bool:
         """Return true: the file's lock is held by nobody else as long as this process lives."""
         return self._writer is not None
+
+    async def note_head(self) -> None:
+        """Note beside the file how far it has come. Raises `OSError`."""
+        if self._writer is not None:
+            sqlite_file.note_head(self._reader, self._path, self._begun)
 
     async def aclose(self) -> None:
         """Write what is queued and let the file go."""

@@ -8,10 +8,11 @@ import secrets
 import sqlite3
 from typing import TYPE_CHECKING, Final
 
-from durable import instances
+from durable import instances, past
 from durable.chain import Chain
 from durable.journal import JournalRefused
 from durable.sql import Here, drive
+from durable.sqlite_head import Head, read_head, write_head
 from durable.sqlite_schema import migrate
 from durable.sqlite_transaction import SqliteWriting
 from durable.stamp import now
@@ -67,7 +68,40 @@ def begin_epoch(database: sqlite3.Connection, path: Path) -> tuple[Here, Chain]:
     here = Here(row["id"] if row else f"i{secrets.token_hex(8)}", (row["epoch"] if row else 0) + 1, now())
     chain = Chain(f"{here.instance}/{here.epoch}")
     tx = SqliteWriting(database, chain, here)
-    drive(instances.begin_epoch(tx))
+    lost = _lost_past(database, path)
+    drive(instances.begin_epoch(tx, 0))
+    if lost is not None:
+        drive(past.note_rollback(tx, lost))
+    for instance, epoch in drive(instances.older_epochs(tx, here.instance, here.epoch)):
+        drive(instances.sweep(tx, instance, epoch))
     tx.flush()
     database.execute("COMMIT")
     return here, chain
+
+
+def _lost_past(database: sqlite3.Connection, path: Path) -> str | None:
+    """Return how the file shows that it is older than what was noted beside it, `None` when it is not."""
+    try:
+        head = read_head(path)
+    except ValueError:
+        return "what was noted beside the file cannot be read"
+    if head is None:
+        return None
+    row = database.execute(
+        "SELECT hash FROM audit WHERE chain = ? AND number = ?", (f"{head.instance}/{head.epoch}", head.number)
+    ).fetchone()
+    if row is None or bytes(row["hash"]).hex() != head.hash:
+        return "the file is older than it was, or another one"
+    return None
+
+
+def note_head(database: sqlite3.Connection, path: Path, here: Here) -> None:
+    """Note beside the file how far it has come: what is committed, seen by a reader. Raises `OSError`."""
+    row = database.execute(
+        "SELECT number, hash FROM audit WHERE chain = ? ORDER BY number DESC LIMIT 1",
+        (f"{here.instance}/{here.epoch}",),
+    ).fetchone()
+    if row is None:
+        return
+    head = Head(instance=here.instance, epoch=here.epoch, number=row["number"], hash=bytes(row["hash"]).hex())
+    write_head(path, head)

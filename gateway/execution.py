@@ -129,7 +129,12 @@ class Execution:
         plan = self._plan
         plan.trail.upstream_start = time.time()
         try:
-            response = await plan.call.adapter.upstream(plan.call).send(plan.request, seconds_max=plan.call.seconds_max)
+            upstream = plan.call.adapter.upstream(plan.call)
+            # right before the send: without its lease another instance may have taken the call over
+            if not plan.journal.may_send():
+                await self._release("this instance had lost its lease")
+                raise refusals.lapsed()
+            response = await upstream.send(plan.request, seconds_max=plan.call.seconds_max)
             try:
                 await self._read(response)
             finally:

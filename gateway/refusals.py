@@ -205,6 +205,16 @@ def unreachable() -> Refusal:
     )
 
 
+def lapsed() -> Refusal:
+    """Return the refusal of a call that this instance may not send: it was silent for too long."""
+    return Refusal(
+        code="unavailable",
+        message="this gateway has lost touch with its journal; nothing was executed, ask again",
+        status=503,
+        final=False,
+    )
+
+
 def unanswered() -> Refusal:
     """Return the refusal of a repeatable call without a complete answer."""
     return Refusal(

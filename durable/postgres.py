@@ -1,0 +1,176 @@
+"""The shared store: a PostgreSQL database, any number of gateway instances (DESIGN section 5)."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from durable.backend import Wakeups
+from durable.journal import JournalRefused, JournalUnavailable
+from durable.postgres_connection import LOST, Address, PostgresReading, is_lost, said_by
+from durable.postgres_lease import Lease
+from durable.postgres_schema import migrate
+from durable.postgres_writer import Writer
+from durable.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from durable.postgres_connection import Connection
+    from durable.seal import Keyring
+    from durable.sql import Here, Read, Write
+
+Result = TypeVar("Result")
+
+_READERS_MAX: Final = 4
+_READS_MAX: Final = 3
+_POLL_SECONDS: Final = 0.5
+
+
+def _ignore(_: str) -> None:
+    """Take no notice: the default for crash points and fatal errors in tests."""
+
+
+async def open_postgres(
+    url: str,
+    *,
+    keyring: Keyring,
+    lease_seconds: float = 10.0,
+    password: str | None = None,
+    fatal: Callable[[str], None] = _ignore,
+    crash_point: Callable[[str], None] = _ignore,
+) -> Store:
+    """Return the store in the database at `url` (`postgresql://user@host:port/database`), made when this role may.
+
+    `lease_seconds` is how long this instance may be silent before others take over its work. `fatal` is
+    called once when the database was found to have lost what it acknowledged: the process must end.
+    `crash_point` is called with the names of points around commits (`before_intent_commit`, …) for tests.
+    Raises `JournalRefused`.
+    """
+    backend = PostgresBackend(Address(url, password), lease_seconds, fatal, crash_point)
+    try:
+        await backend.start()
+    except (*LOST, ValueError) as error:
+        await backend.abandon()
+        raise JournalRefused(f"`state`: the database cannot be used ({said_by(error)})") from None
+    except JournalRefused:
+        await backend.abandon()
+        raise
+    return Store(backend, keyring)
+
+
+async def migrate_postgres(url: str, password: str | None = None) -> None:
+    """Bring the database's schema to this program's version, as its owner. Raises `JournalRefused`."""
+    try:
+        connection = await Address(url, password).connect("migration")
+        try:
+            await migrate(connection)
+        finally:
+            await connection.close()
+    except (*LOST, ValueError) as error:
+        raise JournalRefused(f"`state`: the database cannot be used ({said_by(error)})") from None
+
+
+class Readers:
+    """A few connections that read; a broken one is replaced, a read is repeated."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._free: deque[Connection] = deque()
+        self._places = asyncio.Semaphore(_READERS_MAX)
+
+    async def read(self, work: Read[Result]) -> Result:
+        """Return what `work` reads. Raises `JournalUnavailable`."""
+        reason = ""
+        for turn in range(_READS_MAX):
+            try:
+                async with self._connection(fresh=turn > 0) as connection:
+                    return await work(PostgresReading(connection))
+            except LOST as error:
+                reason = said_by(error)
+        raise JournalUnavailable(f"the journal could not be read ({reason})")
+
+    async def aclose(self) -> None:
+        """Let the connections go."""
+        while self._free:
+            self._free.popleft().terminate()
+
+    @asynccontextmanager
+    async def _connection(self, *, fresh: bool) -> AsyncGenerator[Connection]:
+        async with self._places:
+            while fresh and self._free:  # what broke one has broken all
+                self._free.popleft().terminate()
+            connection = self._free.pop() if self._free else await self._address.connect("reader")
+            try:
+                yield connection
+            except LOST as error:
+                if is_lost(connection, error):
+                    connection.terminate()
+                raise
+            except asyncio.CancelledError:
+                connection.terminate()
+                raise
+            finally:
+                if not connection.is_closed():
+                    self._free.append(connection)
+
+
+class PostgresBackend:
+    """`durable.backend.Backend` on a database that other instances share."""
+
+    def __init__(
+        self, address: Address, lease_seconds: float, fatal: Callable[[str], None], crash_point: Callable[[str], None]
+    ) -> None:
+        instance = f"i{secrets.token_hex(8)}"
+        self.wakeups = Wakeups()
+        self.poll_seconds: float | None = _POLL_SECONDS
+        self._readers = Readers(address)
+        self._lease = Lease(address, instance, lease_seconds, self.wakeups, crash_point)
+        self._writer = Writer(address, instance, self._lease, self.wakeups, fatal=fatal, crash_point=crash_point)
+        self._closed = False
+
+    async def start(self) -> None:
+        """Connect, bring the schema up to date where this role may, begin the epoch, sweep who has ended."""
+        await self._writer.start()
+        await self._lease.start(self._writer.rejoin)
+
+    async def abandon(self) -> None:
+        """Let go of what `start` had got."""
+        self._closed = True
+        await self._lease.aclose()
+        await self._writer.aclose()
+
+    def here(self) -> Here:
+        """Return who this is, now."""
+        return self._writer.here()
+
+    def submit(
+        self, name: str, work: Write[Result], late: Callable[[Result], None] | None = None
+    ) -> asyncio.Future[Result]:
+        """Queue `work` for the writer. Raises `JournalUnavailable`."""
+        return self._writer.submit(name, work, late)
+
+    async def read(self, work: Read[Result]) -> Result:
+        """Return what `work` reads. Raises `JournalUnavailable`."""
+        if self._closed:
+            raise JournalUnavailable("the journal is closed")
+        return await self._readers.read(work)
+
+    def may_send(self) -> bool:
+        """Return whether this instance still holds its lease."""
+        return self._lease.may_send()
+
+    async def note_head(self) -> None:
+        """Do nothing: a database says itself on which timeline it is."""
+
+    async def aclose(self) -> None:
+        """Write what is queued, end the epoch, let the database go."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._writer.aclose()
+        await self._lease.aclose()
+        await self._readers.aclose()
