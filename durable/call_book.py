@@ -33,6 +33,15 @@ class CallBook(Part):
         """Return the (redacted) request of a call: bytes of JSON."""
         return await self._read(lambda tx: calls.read_request(tx, self._keyring, call_id))
 
+    async def note_divergence(self, call_id: str, text: str, audit: Audit) -> None:
+        """Keep what a call was found to differ from: `<call id> <path>`."""
+
+        async def write(tx: Writing) -> None:
+            await tx.execute("UPDATE call SET diverges = $1 WHERE id = $2", text, call_id)
+            tx.audit(audit)
+
+        await self._write("divergence", write)
+
     async def resolve(self, call_id: str, verdict: str, outcome: Outcome | None, audit: Audit) -> str:
         """Settle a call in doubt: `happened`, `execute` or `fail`; returns the new state."""
         sealed = self._sealed(f"call/{call_id}/outcome", None if outcome is None else outcome.body) or b""

@@ -58,29 +58,31 @@ async def resolve(tx: Writing, call_id: str, verdict: str, outcome: Outcome | No
     row = await tx.row("SELECT state, sent_time, milliseconds_max FROM call WHERE id = $1 FOR UPDATE", call_id)
     if row is None:
         raise LookupError(call_id)
-    if row["state"] != "doubt":
-        raise NotInDoubt(f"call `{call_id}` is not in doubt, it is `{row['state']}`")
+    state = row["state"]
+    if state not in {"doubt", "held"}:
+        raise NotInDoubt(f"call `{call_id}` is not in doubt, it is `{state}`")
     if verdict == "happened" and outcome is not None:
         await tx.execute(
             "UPDATE call SET state = 'done', reason = 'an operator said it happened', outcome_time = $1, form = $2, "
-            "status = $3, media = $4, meta = $5, sealed_outcome = $6 WHERE id = $7 AND state = 'doubt'",
+            "status = $3, media = $4, meta = $5, sealed_outcome = $6 WHERE id = $7 AND state = $8",
             tx.here.now, outcome.form, outcome.status, outcome.media, json.dumps(dict(outcome.meta)), sealed, call_id,
+            state,
         )  # fmt: skip
         return "done"
     if verdict == "execute":
         left = seconds_left(row, tx.here.now)
-        if left > 0:
+        if state == "doubt" and left > 0:
             raise TooEarly(f"call `{call_id}` may still be on its way for {left:.0f} s; ask again then")
         await tx.execute(
-            "UPDATE call SET granted = 1, reason = 'an operator lets it be executed' WHERE id = $1 AND state = 'doubt'",
-            call_id,
-        )
-        return "doubt"
+            "UPDATE call SET granted = 1, reason = 'an operator lets it be executed' WHERE id = $1 AND state = $2",
+            call_id, state,
+        )  # fmt: skip
+        return state
     if verdict == "fail":
         await tx.execute(
             "UPDATE call SET state = 'failed', reason = 'an operator settled it as failed', outcome_time = $1 "
-            "WHERE id = $2 AND state = 'doubt'",
-            tx.here.now, call_id,
+            "WHERE id = $2 AND state = $3",
+            tx.here.now, call_id, state,
         )  # fmt: skip
         return "failed"
     raise ValueError(f"`{verdict}`: expected `happened` with an outcome, `execute` or `fail`")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GENESIS: Final = b"\x00" * 32
+#: how far another instance's chain may have gone on while one was opened after it
+_HEADS_KEPT: Final = 10_000
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
 _CANONICAL: Final = msgspec.json.Encoder(order="sorted")
 
@@ -83,24 +86,55 @@ def link_hash(before: bytes, text: str) -> bytes:
 
 
 def verify(links: Iterable[Link]) -> Verification:
-    """Check links in order of (chain, number), chains in the order they were opened.
+    """Check links, each chain's in order, chains in the order they were opened.
 
-    The first record of a chain must name the last head of the chain opened before it.
+    The first record of a chain must name the last head of the chain before it; where that is another
+    instance's, which may have gone on meanwhile, one of its last heads.
     """
-    heads: dict[str, tuple[int, bytes]] = {}
-    last_chain: str | None = None
-    records = 0
+    seen = _Seen()
     try:
         for link in links:
-            records += 1
-            problem = _problem(link, heads, last_chain)
+            problem = seen.problem(link)
             if problem is not None:
-                return Verification(ok=False, records=records, chains=len(heads), problem=problem)
-            heads[link.chain] = (link.number, link.hash)
-            last_chain = link.chain
+                return Verification(ok=False, records=seen.records, chains=len(seen.heads), problem=problem)
     except Unreadable as error:
-        return Verification(ok=False, records=records, chains=len(heads), problem=str(error))
-    return Verification(ok=True, records=records, chains=len(heads))
+        return Verification(ok=False, records=seen.records, chains=len(seen.heads), problem=str(error))
+    return Verification(ok=True, records=seen.records, chains=len(seen.heads))
+
+
+class _Seen:
+    """What a verification has gone over."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.heads: dict[str, tuple[int, bytes]] = {}
+        self._last: str | None = None
+        self._recent: dict[str, deque[bytes]] = {}
+
+    def problem(self, link: Link) -> str | None:
+        """Take the next link; returns what is wrong with it, or `None`."""
+        self.records += 1
+        problem = _problem(link, self.heads.get(link.chain, (0, GENESIS))) or self._opening_problem(link)
+        if problem is None:
+            self.heads[link.chain] = (link.number, link.hash)
+            self._recent.setdefault(link.chain, deque(maxlen=_HEADS_KEPT)).append(link.hash)
+            self._last = link.chain
+        return problem
+
+    def _opening_problem(self, link: Link) -> str | None:
+        if link.number != 1:
+            return None
+        record = cast("dict[str, object]", json.loads(link.text))
+        said, before = record.get("previous_head", ""), record.get("previous_chain")
+        if self._last is None:
+            fits = said == ""
+        elif isinstance(before, str) and before != self._last or _instance(before) != _instance(link.chain):
+            fits = any(one.hex() == said for one in self._recent.get(str(before), ()))
+        else:
+            fits = said == self.heads[self._last][1].hex()
+        return (
+            None if fits else f"{_where(link)}: it does not continue the chain before it; that one was cut or changed"
+        )
 
 
 def verify_database(path: Path) -> Verification:
@@ -142,26 +176,29 @@ def _read(row: tuple[object, ...]) -> Link:
     return Link(chain.decode(), number, text.decode(), digest)
 
 
-def _problem(link: Link, heads: dict[str, tuple[int, bytes]], last_chain: str | None) -> str | None:
-    where = f"record {link.number} of chain {link.chain}"
-    number, head = heads.get(link.chain, (0, GENESIS))
+def _where(link: Link) -> str:
+    return f"record {link.number} of chain {link.chain}"
+
+
+def _instance(chain: object) -> str:
+    return str(chain).rpartition("/")[0]
+
+
+def _problem(link: Link, before: tuple[int, bytes]) -> str | None:
+    number, head = before
     if link.number != number + 1:
-        return f"{where}: expected number {number + 1}; records are missing or out of order"
+        return f"{_where(link)}: expected number {number + 1}; records are missing or out of order"
     if link_hash(head, link.text) != link.hash:
-        return f"{where}: its content does not fit its hash, or the record before it was changed"
+        return f"{_where(link)}: its content does not fit its hash, or the record before it was changed"
     try:
         found = cast("object", json.loads(link.text))
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        return f"{where}: its content is no JSON object"
+        return f"{_where(link)}: its content is no JSON object"
     record = cast("dict[str, object]", found)
     if record.get("chain") != link.chain or record.get("number") != link.number:
-        return f"{where}: it was moved; it says it is another one"
-    if link.number == 1:
-        expected = heads[last_chain][1].hex() if last_chain is not None else ""
-        if record.get("previous_head", "") != expected:
-            return f"{where}: it does not continue the chain before it; that one was cut or changed"
+        return f"{_where(link)}: it was moved; it says it is another one"
     return None
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from durable import rules, steps, vault
+from durable import past, rules, steps, vault
 from durable.rules import Local, Place
-from durable.step import Began
+from durable.step import Began, Held, Purged
 
 if TYPE_CHECKING:
     from durable.delivery import Deliveries
     from durable.rules import Ended, View
     from durable.sql import Row, Writing
-    from durable.step import Intent, Known
+    from durable.step import Intent, Known, Step
     from durable.vault import SealedEntry
 
 _UPSTREAM_KEY_LENGTH: Final = 40
@@ -32,15 +32,21 @@ class Claim:
     sealed: bytes
     key: bytes
     vault: list[SealedEntry]
+    #: as `durable.rules.divergence`
+    caught_up: set[tuple[str, int, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """What the rules allow: begin at `place`, where `row` is the call to be taken over, `None` for a new one."""
+    """What the rules allow: begin at `place`, where `row` is the call to be taken over, `None` for a new one.
+
+    With a reason in `held` the new call is written, but waits for an operator.
+    """
 
     began: Began
     place: Place
     row: Row | None
+    held: str | None = None
 
 
 async def decide(view: View, wanted: Claim, local: Local) -> Begin | Known | Ended:
@@ -55,7 +61,27 @@ async def decide(view: View, wanted: Claim, local: Local) -> Begin | Known | End
         place, row = await rules.find(view, step, intent.use, local)
     if row is not None and (known := rules.state_of(row, step)) is not None:
         return known
-    return Begin(_began(wanted, place, row), place, row)
+    if row is None and step.run is None and step.key is not None and await view.purged(place.name):
+        return Purged()
+    if row is not None:
+        return Begin(_began(wanted, place, row), place, row)
+    diverges = await rules.divergence(view, step, intent.use, wanted.caught_up)
+    if diverges is not None and step.on_divergence == "fail":
+        return diverges
+    held = await _held(view, step)
+    if held is None and diverges is not None and step.on_divergence == "hold":
+        held = f"it differs from what this run asked at its step {diverges.step}"
+    return Begin(replace(_began(wanted, place, row), diverges=diverges), place, row, held)
+
+
+async def _held(view: View, step: Step) -> str | None:
+    if step.effect != "once" or (step.run is None and step.key is None):
+        return None
+    since = await view.rolled_back()
+    if since is None:
+        return None
+    run = None if step.run is None else await view.run(step.run.id)
+    return past.HELD_REASON if past.may_be_forgotten(step, run, since) else None
 
 
 async def claim(tx: Writing, wanted: Claim, deliveries: Deliveries) -> Began | Known | Ended:
@@ -67,14 +93,15 @@ async def claim(tx: Writing, wanted: Claim, deliveries: Deliveries) -> Began | K
         if not isinstance(decided, Begin):
             return decided
         if await _write(tx, wanted, decided):
-            return decided.began
+            began, held = decided.began, decided.held
+            return began if held is None else Held(began.id, held, began.diverges)
     raise RuntimeError("a step was lost and found again more often than can be")
 
 
 async def _write(tx: Writing, wanted: Claim, begin: Begin) -> bool:
     intent, step, began = wanted.intent, wanted.intent.step, begin.began
     if begin.row is None:
-        written = await steps.insert_intent(tx, intent, begin.place, (wanted.call_id, wanted.sealed))
+        written = await steps.insert_intent(tx, intent, begin.place, (wanted.call_id, wanted.sealed), begin.held)
     else:
         written = await steps.begin_again(tx, begin.row, intent)
     if not written:
@@ -85,6 +112,10 @@ async def _write(tx: Writing, wanted: Claim, begin: Begin) -> bool:
             await steps.write_uses(tx, step.run.id, began.id, asked={}, shown=intent.shown)
     await vault.write(tx, wanted.vault)
     tx.audit([{**record, "call": began.id} for record in intent.audit])
+    if began.diverges is not None:
+        await steps.note_divergence(tx, began.id, began.diverges.call_id)
+    if begin.held is not None:
+        tx.audit([{"event": "held", "call": began.id, "resource": step.resource, "reason": begin.held}])
     return True
 
 

@@ -170,12 +170,23 @@ class Runs(Protocol):
 class ManagedRuns(Protocol):
     """Runs the gateway itself invokes, on any live instance."""
 
-    async def open_managed(self, owner: Owner, record: RunRecord, content: bytes, audit: Audit) -> RunRecord:
+    async def open_managed(
+        self,
+        owner: Owner,
+        record: RunRecord,
+        content: bytes,
+        audit: Audit,
+        *,
+        keys: bytes | None = None,
+        entries: tuple[VaultEntry, ...] = (),
+    ) -> RunRecord:
         """Write a managed run, state `ready`, due now, attempt 0; `content` is its input, sealed by the store.
 
         Of `record` the fields `id`, `target`, `deadline`, `attempts_max`, `labels` and `details` are taken.
-        The same id with the same input returns the run there is; raises `LookupError` for another owner's
-        and `ValueError` for another input.
+        `keys` are the run's 64 secret bytes (fingerprint, placeholder) where its input was redacted under
+        them already; `entries` are the originals that took out of it. The same id with the same input
+        (`details["input"]`, a keyed digest) returns the run there is; raises `LookupError` for another
+        owner's and `ValueError` for another input or agent.
         """
         ...
 
@@ -191,8 +202,21 @@ class ManagedRuns(Protocol):
         """Return when the next managed run is due (seconds since the epoch), `None` without one."""
         ...
 
-    async def put_off_run(self, run_id: str, attempt: int, due: float, reason: str, audit: Audit) -> bool:
-        """Give a managed run back: `ready` (waiting for its `timer`) until `due`; false when superseded."""
+    async def put_off_run(
+        self, run_id: str, attempt: int, due: float, reason: str, audit: Audit, *, counted: bool = True
+    ) -> bool:
+        """Give a managed run back: `ready` (waiting for its `timer`) until `due`; false when superseded.
+
+        `counted` is false where the agent was never reached: then its attempts do not become fewer.
+        """
+        ...
+
+    async def wait_due(self, seconds_max: float) -> None:
+        """Return when a managed run is due, on any instance, or the time is up."""
+        ...
+
+    async def wait_run_over(self, run_id: str, attempt: int, seconds_max: float) -> bool:
+        """Return true once the run is not open at that attempt any more, false when the time is up."""
         ...
 
 
@@ -257,6 +281,18 @@ class Housekeeping(Protocol):
         """Return the gateway processes the store knows, newest first."""
         ...
 
+    async def count_older(self) -> int:
+        """Return how many values are sealed under an older secret than the first."""
+        ...
+
+    async def rolled_back(self) -> float | None:
+        """Return since when the store's past is not certain (seconds since the epoch), `None` when it is."""
+        ...
+
+    async def note_head(self) -> None:
+        """Note beside the store how far it has come, where it is a file. Raises `OSError`."""
+        ...
+
     async def accept_past(self, audit: Audit) -> bool:
         """Accept that the store was rolled back: `once` steps are not held for it any more; false when nothing was."""
         ...
@@ -264,6 +300,10 @@ class Housekeeping(Protocol):
 
 class RunOver(JournalError):  # noqa: N818 - says what is known
     """The run is finished, failed or cancelled and opens no further attempt."""
+
+
+class RunPurged(RunOver):
+    """The run id was used, and what it did is not kept any more."""
 
 
 class Operator(Protocol):

@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from durable.step import Failed, Held, InDoubt, InFlight, KeyReused, RunClosed, Superseded
+from durable.step import Diverges, Failed, Held, InDoubt, InFlight, KeyReused, RunClosed, Superseded
 
 if TYPE_CHECKING:
     from durable.delivery import Deliveries
@@ -28,6 +28,19 @@ class Place:
 
     name: bytes
     occurrence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What the whole run has of one tool use.
+
+    `calls` is its highest occurrence. `shown` is the most results of it that one model request shows,
+    `wanted` the most that one shows and its answer asks for on top.
+    """
+
+    calls: int
+    shown: int
+    wanted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +66,7 @@ class View(Protocol):
     """The facts of the store that decide about a step."""
 
     async def run(self, run_id: str) -> Row | None:
-        """Return the run's `domain, agent, "user", attempt, state`, `None` without one."""
+        """Return the run's `domain, agent, "user", attempt, state, created, kind`, `None` without one."""
         ...
 
     async def cursor(self, run: RunRef, fingerprint: bytes) -> int:
@@ -70,6 +83,26 @@ class View(Protocol):
 
     async def modelled(self, run: RunRef) -> bool:
         """Return whether the run's model calls go through the gateway."""
+        ...
+
+    async def unasked(self, step: Step) -> Diverges | None:
+        """Return the first call of an earlier attempt to the step's resource that this one has not asked for.
+
+        Left out are calls with an explicit key, those another call was found to diverge from, and, for an
+        agent that resumes from a checkpoint, those before what it has asked for since.
+        """
+        ...
+
+    async def left(self, run: RunRef, fingerprint: bytes, use: bytes) -> Left:
+        """Return what a checkpoint can have left of `use`, whatever attempt it was made in."""
+        ...
+
+    async def purged(self, name: bytes) -> bool:
+        """Return whether the place of an explicit key was used and is not kept any more."""
+        ...
+
+    async def rolled_back(self) -> int | None:
+        """Return since when the store's past is not certain (microseconds since the epoch), `None` when it is."""
         ...
 
 
@@ -95,6 +128,9 @@ async def find(view: View, step: Step, use: bytes | None, local: Local) -> tuple
         return place, await view.call_at(place)
     run = cast("RunRef", step.run)
     reached = max(await view.cursor(run, step.fingerprint), local.handed)
+    if use is not None and resumes(step) and (left := await view.left(run, step.fingerprint, use)).wanted:
+        place = run_place(run, step.fingerprint, await _resumed(view, step, use, reached, left))
+        return place, await view.call_at(place)
     place = run_place(run, step.fingerprint, max(reached, 1))
     row = await view.call_at(place)
     if reached == 0 or row is None:
@@ -107,6 +143,52 @@ async def find(view: View, step: Step, use: bytes | None, local: Local) -> tuple
         return place, row
     place = run_place(run, step.fingerprint, reached + 1)
     return place, await view.call_at(place)
+
+
+def resumes(step: Step) -> bool:
+    """Return whether the step may be asked by an agent that sends only what its own checkpoint left."""
+    return step.resume == "suffix" and step.run is not None and step.run.attempt > 1
+
+
+async def _resumed(view: View, step: Step, use: bytes, reached: int, left: Left) -> int:
+    """Return which occurrence a tool call of a resumed agent is: first those whose result no model request shows.
+
+    Past the last one it is a new call only where a model answer asks for more than there are, or this
+    attempt has shown all of them; a checkpoint may be older than the request that shows a result, so
+    that alone proves nothing.
+    """
+    run = cast("RunRef", step.run)
+    if reached and (step.declared_retry or (left.wanted <= reached and left.shown < reached)):
+        return reached
+    following = max(reached, left.shown) + 1
+    if following <= left.calls:
+        return following
+    _, shown = await view.evidence(run, use)
+    more = left.calls == 0 or left.wanted > left.calls or shown >= left.calls
+    return left.calls + 1 if more else left.calls
+
+
+async def divergence(
+    view: View, step: Step, use: bytes | None, caught_up: set[tuple[str, int, str]]
+) -> Diverges | None:
+    """Return what a new step differs from: the first entry of its resource that this attempt has not asked for.
+
+    A tool call that a model answer of this attempt asks for is none: parallel calls come in any order, and
+    had the answer been another one, the request for it would have diverged. `caught_up` grows by the run,
+    attempt and resource of which everything was asked for: that stays so.
+    """
+    run = step.run
+    if run is None or run.attempt <= 1 or step.key is not None:
+        return None
+    name = (run.id, run.attempt, step.resource)
+    if name in caught_up:
+        return None
+    found = await view.unasked(step)
+    if found is None:
+        if step.resume == "restart":
+            caught_up.add(name)
+        return None
+    return None if use is not None and (await view.evidence(run, use))[0] else found
 
 
 def key_place(step: Step) -> Place:

@@ -6,7 +6,8 @@ import json
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from durable.journal import RunOver
+from durable import past
+from durable.journal import RunOver, RunPurged
 from durable.rows import RUN_COLUMNS, run_record
 from durable.rules import OPEN
 from durable.stamp import MICROSECONDS
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     #: whose run, its id, and what it remembers of who opened it
     Opening = tuple[Owner, str, Mapping[str, object]]
 
+#: What a run's details say of the run itself; a new attempt says anew only who opened it.
+LASTING: Final = ("models", "repeat_effects")
 _READ: Final = f"SELECT {RUN_COLUMNS} FROM run WHERE id = $1"  # noqa: S608 - constant columns
 
 
@@ -32,7 +35,10 @@ async def open_run(tx: Writing, keyring: Keyring, opening: Opening) -> RunRecord
     known = await _owned(tx, keyring, opening)
     if known.state not in OPEN:
         raise RunOver(f"run `{known.id}` is {known.state}; start a new run")
+    if known.kind == "managed":
+        raise RunOver(f"run `{known.id}` is managed; the gateway starts its attempts")
     _, name, details = opening
+    details = {**details, **{key: known.details[key] for key in LASTING if key in known.details}}
     moved = await tx.execute(
         "UPDATE run SET attempt = attempt + 1, state = 'running', updated = $1, details = $2 "
         "WHERE id = $3 AND state IN ('ready', 'running', 'waiting')",
@@ -96,10 +102,12 @@ async def list_runs(
 
 async def _create(tx: Writing, keyring: Keyring, opening: Opening, kind: str) -> bool:
     owner, name, details = opening
+    if await past.is_purged(tx, past.run_tombstone(name)):
+        raise RunPurged(f"run `{name}` was used and is not kept any more; use a new id")
     sealed = keyring.seal("keys", f"run/{name}", secrets.token_bytes(64))
     moved = await tx.execute(
-        'INSERT INTO run (id, domain, agent, "user", state, attempt, created, updated, details, sealed_keys, kind) '
-        "VALUES ($1, $2, $3, $4, 'running', 1, $5, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING",
+        'INSERT INTO run (id, domain, agent, "user", state, attempt, created, updated, details, sealed_keys, kind, '
+        "labels) VALUES ($1, $2, $3, $4, 'running', 1, $5, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING",
         name,
         owner.domain,
         owner.agent,
@@ -108,6 +116,7 @@ async def _create(tx: Writing, keyring: Keyring, opening: Opening, kind: str) ->
         json.dumps(dict(details)),
         sealed,
         kind,
+        json.dumps(details.get("labels", [])),
     )  # fmt: skip
     return bool(moved)
 

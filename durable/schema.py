@@ -90,5 +90,11 @@ STEPS: Final = (
     """
     CREATE TABLE writer (instance TEXT PRIMARY KEY, session INTEGER NOT NULL, written INTEGER NOT NULL) STRICT;
     """,
+    """
+    ALTER TABLE vault ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX vault_used ON vault (used) WHERE substr(scope, 1, 4) <> 'run/';
+    CREATE INDEX call_alone ON call (intent_time) WHERE run IS NULL;
+    CREATE INDEX run_ended ON run (state, updated);
+    """,
 )
 SCHEMA_VERSION: Final = len(STEPS)

@@ -54,6 +54,15 @@ class Keyring:
         except InvalidTag:
             raise Unsealable("a stored value was changed or moved") from None
 
+    @property
+    def rotating(self) -> bool:
+        """Whether there are older secrets beside the first."""
+        return len(self._secrets) > 1
+
+    def writing_id(self, purpose: str) -> bytes:
+        """Return the key id of what is sealed now; it stands in bytes 2 to 9 of a sealed value."""
+        return self._writer(purpose)[0]
+
     def _writer(self, purpose: str) -> tuple[bytes, AESGCM]:
         if purpose not in self._first:
             for secret in self._secrets:

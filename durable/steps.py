@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
+from durable import past
+from durable.rules import Left
 from durable.stamp import MICROSECONDS
+from durable.step import Diverges
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from durable.rules import Place
     from durable.sql import Row, Transaction, Writing
-    from durable.step import Began, Intent, Outcome, RunRef
+    from durable.step import Began, Intent, Outcome, RunRef, Step
 
 #: run, attempt, fingerprint
 CursorKey = tuple[str, int, bytes]
@@ -21,7 +24,7 @@ CALL_FACTS: Final = (
     "id, fingerprint, resource, effect, state, reason, granted, attempt, instance, epoch, occurrence, digests, "
     "intent_time, form, status, media, meta, sealed_outcome"
 )
-_RUN_FACTS: Final = 'SELECT domain, agent, "user", attempt, state, calls FROM run WHERE id = $1'
+_RUN_FACTS: Final = 'SELECT domain, agent, "user", attempt, state, calls, created, kind FROM run WHERE id = $1'
 _RUN_FACTS_LOCKED: Final = f"{_RUN_FACTS} FOR UPDATE"
 _CURSOR: Final = "SELECT occurrence FROM cursor WHERE run = $1 AND attempt = $2 AND fingerprint = $3"
 _CALL_AT: Final = f"SELECT {CALL_FACTS} FROM call WHERE place = $1"  # noqa: S608 - constant columns
@@ -33,6 +36,29 @@ _EVIDENCE: Final = (
     "WHERE use.run = $2 AND use.digest = $3"
 )
 _MODELLED: Final = "SELECT id FROM call WHERE run = $1 AND kind = 'model' LIMIT 1"
+_UNASKED: Final = (
+    "SELECT call.id AS id, call.step AS step FROM call LEFT JOIN cursor ON cursor.run = call.run "
+    "AND cursor.attempt = $1 AND cursor.fingerprint = call.fingerprint "
+    "WHERE call.run = $2 AND call.run_attempt < $1 AND call.resource = $3 AND call.step > $4 AND call.key IS NULL "
+    "AND call.state IN ('done', 'intent', 'doubt', 'failed') "
+    "AND (cursor.occurrence IS NULL OR cursor.occurrence < call.occurrence) "
+    "AND NOT EXISTS (SELECT other.id FROM call AS other WHERE other.run = $2 AND other.run_attempt = $1 "
+    "AND other.diverges IS NOT NULL AND substr(other.diverges, 1, length(call.id)) = call.id) "
+    "ORDER BY call.step LIMIT 1"
+)
+_SEEN: Final = (
+    "SELECT max(call.step) AS step FROM call JOIN cursor ON cursor.run = call.run AND cursor.attempt = $1 "
+    "AND cursor.fingerprint = call.fingerprint AND cursor.occurrence >= call.occurrence "
+    "WHERE call.run = $2 AND call.run_attempt < $1"
+)
+_LEFT: Final = (
+    "SELECT coalesce(max(shown), 0) AS shown, coalesce(max(asked + shown), 0) AS wanted "
+    "FROM use WHERE run = $1 AND digest = $2"
+)
+_LAST: Final = (
+    "SELECT coalesce(max(occurrence), 0) AS last FROM call WHERE run = $1 AND fingerprint = $2 "
+    "AND state IN ('done', 'intent', 'doubt', 'failed')"
+)
 _ADVANCE: Final = (
     "INSERT INTO cursor (run, attempt, fingerprint, occurrence) VALUES ($1, $2, $3, $4) "
     "ON CONFLICT (run, attempt, fingerprint) DO UPDATE SET occurrence = "
@@ -42,8 +68,8 @@ _COUNT: Final = "UPDATE run SET calls = calls + 1, updated = $1, state = 'runnin
 _INSERT: Final = (
     'INSERT INTO call (id, place, domain, agent, "user", run, run_attempt, key, fingerprint, occurrence, step, kind, '
     "resource, action, effect, state, attempt, instance, epoch, digests, milliseconds_max, intent_time, sent_time, "
-    "sealed_request, rule) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'intent', 1, "
-    "$16, $17, $18, $19, $20, $20, $21, $22) ON CONFLICT (place) DO NOTHING"
+    "sealed_request, rule, reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $23, 1, "
+    "$16, $17, $18, $19, $20, $20, $21, $22, $24) ON CONFLICT (place) DO NOTHING"
 )
 _AGAIN: Final = (
     "UPDATE call SET state = 'intent', reason = '', attempt = attempt + 1, granted = 0, instance = $1, epoch = $2, "
@@ -91,14 +117,45 @@ class SqlView:
         """As `durable.rules.View`."""
         return await self._tx.row(_MODELLED, run.id) is not None
 
+    async def unasked(self, step: Step) -> Diverges | None:
+        """As `durable.rules.View`."""
+        run = cast("RunRef", step.run)
+        after = 0
+        if step.resume == "suffix":
+            seen = await self._tx.row(_SEEN, run.attempt, run.id)
+            if seen is None or seen["step"] is None:
+                return None
+            after = seen["step"]
+        row = await self._tx.row(_UNASKED, run.attempt, run.id, step.resource, after)
+        return None if row is None else Diverges(row["id"], row["step"])
+
+    async def left(self, run: RunRef, fingerprint: bytes, use: bytes) -> Left:
+        """As `durable.rules.View`."""
+        uses = cast("Row", await self._tx.row(_LEFT, run.id, use))
+        calls = cast("Row", await self._tx.row(_LAST, run.id, fingerprint))
+        return Left(calls=calls["last"], shown=uses["shown"], wanted=uses["wanted"])
+
+    async def purged(self, name: bytes) -> bool:
+        """As `durable.rules.View`."""
+        return await past.is_purged(self._tx, name)
+
+    async def rolled_back(self) -> int | None:
+        """As `durable.rules.View`."""
+        return await past.rolled_back(self._tx)
+
 
 async def advance(tx: Writing, run: RunRef, fingerprint: bytes, occurrence: int) -> None:
     """Move the attempt's cursor forward to `occurrence`."""
     await tx.execute(_ADVANCE, run.id, run.attempt, fingerprint, occurrence)
 
 
-async def insert_intent(tx: Writing, intent: Intent, place: Place, content: tuple[str, bytes]) -> bool:
-    """Write a new call in state `intent`; `content` is its id and its sealed request; false when there is one."""
+async def insert_intent(
+    tx: Writing, intent: Intent, place: Place, content: tuple[str, bytes], held: str | None = None
+) -> bool:
+    """Write a new call; `content` is its id and its sealed request; false when there is one.
+
+    Its state is `intent`, or `held` with the reason `held`: then it is not to be sent.
+    """
     step, (call_id, sealed), here = intent.step, content, tx.here
     number = 1
     if step.run is not None:
@@ -110,6 +167,7 @@ async def insert_intent(tx: Writing, intent: Intent, place: Place, content: tupl
         step.run.id if step.run else None, step.run.attempt if step.run else 0, step.key, step.fingerprint,
         place.occurrence, number, step.kind, step.resource, step.action, step.effect, here.instance, here.epoch,
         intent.digests, round(intent.seconds_max * 1000), here.now, sealed, intent.rule,
+        "intent" if held is None else "held", held or "",
     ))  # fmt: skip
 
 
@@ -120,6 +178,11 @@ async def begin_again(tx: Writing, row: Row, intent: Intent) -> bool:
         _AGAIN, here.instance, here.epoch, here.now, intent.digests, intent.rule, row["id"], row["attempt"]
     )
     return bool(moved)
+
+
+async def note_divergence(tx: Writing, call_id: str, text: str) -> None:
+    """Keep what a call differs from: a call's id, and the path where it does."""
+    await tx.execute("UPDATE call SET diverges = $1 WHERE id = $2", text, call_id)
 
 
 async def write_outcome(tx: Writing, began: Began, outcome: Outcome, sealed: bytes) -> Row | None:

@@ -25,6 +25,8 @@ from durable.call_book import CallBook
 from durable.claim import Claim
 from durable.delivery import Deliveries
 from durable.journal import JournalUnavailable
+from durable.keep_book import KeepBook
+from durable.managed_book import ManagedBook
 from durable.replays import Replays
 from durable.rows import outcome_of
 from durable.rules import Ended, Local
@@ -55,8 +57,8 @@ class Keys:
     placeholder: bytes
 
 
-class Store(RunBook, CallBook):
-    """`Journal`, `Runs` and `Operator` of `durable/journal.py`; `open_sqlite` and `open_postgres` make it."""
+class Store(RunBook, ManagedBook, CallBook, KeepBook):
+    """All protocols of `durable/journal.py`; `open_sqlite` and `open_postgres` make it."""
 
     def __init__(self, backend: Backend, keyring: Keyring) -> None:
         super().__init__(backend, keyring)
@@ -65,6 +67,7 @@ class Store(RunBook, CallBook):
         #: what could not be settled in the store: in doubt, as soon as that can be written
         self._lost: dict[str, Began] = {}
         self._keys: dict[str, Keys] = {}
+        self._caught_up: set[tuple[str, int, str]] = set()
 
     async def aclose(self) -> None:
         """Write what is queued and let the database go."""
@@ -99,6 +102,7 @@ class Store(RunBook, CallBook):
             sealed=self._keyring.seal("body", f"call/{call_id}/request", intent.request),
             key=keys.fingerprint,
             vault=vault.seal(self._keyring, intent.vault),
+            caught_up=self._caught_up,
         )
         known = await self._claim(wanted)
         if isinstance(known, InFlight) and (lost := self._lost.get(known.id)) is not None:
@@ -180,6 +184,8 @@ class Store(RunBook, CallBook):
             sealed = await self._owner_key(name)
         content = self._keyring.unseal("keys", name, sealed)
         keys = self._keys[name] = Keys(content[:32], content[32:64])
+        if len(self._caught_up) > _KEYS_CACHED_MAX:
+            self._caught_up.clear()
         if len(self._keys) > _KEYS_CACHED_MAX:
             self._keys.pop(next(iter(self._keys)))
         return keys
@@ -191,26 +197,30 @@ class Store(RunBook, CallBook):
         if (closed := await rules.fence(view, step)) is not None:
             return closed
         handed = self._replays.reached(step.run, step.fingerprint) if step.run is not None else 0
-        if step.run is not None and step.key is None and step.effect == "once" and (
-            handed or await view.cursor(step.run, step.fingerprint)
+        resumed = rules.resumes(step) and step.kind == "tool"
+        if step.run is not None and step.key is None and (resumed or step.effect == "once") and (
+            resumed or handed or await view.cursor(step.run, step.fingerprint)
         ):  # fmt: skip
             return None  # needs the evidence that only the redacted intent carries
         _, row = await rules.find(view, step, None, Local(self._deliveries, self._backend.here(), handed))
         return None if row is None else rules.state_of(row, step)
 
     async def _claim(self, wanted: Claim) -> Began | Known | Ended:
-        claimed = self._backend.submit("intent", lambda tx: claim.claim(tx, wanted, self._deliveries))
+        claimed = self._backend.submit(
+            "intent", lambda tx: claim.claim(tx, wanted, self._deliveries), late=self._give_back
+        )
         try:
             return await asyncio.shield(claimed)
         except asyncio.CancelledError:
-            claimed.add_done_callback(self._give_back)
+            claimed.add_done_callback(self._left)
             raise
 
-    def _give_back(self, claimed: asyncio.Future[Began | Known | Ended]) -> None:
+    def _left(self, claimed: asyncio.Future[Began | Known | Ended]) -> None:
+        if not claimed.cancelled() and claimed.exception() is None:
+            self._give_back(claimed.result())
+
+    def _give_back(self, began: Began | Known | Ended) -> None:
         """Release what was begun for a caller that has gone: nobody will send it."""
-        if claimed.cancelled() or claimed.exception() is not None:
-            return
-        began = claimed.result()
         if isinstance(began, Began):
             audit = [{"event": "released", "call": began.id, "reason": _GONE}]
             with contextlib.suppress(JournalUnavailable):  # then the next start finds it, in doubt

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from durable.step import VaultEntry
 
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     #: scope, token, entity, sealed original
     SealedEntry = tuple[str, str, str, bytes]
 
+#: an entry that is minted again is used again: a row outside runs is kept as long as outcomes may need it
+WRITE: Final = (
+    "INSERT INTO vault (scope, token, entity, sealed, used) VALUES ($1, $2, $3, $4, $5) "
+    "ON CONFLICT (scope, token) DO UPDATE SET used = excluded.used WHERE vault.used < excluded.used - 86400000000"
+)
+
 
 def seal(keyring: Keyring, entries: Sequence[VaultEntry]) -> list[SealedEntry]:
     """Return the entries as rows; nothing of an original is left in them."""
@@ -25,13 +31,9 @@ def seal(keyring: Keyring, entries: Sequence[VaultEntry]) -> list[SealedEntry]:
 
 
 async def write(tx: Writing, rows: Sequence[SealedEntry]) -> None:
-    """Write the rows that are not there yet."""
+    """Write the rows that are not there yet, and note that the others were used again (about daily)."""
     for row in rows:
-        await tx.execute(
-            "INSERT INTO vault (scope, token, entity, sealed) VALUES ($1, $2, $3, $4) "
-            "ON CONFLICT (scope, token) DO NOTHING",
-            *row,
-        )
+        await tx.execute(WRITE, *row, tx.here.now)
 
 
 async def read(tx: Transaction, keyring: Keyring, scope: str, tokens: Sequence[str]) -> dict[str, VaultEntry]:

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Self
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse
 
-from durable.journal import JournalError
 from durable.seal import Keyring
-from durable.sqlite import open_sqlite
 from durable.step import Owner
 from gateway import refusals
 from gateway.config import timeout_seconds
 from gateway.detection import Detection
 from gateway.entries import AdapterEntry
 from gateway.front import Door, Front
+from gateway.housekeeping import Housekeeping
 from gateway.identify import Doorkeeper
 from gateway.identity.authenticator import Authenticator
 from gateway.mcp.servers import McpServers
@@ -29,6 +28,7 @@ from gateway.prices import price_of
 from gateway.protocols.openai_chat import ChatAdapter, ModelTarget
 from gateway.protocols.openai_models import ModelsEntry
 from gateway.runs import RunDesk, RunsEntry
+from gateway.store import open_store
 from gateway.telemetry import Telemetry
 from gateway.upstream.http import HttpUpstream
 from policy.decision import Question
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("oncegate.app")
 
-_HOUSEKEEPING_SECONDS = 60.0
 #: An MCP result or a model's answer as an operator writes it.
 _OUTCOME_SHAPE = Shape(keep=("content.*.type", "id", "object", "model", "choices.*.message.role"))
 
@@ -66,6 +65,7 @@ class Gateway:
     pipeline: Pipeline
     front: Front
     _detection: Detection
+    _housekeeping: Housekeeping
     _telemetry: Telemetry
     _servers: McpServers
     _chat: ChatAdapter
@@ -73,7 +73,6 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         self._upstreams: list[HttpUpstream] = []
-        self._tasks: list[asyncio.Task[None]] = []
         self.ready = False
 
     @classmethod
@@ -96,16 +95,16 @@ class Gateway:
         gateway.policies = Policies(config.policies_folder, profiles=profiles, domains=domains)
         gateway._detection = Detection(PresidioInWorker(folder), await asyncio.to_thread(verify, folder))
         gateway.redaction = Redaction(gateway._detection, profiles, config.redaction.default_profile)
-        gateway.journal = await open_sqlite(
-            config.state.path, keyring=Keyring(secrets), synchronous=config.state.synchronous, fatal=fatal,
-            crash_point=crash_point or (lambda _: None),
-        )  # fmt: skip
+        gateway.journal = await open_store(
+            config, Keyring(secrets), fatal=fatal, crash_point=crash_point or (lambda _: None)
+        )
         gateway._telemetry = Telemetry(config.telemetry.otlp_url)
         await gateway._compose(secrets)
         if any(profile.inspects for profile in profiles.values()):  # else nobody needs the model's memory
             await gateway._detection.start()
         gateway.policies.watch()
-        gateway._tasks.append(asyncio.create_task(gateway._keep_house()))
+        gateway._housekeeping = Housekeeping(gateway.journal, config)
+        gateway._housekeeping.start()
         gateway.ready = True
         return gateway
 
@@ -113,14 +112,13 @@ class Gateway:
         """Finish what is under way, bounded, and let everything go."""
         self.ready = False
         await self.pipeline.drain(self.config.limits.drain_seconds_max)
-        for task in self._tasks:
-            task.cancel()
         await self._servers.aclose()
         for upstream in self._upstreams:
             await upstream.aclose()
         await self.policies.aclose()
         await self.authenticator.aclose()
         await self._detection.aclose()
+        await self._housekeeping.aclose()
         await self.journal.aclose()
         await asyncio.to_thread(self._telemetry.close)
 
@@ -223,11 +221,3 @@ class Gateway:
         application.add_api_route("/healthz", healthy)
         application.add_api_route("/readyz", readiness)
         return application
-
-    async def _keep_house(self) -> None:
-        while True:
-            await asyncio.sleep(_HOUSEKEEPING_SECONDS)
-            try:
-                await self.journal.close_idle_runs(self.config.runs.idle_seconds)
-            except JournalError as error:
-                _log.warning("idle runs were not closed: %s", error)

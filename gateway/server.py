@@ -145,6 +145,6 @@ def _parts(gateway: Gateway) -> AdminParts:
     return AdminParts(
         runs=gateway.journal, operator=gateway.journal, authenticate=gateway.authenticator.authenticate_operator,
         decide=decide, record=deed_record, write_audit=gateway.journal.write_audit, open_run=gateway.desk.open_as,
-        redact_outcome=gateway.redact_outcome, hosts=frozenset({*names, *gateway.config.hosts}),
-        version=version("oncegate"),
+        redact_outcome=gateway.redact_outcome, accept_past=gateway.journal.accept_past,
+        hosts=frozenset({*names, *gateway.config.hosts}), version=version("oncegate"),
     )  # fmt: skip

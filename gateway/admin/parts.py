@@ -123,6 +123,14 @@ class RunRows(Protocol):
         ...
 
 
+class AcceptPast(Protocol):
+    """Accepts that the store was rolled back (`durable.journal.Housekeeping.accept_past`)."""
+
+    async def __call__(self, audit: Sequence[Mapping[str, object]]) -> bool:
+        """Return whether anything was held for it. Raises `JournalUnavailable`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminParts:
     """Everything the admin API needs.
@@ -138,5 +146,6 @@ class AdminParts:
     write_audit: Audit
     open_run: OpenRun
     redact_outcome: RedactOutcome
+    accept_past: AcceptPast
     hosts: frozenset[str]
     version: str = field(default="0")

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
     from durable.records import CallRecord, RunRecord
 
-CallState = Literal["in_flight", "done", "in_doubt", "failed", "not_executed"]
+CallState = Literal["in_flight", "done", "in_doubt", "failed", "not_executed", "held"]
 RunState = Literal["ready", "running", "waiting", "finished", "failed", "cancelled"]
 
 _SHOWN: dict[str, CallState] = {
     "intent": "in_flight", "done": "done", "doubt": "in_doubt", "failed": "failed", "released": "not_executed",
+    "held": "held",
 }  # fmt: skip
 #: The journal's word for each state, by the word operators use.
 STORED = {shown: stored for stored, shown in _SHOWN.items()}
@@ -32,6 +33,18 @@ Reason = Annotated[str, StringConstraints(max_length=REASON_CHARACTERS_MAX, patt
 
 class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Acceptance(_Form):
+    """Why a store that was rolled back is accepted as it is."""
+
+    reason: Annotated[Reason, StringConstraints(min_length=1)]
+
+
+class Accepted(_Form):
+    """Whether anything was held for a rollback, and is not any more."""
+
+    accepted: bool
 
 
 class Call(_Form):

@@ -39,6 +39,7 @@ COMMANDS: dict[str, Entry] = {
     "redact": Entry("redact", "Show what redaction finds in a text."),
     "model": Entry("model", "Install the language model.", group=True),
     "audit": Entry("audit", "Verify and export the audit.", group=True),
+    "store": Entry("store", "Migrate the store, copy it, accept one that was rolled back.", group=True),
     "token": Entry("token", "Create API keys for agents.", group=True),
 }
 

@@ -63,6 +63,11 @@ class Ledger:
             id=run_id, domain=domain, agent=agent, user="-", state="running", attempt=1, created=NOW, updated=NOW
         )
 
+    async def accept_past(self, audit: Sequence[Mapping[str, object]]) -> bool:
+        """Note that it was accepted; it was never rolled back."""
+        await self.write_audit(audit)
+        return False
+
     async def write_audit(self, records: Sequence[Mapping[str, object]]) -> None:
         self._check()
         self.audit.extend(records)
@@ -116,6 +121,13 @@ class Ledger:
 
     async def read_outcome(self, call_id: str) -> Outcome | None:
         return self.outcomes.get(call_id)
+
+    async def read_request(self, call_id: str) -> bytes | None:
+        return b"{}" if call_id in self.calls else None
+
+    async def note_divergence(self, call_id: str, text: str, audit: Sequence[Mapping[str, object]]) -> None:
+        self.calls[call_id] = replace(self.calls[call_id], diverges=text)
+        self.audit.extend(audit)
 
     async def resolve(
         self, call_id: str, verdict: str, outcome: Outcome | None, audit: Sequence[Mapping[str, object]]

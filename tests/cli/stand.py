@@ -82,6 +82,7 @@ def parts_of(ledger: Ledger, *, host: str = HOST) -> AdminParts:
         write_audit=ledger.write_audit,
         open_run=open_run,
         redact_outcome=redact_outcome,
+        accept_past=ledger.accept_past,
         hosts=frozenset({host}),
         version="test",
     )

@@ -37,4 +37,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("DUR-16", "A caller that goes away leaves no step in flight.", "DESIGN sections 4 and 6"),
     Requirement("DUR-18", "The write-ahead log stays bounded, off the writer's thread.", "DESIGN section 5"),
     Requirement("DUR-17", "The journal agrees with a small model of it, restarts anywhere.", "issue 4, laws"),
+    Requirement("DUR-20", "What is over goes after its retention, in small parts; what is unsettled stays.", "issue 4"),
+    Requirement("DUR-21", "A purged run id or explicit key stays refused.", "DESIGN section 5"),
+    Requirement("DUR-22", "After a rotation everything is sealed under the new secret.", "issue 4, housekeeping"),
+    Requirement("DUR-23", "A backup is taken online, whole, and overwrites nothing.", "issue 4, housekeeping"),
+    Requirement(
+        "DUR-24", "A rolled-back journal is noticed, and `once` steps it may have forgotten are held.", "DESIGN 5"
+    ),
 )

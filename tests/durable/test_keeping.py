@@ -1,0 +1,237 @@
+"""Retention, tombstones, key rotation, backups, and a store that has lost its past."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from durable.chain import verify_database
+from durable.journal import JournalRefused, RunPurged
+from durable.records import CallFilter
+from durable.seal import Keyring
+from durable.sqlite_backup import back_up
+from durable.sqlite_head import head_path
+from durable.step import Held, InDoubt, Intent, Purged, Replay, Settlement, VaultEntry
+from tests.durable.steps import KEYRING, OWNER, ask, begun, intent, journal_in, next_attempt, outcome, step
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from durable.step import RunRef
+    from durable.store import Store
+
+pytestmark = pytest.mark.anyio
+OLD, NEW = bytes(range(32)), bytes(range(32, 64))
+EVERYTHING: dict[str, float] = dict.fromkeys(("finished", "failed", "cancelled", "calls", "approvals"), 0.0)
+
+
+async def purge_all(journal: Store, rows_max: int = 3) -> int:
+    total = 0
+    while done := await journal.purge(EVERYTHING, rows_max=rows_max):
+        assert done <= rows_max + 1  # the run itself goes with its last part
+        total += done
+    return total
+
+
+async def full_run(journal: Store) -> RunRef:
+    run = await next_attempt(journal)
+    for number in range(5):
+        of = step(f"charge {number}", run=run)
+        entry = VaultEntry(scope=f"run/{run.id}", token=f"<PERSON_{number}>", entity="PERSON", original="Ann")
+        began = await begun(journal, Intent(step=of, request=b"{}", vault=(entry,), use=b"u" * 32))
+        await journal.settle(began, Settlement(outcome=outcome(), uses={b"u" * 32: 1}))
+    assert await journal.close_run(run.id, 1, "finished", b"done")
+    return run
+
+
+def counts(folder: Path) -> dict[str, int]:
+    with closing(sqlite3.connect(folder / "journal.db")) as database:
+        return {
+            table: database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - constant names
+            for table in ("run", "call", "use", "cursor", "vault", "tombstone")
+        }
+
+
+@pytest.mark.requirement("DUR-20")
+async def test_a_run_past_its_retention_goes_with_all_that_belongs_to_it_in_small_parts(tmp_path: Path) -> None:
+    async with journal_in(tmp_path) as journal:
+        await full_run(journal)
+        kept = await next_attempt(journal)
+        await ask(journal, step("kept", run=kept))
+        await purge_all(journal)
+        assert [record.id for record in await journal.list_runs(limit=9, agent=None, state=None)] == [kept.id]
+        assert [call.run for call in await journal.list_calls(CallFilter())] == [kept.id]
+    assert counts(tmp_path) == {"run": 1, "call": 1, "use": 0, "cursor": 1, "vault": 0, "tombstone": 1}
+    assert verify_database(tmp_path / "journal.db").ok
+
+
+@pytest.mark.requirement("DUR-21")
+async def test_a_purged_run_id_and_a_purged_key_stay_refused(tmp_path: Path) -> None:
+    async with journal_in(tmp_path) as journal:
+        run = await full_run(journal)
+        keyed = step("order", key="order-7")
+        assert await ask(journal, keyed) == ("executed", 0)
+        await purge_all(journal)
+        with pytest.raises(RunPurged):
+            await journal.open_run(OWNER, run.id, {})
+        with pytest.raises(RunPurged):
+            await journal.touch_run(OWNER, run.id, {})
+        assert isinstance(await journal.begin(intent(keyed)), Purged)
+        assert await journal.purge({"tombstones": 0.0}, rows_max=9) == 2
+        assert await ask(journal, keyed) == ("executed", 0)
+
+
+@pytest.mark.requirement("DUR-20")
+async def test_what_is_in_doubt_is_kept_until_somebody_has_decided(tmp_path: Path) -> None:
+    async with journal_in(tmp_path) as journal:
+        run = await next_attempt(journal)
+        began = await begun(journal, intent(step(run=run)))
+        await journal.doubt(began, "cut", ())
+        await journal.close_run(run.id, 1, "finished", None)
+        alone = await begun(journal, intent(step("alone", key="k")))
+        await journal.doubt(alone, "cut", ())
+        assert await purge_all(journal) == 0
+        assert {call.id for call in await journal.list_calls(CallFilter(state="doubt"))} == {began.id, alone.id}
+
+
+@pytest.mark.requirement("DUR-20")
+async def test_originals_outside_runs_are_kept_as_long_as_they_are_used(tmp_path: Path) -> None:
+    async with journal_in(tmp_path) as journal:
+        entry = VaultEntry(scope="agent/acme/billing/ann", token="<PERSON_1>", entity="PERSON", original="Ann")
+        began = await begun(journal, Intent(step=step("one", key="k"), request=b"{}", vault=(entry,)))
+        await journal.settle(began, Settlement(outcome=outcome()))
+        await journal.purge({"calls": 3600.0}, rows_max=9)
+        assert (await journal.originals(entry.scope, [entry.token]))[entry.token].original == "Ann"
+        await purge_all(journal)
+        assert await journal.originals(entry.scope, [entry.token]) == {}
+
+
+@pytest.mark.requirement("DUR-22")
+async def test_a_rotation_seals_everything_again_so_that_the_old_secret_can_go(tmp_path: Path) -> None:
+    async with journal_in(tmp_path, Keyring((OLD,))) as journal:
+        run = await full_run(journal)
+        await ask(journal, step("alone", key="k"))
+        assert await journal.count_older() == 0
+    async with journal_in(tmp_path, Keyring((NEW, OLD))) as journal:
+        left = await journal.count_older()
+        assert left == 2 + 12 + 5 + 1  # keys of the run and the owner, six calls' bodies, five originals, a result
+        while await journal.rewrap(rows_max=7):
+            left -= 7
+        assert left <= 0
+        assert await journal.count_older() == 0
+    async with journal_in(tmp_path, Keyring((NEW,))) as journal:
+        assert isinstance(await journal.look_up(step("alone", key="k")), Replay)
+        assert (await journal.originals(f"run/{run.id}", ["<PERSON_1>"]))["<PERSON_1>"].original == "Ann"
+        assert (found := await journal.read_run(run.id)) is not None
+        assert found.result == b"done"
+
+
+@pytest.mark.requirement("DUR-23")
+async def test_a_backup_taken_under_way_is_whole_and_replays(tmp_path: Path) -> None:
+    (copied := tmp_path / "elsewhere").mkdir()
+    async with journal_in(tmp_path) as journal:
+        await ask(journal, step("before", key="before"))
+        size = back_up(tmp_path / "journal.db", copied / "journal.db")
+        await ask(journal, step("after", key="after"))
+    assert size > 0
+    assert (copied / "journal.db").stat().st_mode & 0o777 == 0o600
+    async with journal_in(copied) as journal:
+        assert isinstance(await journal.look_up(step("before", key="before")), Replay)
+        assert await journal.look_up(step("after", key="after")) is None
+
+
+@pytest.mark.requirement("DUR-23")
+async def test_a_backup_neither_overwrites_nor_copies_what_is_no_journal(tmp_path: Path) -> None:
+    (other := tmp_path / "other.db").write_bytes(b"not a database, but long enough to be looked at" * 99)
+    with pytest.raises(JournalRefused):
+        back_up(other, tmp_path / "copy.db")
+    assert not (tmp_path / "copy.db").exists()
+    async with journal_in(tmp_path):
+        with pytest.raises(FileExistsError):
+            back_up(tmp_path / "journal.db", other)
+    with pytest.raises(FileNotFoundError):
+        back_up(tmp_path / "nowhere.db", tmp_path / "copy.db")
+
+
+async def rolled_back(folder: Path) -> RunRef:
+    """Leave a journal that was restored from a backup taken before a charge; returns the charge's run."""
+    async with journal_in(folder) as journal:
+        run = await next_attempt(journal)
+        await ask(journal, step("before", run=run))
+        back_up(folder / "journal.db", folder / "backup.db")
+        assert await ask(journal, step("charge", run=run)) == ("executed", 1)
+        assert await ask(journal, step("order", key="order-7")) == ("executed", 0)
+        await journal.note_head()
+    (folder / "backup.db").replace(folder / "journal.db")
+    return run
+
+
+@pytest.mark.requirement("DUR-24")
+async def test_a_restored_backup_is_noticed_and_older_once_steps_are_held(tmp_path: Path) -> None:
+    run = await rolled_back(tmp_path)
+    async with journal_in(tmp_path) as journal:
+        assert await journal.rolled_back() is not None
+        for lost in (step("charge", run=run), step("order", key="order-7")):
+            first = await journal.begin(intent(lost))
+            assert isinstance(first, Held)
+            assert await journal.begin(intent(lost)) == first
+        assert await ask(journal, step("before", run=run)) == ("replayed", 1)
+        assert await ask(journal, step("read", run=run, effect="safe")) == ("executed", 1)
+        # what nobody can have executed before is not held
+        assert await ask(journal, step("charge", run=await next_attempt(journal))) == ("executed", 1)
+        assert await ask(journal, step("no identity")) == ("executed", 1)
+    assert verify_database(tmp_path / "journal.db").ok
+
+
+@pytest.mark.requirement("DUR-24")
+async def test_an_accepted_past_holds_nothing_more_but_what_is_held(tmp_path: Path) -> None:
+    run = await rolled_back(tmp_path)
+    async with journal_in(tmp_path) as journal:
+        held = await journal.begin(intent(step("charge", run=run)))
+        assert await journal.accept_past(())
+        assert not await journal.accept_past(())
+        assert await journal.begin(intent(step("charge", run=run))) == held
+        assert await ask(journal, step("order", key="order-7")) == ("executed", 0)
+        assert await journal.resolve(held.id if isinstance(held, Held) else "", "execute", None, ()) == "held"
+        assert (await begun(journal, intent(step("charge", run=run)))).attempt == 2
+
+
+@pytest.mark.requirement("DUR-24")
+async def test_a_journal_that_only_restarts_has_lost_nothing(tmp_path: Path) -> None:
+    async with journal_in(tmp_path) as journal:
+        await ask(journal, step("order", key="order-7"))
+        await journal.note_head()
+        await ask(journal, step("order", key="order-8"))
+    for _ in range(2):
+        async with journal_in(tmp_path) as journal:
+            assert await journal.rolled_back() is None
+            await journal.note_head()
+
+
+@pytest.mark.requirement("DUR-24")
+async def test_an_unreadable_head_and_a_removed_journal_hold_too(tmp_path: Path) -> None:
+    async with journal_in(tmp_path) as journal:
+        await journal.note_head()
+    (tmp_path / "journal.db").unlink()
+    async with journal_in(tmp_path) as journal:
+        assert isinstance(await journal.begin(intent(step("order", key="order-7"))), Held)
+        await journal.accept_past(())
+        await journal.note_head()
+    head_path(tmp_path / "journal.db").write_text("{", encoding="utf-8")
+    async with journal_in(tmp_path, KEYRING) as journal:
+        assert await journal.rolled_back() is not None
+
+
+@pytest.mark.requirement("DUR-24")
+async def test_a_doubt_from_before_stays_a_doubt(tmp_path: Path) -> None:
+    async with journal_in(tmp_path) as journal:
+        run = await next_attempt(journal)
+        await begun(journal, intent(step("charge", run=run)))
+        back_up(tmp_path / "journal.db", tmp_path / "backup.db")
+        await journal.note_head()
+    (tmp_path / "backup.db").replace(tmp_path / "journal.db")
+    async with journal_in(tmp_path) as journal:
+        assert isinstance(await journal.begin(intent(step("charge", run=run))), InDoubt)
