@@ -125,16 +125,15 @@ class _Seen:
         if link.number != 1:
             return None
         record = cast("dict[str, object]", json.loads(link.text))
-        said, before = record.get("previous_head", ""), record.get("previous_chain")
+        said, before = record.get("previous_head", ""), str(record.get("previous_chain", self._last))
         if self._last is None:
             fits = said == ""
-        elif isinstance(before, str) and before != self._last or _instance(before) != _instance(link.chain):
-            fits = any(one.hex() == said for one in self._recent.get(str(before), ()))
-        else:
+        elif _instance(before) == _instance(link.chain):
             fits = said == self.heads[self._last][1].hex()
-        return (
-            None if fits else f"{_where(link)}: it does not continue the chain before it; that one was cut or changed"
-        )
+        else:
+            fits = any(one.hex() == said for one in self._recent.get(before, ()))
+        problem = f"{_where(link)}: it does not continue the chain before it; that one was cut or changed"
+        return None if fits else problem
 
 
 def verify_database(path: Path) -> Verification:
@@ -182,6 +181,14 @@ def _where(link: Link) -> str:
 
 def _instance(chain: object) -> str:
     return str(chain).rpartition("/")[0]
+
+
+def _where(link: Link) -> str:
+    return f"record {link.number} of chain {link.chain}"
+
+
+def _instance(chain: str) -> str:
+    return chain.rpartition("/")[0]
 
 
 def _problem(link: Link, before: tuple[int, bytes]) -> str | None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from durable.backend import Wakeups
+from durable.chain import Link
 from durable.journal import JournalRefused, JournalUnavailable
 from durable.postgres_connection import LOST, Address, PostgresReading, is_lost, said_by
 from durable.postgres_lease import Lease
@@ -17,7 +18,7 @@ from durable.postgres_writer import Writer
 from durable.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from durable.postgres_connection import Connection
     from durable.seal import Keyring
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+_LINKS: Final = "SELECT chain, number, record, hash FROM audit ORDER BY sequence"
 _READERS_MAX: Final = 4
 _READS_MAX: Final = 3
 _POLL_SECONDS: Final = 0.5
@@ -72,6 +74,20 @@ async def migrate_postgres(url: str, password: str | None = None) -> None:
             await connection.close()
     except (*LOST, ValueError) as error:
         raise JournalRefused(f"`state`: the database cannot be used ({said_by(error)})") from None
+
+
+async def read_postgres_links(url: str, password: str | None = None) -> AsyncIterator[Link]:
+    """Yield the audit's links in order, as one state of the database. Raises `JournalRefused`."""
+    try:
+        connection = await Address(url, password).connect("audit")
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                async for row in connection.cursor(_LINKS):
+                    yield Link(row["chain"], row["number"], row["record"], row["hash"])
+        finally:
+            await connection.close()
+    except (*LOST, ValueError) as error:
+        raise JournalRefused(f"`state`: the audit cannot be read ({said_by(error)})") from None
 
 
 class Readers:

@@ -43,6 +43,8 @@ _CROSSINGS_MAX: Final = 8
 _AWAY: Final = "the database cannot be reached"
 _NEXT_SESSION: Final = "UPDATE writer SET session = session + 1 WHERE instance = $1 RETURNING session, written"
 _LIVE: Final = "SELECT epoch FROM instance WHERE id = $1 AND epoch = $2 AND ended IS NULL"
+#: chains are opened one after the other; any number that no other program of this database uses
+_OPENING: Final = 0x6F6E636567617466
 #: a restored backup and a promoted replica are on another timeline; another cluster has another identifier
 _IDENTITY: Final = (
     "SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || "
@@ -292,6 +294,7 @@ class Writer:
         """Begin an epoch, in a session of its own, and its audit chain."""
         sent = self._lease.boot_seconds()
         async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _OPENING)  # each chain names one before it
             before = await connection.fetchval("SELECT epoch FROM instance WHERE id = $1", self._instance)
             epoch = (before or 0) + 1
             chain = Chain(f"{self._instance}/{epoch}")
