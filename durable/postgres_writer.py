@@ -45,10 +45,12 @@ _NEXT_SESSION: Final = "UPDATE writer SET session = session + 1 WHERE instance =
 _LIVE: Final = "SELECT epoch FROM instance WHERE id = $1 AND epoch = $2 AND ended IS NULL"
 #: chains are opened one after the other; any number that no other program of this database uses
 _OPENING: Final = 0x6F6E636567617466
-#: a restored backup and a promoted replica are on another timeline; another cluster has another identifier
+#: a restored backup and a promoted replica are on another timeline (the first eight digits of a log file's name),
+#: another cluster has another identifier, a dump read in again is another database
 _IDENTITY: Final = (
     "SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || "
-    "(SELECT timeline_id FROM pg_control_checkpoint())"
+    "left(pg_walfile_name(pg_current_wal_lsn()), 8) || '/' || "
+    "(SELECT oid FROM pg_database WHERE datname = current_database())"
 )
 _GUARD: Final = "UPDATE writer SET written = $1 WHERE instance = $2 AND session = $3"
 _NOTIFY: Final = "SELECT pg_notify('oncegate', names) FROM unnest($1::text[]) AS names"
@@ -113,6 +115,8 @@ class Writer:
         self._session = 0
         self._written = 0
         self._chain = Chain(f"{instance}/0")
+        #: whether the database may have become another one since the last group
+        self._changed = False
         self.epoch = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -220,6 +224,8 @@ class Writer:
         if not await tx.execute(_GUARD, number, self._instance, self._session):
             await connection.execute("ROLLBACK")
             raise _Fenced
+        if self._changed:  # before any claim of the group is decided
+            await past.check_identity(tx, await connection.fetchval(_IDENTITY))
         for operation in group:
             operation.result.clear()
             operation.error = None
@@ -232,6 +238,7 @@ class Writer:
         for name in names:
             self._crash_point(f"before_{name}_commit")
         await connection.execute("COMMIT")
+        self._changed = False
         for name in names:
             self._crash_point(f"after_{name}_commit")
         return tx.woken
@@ -283,7 +290,7 @@ class Writer:
         if row is None or row["written"] < self._written:
             self._die("the database has lost what it had acknowledged; the journal is not written any more")
             return
-        self._session, self._written = row["session"], row["written"]
+        self._session, self._written, self._changed = row["session"], row["written"], True
         ended = await connection.fetchval(
             "SELECT ended FROM instance WHERE id = $1 AND epoch = $2", self._instance, self.epoch
         )
