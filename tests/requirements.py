@@ -11,5 +11,6 @@ from tests.identity.requirements import REQUIREMENTS as IDENTITY
 from tests.mcp.requirements import REQUIREMENTS as MCP
 from tests.policy.requirements import REQUIREMENTS as POLICY
 from tests.redaction.requirements import REQUIREMENTS as REDACTION
+from tests.runs.requirements import REQUIREMENTS as RUNS
 
-REQUIREMENTS = (*CLI, *DURABLE, *E2E, *FAULTS, *GATEWAY, *IDENTITY, *MCP, *POLICY, *REDACTION)
+REQUIREMENTS = (*CLI, *DURABLE, *E2E, *FAULTS, *GATEWAY, *IDENTITY, *MCP, *POLICY, *REDACTION, *RUNS)

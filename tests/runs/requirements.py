@@ -1,0 +1,34 @@
+"""Requirements of this area: id, text, source."""
+
+from __future__ import annotations
+
+from tests.requirement import Requirement
+
+_RUNS = "DESIGN section 6, runs"
+_STEPS = "DESIGN section 6, steps"
+_FAULTS = "DESIGN section 4"
+_SCHEDULES = "issue 4, adversarial schedules"
+
+REQUIREMENTS: tuple[Requirement, ...] = (
+    Requirement("RUN-01", "A managed run that is due goes to one taker, each time as its next attempt.", _RUNS),
+    Requirement(
+        "RUN-02", "A managed run is given up at its deadline or after its last attempt, with the reason.", _RUNS
+    ),
+    Requirement("RUN-03", "A managed run of a gateway that ended is due again at once.", _FAULTS),
+    Requirement("RUN-04", "The same id opens one managed run: same input the same run, another input an error.", _RUNS),
+    Requirement(
+        "RUN-05", "A run is cancelled whatever its attempt; an ended one is opened again only if it failed.", _RUNS
+    ),
+    Requirement("RUN-06", "A fork answers from its parent's journal up to a step, then goes on live.", "issue 4, runs"),
+    Requirement(
+        "RUN-07", "A fork holds each later `once` call of its parent, unless effects are to be repeated.", _STEPS
+    ),
+    Requirement(
+        "RUN-08", "A later attempt's request that the journal lacks is told from the entry it replaces.", _STEPS
+    ),
+    Requirement("RUN-09", "A divergence is executed, held for an operator, or ends the run, as configured.", _STEPS),
+    Requirement("RUN-10", "A tool call that a replayed model answer asks for is no divergence.", _STEPS),
+    Requirement(
+        "RUN-11", "An agent that resumes from its own checkpoint gets the outcomes it has not shown yet.", _SCHEDULES
+    ),
+)
