@@ -6,7 +6,7 @@ Governance sees only these values and never a protocol (DESIGN section 1).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
@@ -231,6 +231,15 @@ class AnswerReader(Protocol):
 
     def verdict(self) -> Verdict:
         """Say, after the end, what the answer proves about the effect."""
+        ...
+
+
+@runtime_checkable
+class SkimmingReader(Protocol):
+    """An `AnswerReader` with a shorter way for answers that nobody inspects and nothing is restored in."""
+
+    def skim(self, chunk: bytes) -> list[Unit]:
+        """Do as `feed` does; consecutive units that need not be held may be one, without tree."""
         ...
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from durable.journal import JournalUnavailable
 from durable.step import Outcome, Settlement
 from gateway import body, refusals
-from gateway.call import NotSent, Refusal, Reply, Sent
+from gateway.call import NotSent, Refusal, Reply, Sent, SkimmingReader
 from gateway.inward import Inward
 from gateway.outward import vault_entries
 from gateway.restoring import Restoring
@@ -143,12 +143,15 @@ class Execution:
             plan.trail.upstream_end = time.time()
 
     async def _read(self, response: UpstreamResponse) -> None:
-        self._reader.begin(response.status, response.headers)
+        reader = self._reader
+        reader.begin(response.status, response.headers)
+        looks = self._plan.veil.profile.inspects or self._plan.grant is not None
+        read = reader.feed if looks or not isinstance(reader, SkimmingReader) else reader.skim
         async for chunk in response.chunks():
             self._bytes += len(chunk)
             if self._bytes > self._bytes_max and not self._passing:
                 raise Sent(f"the answer is longer than {self._bytes_max} bytes")
-            for clean in await self._inward.take(self._reader.feed(chunk)):
+            for clean in await self._inward.take(read(chunk)):
                 await self._pass(clean)
         for clean in await self._inward.take(self._reader.end()):
             await self._pass(clean)

@@ -40,12 +40,16 @@ class EventSplitter:
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Return the events completed by `chunk`. Raises `EventTooLong`."""
-        buffer = self._buffer + chunk
+        return [read(raw) for raw in self.split(chunk)]
+
+    def split(self, chunk: bytes) -> list[bytes]:
+        """Return the bytes of the events completed by `chunk`, for `read`. Raises `EventTooLong`."""
+        buffer = self._buffer + chunk if self._buffer else chunk
         marks = _MARKS if b"\r" in buffer else _USUAL_MARKS
-        events: list[Event] = []
+        events: list[bytes] = []
         begin, scan = 0, self._scanned
         while (end := _end_of_event(buffer, scan, marks)) is not None:
-            events.append(_read(buffer[begin:end]))
+            events.append(buffer[begin:end])
             begin = scan = end
         self._buffer = buffer[begin:]
         self._scanned = max(0, len(self._buffer) - 3)  # a blank line may be cut in its middle
@@ -67,11 +71,15 @@ def event(data: bytes, *, name: str = "", event_id: str | None = None) -> bytes:
 
 
 def _end_of_event(buffer: bytes, start: int, marks: tuple[bytes, ...]) -> int | None:
+    if marks is _USUAL_MARKS:
+        at = buffer.find(b"\n\n", start)
+        return None if at < 0 else at + 2
     ends = [at + len(mark) for mark in marks if (at := buffer.find(mark, start)) >= 0]
     return min(ends) if ends else None
 
 
-def _read(raw: bytes) -> Event:
+def read(raw: bytes) -> Event:
+    """Return the fields of one event's bytes."""
     if raw.startswith(b"data: ") and raw.count(b"\n") == 2 and b"\r" not in raw:  # noqa: PLR2004 - the usual form
         return Event(raw, raw[6:-2])
     data: list[bytes] = []

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final, cast
 
 from gateway import body
 from gateway.call import Sent, Slot, Unit, Verdict, header
+from gateway.protocols.openai_chat_likeness import Likeness
 from gateway.sse import EventSplitter, EventTooLong
+from gateway.sse import read as read_event
 from redaction.finding import Shape
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class ChatReader:
         self._media = "application/json"
         self._headers: dict[str, str] = {}
         self._splitter: EventSplitter | None = None
+        self._likeness = Likeness()
         self._plain: list[bytes] = []
         self._holding = False
         self._done = False
@@ -78,6 +81,35 @@ class ChatReader:
         except EventTooLong:
             raise Sent("an event of the stream is too long") from None
         return [self._event(event.raw, event.data) for event in events]
+
+    def skim(self, chunk: bytes) -> list[Unit]:
+        """Return what `feed` returns, those units that may leave at once joined to one without tree."""
+        if self._splitter is None:
+            self._plain.append(chunk)
+            return []
+        try:
+            events = self._splitter.split(chunk)
+        except EventTooLong:
+            raise Sent("an event of the stream is too long") from None
+        units: list[Unit] = []
+        joined: list[bytes] = []
+        for raw in events:
+            if not self._holding and self._likeness.holds(raw):
+                joined.append(raw)
+                continue
+            event = read_event(raw)
+            unit = self._event(raw, event.data)
+            if not unit.hold:
+                joined.append(raw)
+                self._learn(unit)
+                continue
+            if joined:
+                units.append(Unit(raw=b"".join(joined)))
+                joined = []
+            units.append(unit)
+        if joined:
+            units.append(Unit(raw=b"".join(joined)))
+        return units
 
     def end(self) -> list[Unit]:
         """Return the whole body of a plain answer. Raises `Sent` when a stream ended before its end."""
@@ -190,6 +222,14 @@ class ChatReader:
         self._open.difference_update(closes)
         return Unit(raw=raw, tree=tree, slots=tuple(slots), closes=tuple(closes), blind=tuple(blind),
                     hold=self._holding)  # fmt: skip
+
+    def _learn(self, unit: Unit) -> None:
+        if len(unit.slots) != 1 or unit.slots[0].kind != "text" or unit.closes:
+            return
+        tree = cast("dict[str, object]", unit.tree)
+        _, choice, _, name = unit.slots[0].path
+        if tree.get("usage") is None and len(cast("list[object]", tree["choices"])) == 1:
+            self._likeness.learn(unit.raw, tree, cast("int", choice), cast("str", name))
 
     def _slots(self, at: int, number: int, choice: dict[str, object]) -> list[Slot]:
         delta = choice.get("delta")

@@ -15,6 +15,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("GW-08", "What did not change is sent as it came; the caller's credential never.", "G9"),
     Requirement("GW-09", "Provider-hosted tools are resources of their own and executed at most once.", "DESIGN 2"),
     Requirement("GW-10", "Frames that complete a tool call or the answer wait for the journal.", "DESIGN 3.11"),
+    Requirement("GW-13", "The shorter ways of reading a stream find what the long way finds.", "DESIGN 3.11; perf"),
     Requirement("GW-11", "Only proof of an outcome counts as one.", "DESIGN 6 Only outcomes advance n"),
     Requirement("GW-12", "Tool calls are evidence wherever model traffic shows them.", "DESIGN 6 evidence"),
     Requirement("UP-01", "A request whose connection was never made is known not sent.", "DESIGN 4; durable 5 rule 6"),
