@@ -179,14 +179,6 @@ def _where(link: Link) -> str:
     return f"record {link.number} of chain {link.chain}"
 
 
-def _instance(chain: object) -> str:
-    return str(chain).rpartition("/")[0]
-
-
-def _where(link: Link) -> str:
-    return f"record {link.number} of chain {link.chain}"
-
-
 def _instance(chain: str) -> str:
     return chain.rpartition("/")[0]
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from durable.step import Began, Failed, InDoubt, InFlight, RunRef, Settlement
-from tests.durable.steps import MODEL, OWNER, USE, ask, begun, intent, journal_in, next_attempt, outcome, step
+from tests.contracts.place import journal_in
+from tests.durable.steps import MODEL, OWNER, USE, ask, begun, intent, next_attempt, outcome, step
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from durable.store import Store
+    from tests.contracts.place import Place
 
 pytestmark = pytest.mark.anyio
 
@@ -31,8 +31,8 @@ async def charge(journal: Store, run: RunRef) -> tuple[str, int]:
 
 
 @pytest.mark.requirement("DUR-05")
-async def test_without_evidence_an_equal_request_gets_the_first_outcome(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_without_evidence_an_equal_request_gets_the_first_outcome(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await next_attempt(journal)
         await model(journal, run, "turn 1", asked=1)
         assert [await charge(journal, run) for _ in range(3)] == [("executed", 1), ("replayed", 1), ("replayed", 1)]
@@ -40,8 +40,8 @@ async def test_without_evidence_an_equal_request_gets_the_first_outcome(tmp_path
 
 @pytest.mark.requirement("DUR-05")
 @pytest.mark.parametrize("key", [None, "turn-1"])
-async def test_twins_a_model_asked_for_are_executed_each(tmp_path: Path, key: str | None) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_twins_a_model_asked_for_are_executed_each(place: Place, key: str | None) -> None:
+    async with journal_in(place) as journal:
         run = await next_attempt(journal)
         await model(journal, run, "turn 1", asked=2, key=key)
         first = await begun(journal, intent(step(run=run), use=USE))
@@ -57,8 +57,8 @@ async def test_twins_a_model_asked_for_are_executed_each(tmp_path: Path, key: st
 
 
 @pytest.mark.requirement("DUR-05")
-async def test_a_model_that_was_shown_the_result_and_asks_again_means_it(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_model_that_was_shown_the_result_and_asks_again_means_it(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await next_attempt(journal)
         await model(journal, run, "turn 1", asked=1)
         assert await charge(journal, run) == ("executed", 1)
@@ -68,8 +68,8 @@ async def test_a_model_that_was_shown_the_result_and_asks_again_means_it(tmp_pat
 
 
 @pytest.mark.requirement("DUR-05")
-async def test_what_an_abandoned_attempt_was_told_is_no_evidence(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_what_an_abandoned_attempt_was_told_is_no_evidence(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await next_attempt(journal)
         await model(journal, run, "turn 1 at noon", asked=1)
         assert await charge(journal, run) == ("executed", 1)
@@ -80,8 +80,8 @@ async def test_what_an_abandoned_attempt_was_told_is_no_evidence(tmp_path: Path)
 
 
 @pytest.mark.requirement("DUR-05")
-async def test_a_declared_retry_is_never_meant_again(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_declared_retry_is_never_meant_again(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await next_attempt(journal)
         await model(journal, run, "turn 1", asked=2)
         began = await begun(journal, intent(step(run=run), use=USE))
@@ -90,8 +90,8 @@ async def test_a_declared_retry_is_never_meant_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.requirement("DUR-05")
-async def test_without_model_traffic_the_declaration_decides(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_without_model_traffic_the_declaration_decides(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await next_attempt(journal)
         each = replace(step("each", run=run), repeat="each")
         assert [await ask(journal, each) for _ in range(2)] == [("executed", 1), ("executed", 2)]
@@ -100,8 +100,8 @@ async def test_without_model_traffic_the_declaration_decides(tmp_path: Path) -> 
 
 
 @pytest.mark.requirement("DUR-05")
-async def test_a_bare_run_gives_equal_requests_the_first_outcome(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_bare_run_gives_equal_requests_the_first_outcome(place: Place) -> None:
+    async with journal_in(place) as journal:
         await journal.touch_run(OWNER, "run_bare", {})
         run = RunRef("run_bare", 0)
         await model(journal, run, "turn 1", asked=2, shown=2)
@@ -109,8 +109,8 @@ async def test_a_bare_run_gives_equal_requests_the_first_outcome(tmp_path: Path)
 
 
 @pytest.mark.requirement("DUR-06")
-async def test_evidence_does_not_pass_over_a_call_in_doubt_or_failed(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_evidence_does_not_pass_over_a_call_in_doubt_or_failed(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await next_attempt(journal)
         await model(journal, run, "turn 1", asked=1)
         began = await begun(journal, intent(step(run=run), use=USE))
@@ -124,8 +124,8 @@ async def test_evidence_does_not_pass_over_a_call_in_doubt_or_failed(tmp_path: P
 
 @pytest.mark.requirement("DUR-06")
 @pytest.mark.parametrize("effect", ["safe", "keyed", "once"])
-async def test_what_was_not_executed_is_asked_again_as_the_same_step(tmp_path: Path, effect: str) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_what_was_not_executed_is_asked_again_as_the_same_step(place: Place, effect: str) -> None:
+    async with journal_in(place) as journal:
         sample = replace(step(run=await next_attempt(journal)), effect=effect)
         first = await begun(journal, intent(sample))
         await journal.release(first, "connection refused", [{"event": "released"}])
@@ -136,8 +136,8 @@ async def test_what_was_not_executed_is_asked_again_as_the_same_step(tmp_path: P
 
 
 @pytest.mark.requirement("DUR-06", "DUR-08")
-async def test_a_tool_declared_once_since_is_held_like_one(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_tool_declared_once_since_is_held_like_one(place: Place) -> None:
+    async with journal_in(place) as journal:
         sample = step(key="order-7", effect="safe")
         began = await begun(journal, intent(sample))
         await journal.doubt(began, "timed out", [])
@@ -146,8 +146,8 @@ async def test_a_tool_declared_once_since_is_held_like_one(tmp_path: Path) -> No
 
 
 @pytest.mark.requirement("DUR-09")
-async def test_a_failed_step_says_who_failed_it(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_failed_step_says_who_failed_it(place: Place) -> None:
+    async with journal_in(place) as journal:
         began = await begun(journal, intent(step(key="order-7")))
         await journal.doubt(began, "timed out", [])
         assert await journal.resolve(began.id, "fail", None, []) == "failed"

@@ -9,18 +9,19 @@ import pytest
 
 from durable.journal import RunOver
 from durable.step import Owner, RunRef
-from tests.durable.steps import OWNER, ask, begun, intent, journal_in, next_attempt, step
+from tests.contracts.place import journal_in
+from tests.durable.steps import OWNER, ask, begun, intent, next_attempt, step
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from tests.contracts.place import Place
 
 pytestmark = pytest.mark.anyio
 OTHER = Owner("acme", "sales")
 
 
 @pytest.mark.requirement("DUR-10")
-async def test_attempts_count_from_one_without_gap_or_double(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_attempts_count_from_one_without_gap_or_double(place: Place) -> None:
+    async with journal_in(place) as journal:
         first = await next_attempt(journal)
         opened = await asyncio.gather(*(journal.open_run(OWNER, first.id, {"n": n}) for n in range(20)))
         assert sorted(record.attempt for record in opened) == list(range(2, 22))
@@ -30,28 +31,28 @@ async def test_attempts_count_from_one_without_gap_or_double(tmp_path: Path) -> 
 
 
 @pytest.mark.requirement("DUR-10")
-async def test_a_run_keeps_its_id_its_details_and_its_counts_over_a_restart(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_run_keeps_its_id_its_details_and_its_counts_over_a_restart(place: Place) -> None:
+    async with journal_in(place) as journal:
         record = await journal.open_run(OWNER, "run_mine", {"issuer": "key:1"})
         assert (record.id, record.attempt, record.details) == ("run_mine", 1, {"issuer": "key:1"})
         assert await ask(journal, step(run=RunRef("run_mine", 1), key="a")) == ("executed", 0)
         assert await ask(journal, step(run=RunRef("run_mine", 1), key="a")) == ("replayed", 0)
-    async with journal_in(tmp_path) as journal:
+    async with journal_in(place) as journal:
         found = await journal.read_run("run_mine")
         assert found is not None
         assert (found.calls, found.replays, found.attempt) == (1, 1, 1)
 
 
 @pytest.mark.requirement("DUR-10")
-async def test_a_bare_run_is_made_when_first_named_and_found_again(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_bare_run_is_made_when_first_named_and_found_again(place: Place) -> None:
+    async with journal_in(place) as journal:
         made = await journal.touch_run(OWNER, "run_bare", {})
         assert (made.attempt, await journal.touch_run(OWNER, "run_bare", {})) == (1, made)
 
 
 @pytest.mark.requirement("DUR-07", "DUR-10")
-async def test_a_run_of_another_owner_cannot_be_opened(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_run_of_another_owner_cannot_be_opened(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await next_attempt(journal)
         for other in (OTHER, Owner("vendors", "billing"), Owner("acme", "billing", "ann")):
             with pytest.raises(LookupError):
@@ -64,8 +65,8 @@ async def test_a_run_of_another_owner_cannot_be_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.requirement("DUR-10")
-async def test_a_run_ends_once_and_by_its_newest_attempt(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_run_ends_once_and_by_its_newest_attempt(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await next_attempt(journal)
         new = await next_attempt(journal, run.id)
         assert not await journal.close_run(run.id, run.attempt, "finished", b"old")
@@ -79,8 +80,8 @@ async def test_a_run_ends_once_and_by_its_newest_attempt(tmp_path: Path) -> None
 
 
 @pytest.mark.requirement("DUR-10")
-async def test_idle_runs_are_finished_and_busy_ones_are_not(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_idle_runs_are_finished_and_busy_ones_are_not(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await next_attempt(journal)
         assert await journal.close_idle_runs(3600.0) == 0
         assert await journal.close_idle_runs(0.0) == 1
@@ -90,8 +91,8 @@ async def test_idle_runs_are_finished_and_busy_ones_are_not(tmp_path: Path) -> N
 
 
 @pytest.mark.requirement("DUR-10")
-async def test_listings_show_the_newest_first_and_only_what_was_asked_for(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_listings_show_the_newest_first_and_only_what_was_asked_for(place: Place) -> None:
+    async with journal_in(place) as journal:
         first, second = await next_attempt(journal), await next_attempt(journal)
         theirs = await next_attempt(journal, owner=OTHER)
         await begun(journal, intent(step(run=first, key="later")))
