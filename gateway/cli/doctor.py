@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from gateway.admin.address import socket_path
-from gateway.cli import checks, engine_checks, options
+from gateway.cli import checks, engine_checks, options, store_checks
 from gateway.cli.checks import Check
 from gateway.cli.client import Target, ask
 from gateway.cli.output import DONE, NO, Failure, print_json, screen, visible
@@ -51,8 +51,10 @@ def _looked_at(path: Path) -> Iterator[Check]:
     yield checks.clock(config)
     yield from checks.keys(config)
     yield from checks.credentials(config)
-    yield checks.store(config)
-    yield checks.disk(config)
+    if config.state.postgres is None:
+        yield checks.store(config)
+        yield checks.disk(config)
+    yield from store_checks.journal(config)
     yield from engine_checks.policies(config)
     yield engine_checks.language_model(config)
     yield from checks.upstreams(config)

@@ -37,4 +37,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("CLI-22", "`audit export` writes every record as it was hashed, one JSON object a line.", _COMMANDS),
     Requirement("CLI-23", "`doctor` looks at what is needed, says what to do, exits 1 on a failure.", "issue 9"),
     Requirement("CLI-24", "Every command listed can be run, and listing loads no engine.", _COMMANDS),
+    Requirement("CLI-30", "A store is migrated and copied by command; a copy overwrites nothing.", _COMMANDS),
+    Requirement("CLI-31", "`doctor` says how the store stands: damage, schema, past, doubts, old seals.", "issue 4"),
+    Requirement("CLI-32", "A rolled-back store is accepted by an operator, with a reason, audited.", "DESIGN 5"),
 )
