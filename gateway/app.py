@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 import time
 from typing import TYPE_CHECKING, Self
@@ -149,7 +150,10 @@ class Gateway:
             policies=self.policies, journal=self.journal, redaction=self.redaction, telemetry=self._telemetry,
             limits=config.limits, price=price_of(config.models),
         )  # fmt: skip
-        self._servers = McpServers(config, self.policies, self.pipeline, Keyring(secrets))
+        self._servers = McpServers(
+            config, self.policies, self.pipeline, Keyring(secrets),
+            shown_key=hmac.digest(secrets[0], b"oncegate/shown-names/1", "sha256"),
+        )  # fmt: skip
         self._chat = ChatAdapter(
             {name: self._target(model) for name, model in config.models.items()}, depth_max=config.limits.depth_max
         )
@@ -177,7 +181,7 @@ class Gateway:
             found = fixed.get(path)
             if found is not None:
                 return found
-            if path.startswith("/mcp/"):
+            if path == "/mcp" or path.startswith("/mcp/"):
                 return self._servers
             if path.startswith(("/v1/models/", "/models/")):
                 return models

@@ -106,6 +106,10 @@ class Call:
     #: false for housekeeping that passes without a journal entry (MCP list, initialize, ping)
     journaled: bool = True
     stream: bool = False
+    #: a stream that stays open to hear what happens, counted apart from calls that do something
+    listens: bool = False
+    #: the resource as audit and traces show it, where its name holds content (a URI); empty: as it is
+    shown: str = ""
     #: a client that goes away ends the call upstream; otherwise it is finished and journaled
     cancel_on_disconnect: bool = False
     #: names the telemetry conventions want (`mcp.method.name`, `gen_ai.request.model`)

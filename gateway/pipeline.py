@@ -211,7 +211,7 @@ class Pipeline:
         if began is not None:
             trail.call_id, trail.occurrence = began.id, began.occurrence
         try:
-            self._load.admit(work.owner)
+            self._load.admit(work.owner, listens=call.listens)
             redacted = await self._redact(work)
             tree = await restore_arguments(
                 redacted.tree, work.decision, work.originals, call.shape, call.arguments_path
@@ -224,7 +224,7 @@ class Pipeline:
                 await self._journal.release(began, "refused before sending", ())
             raise
         execution = Execution(self._plan(work, began, request), self._extra(work, replayed=False))
-        self._load.add(execution, work.owner)
+        self._load.add(execution, work.owner, listens=call.listens)
         execution.task.add_done_callback(lambda _: self._ended(execution, work))
         return await self._answer(execution, work)
 

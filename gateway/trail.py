@@ -87,7 +87,7 @@ class Trail:
         call, exchange = self.call, self.call.exchange
         return Evidence(
             audit_id=self.audit_id, correlation=exchange.correlation, adapter=call.adapter.name,
-            endpoint=call.endpoint, principal=exchange.principal, resource=call.resource,
+            endpoint=call.endpoint, principal=exchange.principal, resource=call.shown or call.resource,
             resource_domain=call.resource_domain, action=call.action, effect=call.effect,
             decision=self.decision, ending=ending, refusal=self.refusal, status=self.status,
             call_id=self.call_id, run=exchange.run.id if exchange.run else None,
@@ -111,7 +111,7 @@ class Trail:
             "audit": self.audit_id,
             "correlation": exchange.correlation,
             **principal_record(exchange.principal),
-            "resource": call.resource,
+            "resource": call.shown or call.resource,
             "domain": call.resource_domain,
             "action": call.action,
             "effect": call.effect,

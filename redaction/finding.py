@@ -42,11 +42,12 @@ class DetectionError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """Which parts of a JSON tree are structure and which strings carry JSON themselves.
+    r"""Which parts of a JSON tree are structure and which strings carry JSON themselves.
 
     Paths are dotted with `*` for any list index or key (`messages.*.role`) and a final `**` for
-    everything below. `keep` is never scanned nor changed. `embedded` strings are parsed as JSON,
-    walked, and encoded again (chat tool-call arguments); one that does not parse is scanned as text.
+    everything below; a dot inside a key is written `\.`. `keep` is never scanned nor changed.
+    `embedded` strings are parsed as JSON, walked, and encoded again (chat tool-call arguments); one
+    that does not parse is scanned as text.
     """
 
     keep: tuple[str, ...] = ()

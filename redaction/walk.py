@@ -33,6 +33,8 @@ _SCHEMA_KEY: Final = re.compile(r"[A-Za-z0-9_$.\-:/*+#\[\]@]{1,64}")
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_]{1,11}")
 _KEY_WITH_DIGITS_CHARACTERS_MAX: Final = 15
 _MANY_DIGITS: Final = re.compile(r"\d{5}")
+#: Separates the parts of a shape's path; a dot that belongs to a key is written `\\.`.
+_DOT: Final = re.compile(r"(?<!\\)\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,7 @@ def _compiled(paths: tuple[str, ...]) -> _Patterns:
     exact: dict[int, list[tuple[str, ...]]] = {}
     below: list[tuple[str, ...]] = []
     for path in paths:
-        parts = tuple(path.split("."))
+        parts = tuple(part.replace("\\.", ".") for part in _DOT.split(path))
         if parts[-1] == "**":
             below.append(parts[:-1])
         else:
