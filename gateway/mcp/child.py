@@ -29,6 +29,8 @@ LINE_BYTES_MAX: Final = 32 * 1024 * 1024
 UNSOLICITED_MAX: Final = 1000
 #: Messages of one request that wait to be read.
 WAITING_MAX: Final = 10_000
+#: How long a cancelled request may still be answered.
+CANCELLED_SECONDS_MAX: Final = 2.0
 _END_SECONDS: Final = 2.0
 #: What tells of the server rather than of a request.
 _OF_THE_SESSION: Final = frozenset({
@@ -110,7 +112,13 @@ class Child:
             if number is None:
                 return  # of a request that is over
             message = message | {"params": params | {"requestId": number}}
+            # a server that honours it answers no more (MCP cancellation); nobody waits for that for ever
+            asyncio.get_running_loop().call_later(CANCELLED_SECONDS_MAX, self._give_up, number)
         await self._write(message)
+
+    def _give_up(self, number: str) -> None:
+        if (pending := self._pending.pop(number, None)) is not None:
+            pending.messages.put_nowait(None)
 
     async def abandon(self, pending: Pending) -> None:
         """Stop waiting for a request; the child is told when it has not answered yet."""

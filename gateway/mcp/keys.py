@@ -21,6 +21,8 @@ KEY_META: Final = "dev.oncegate/idempotency-key"
 #: Keys of `params._meta` that belong to the protocol or to tracing; vendors' own keys count in the fingerprint.
 _PROTOCOL_META: Final = ("io.modelcontextprotocol/", "progressToken", "traceparent", "tracestate", "baggage",
                          "dev.oncegate/")  # fmt: skip
+#: Written by the gateway alone: its key, and its own trace context (MCP SEP-414); a caller's is not trusted.
+_OWN_META: Final = frozenset({KEY_META, "traceparent", "tracestate", "baggage"})
 
 
 def canonical_params(message: Message) -> bytes:
@@ -54,19 +56,32 @@ def explicit_key(headers: Headers, message: Message) -> str | None:
 
 
 def with_key(tree: dict[str, object], upstream_key: str | None, tool: Tool | None) -> dict[str, object]:
-    """Return the message with the step's own key, or none; the client's text never leaves."""
+    """Return the message with the step's own key, or none; the client's text and trace never leave."""
     params = tree.get("params")
     if not isinstance(params, dict):
         return tree
     sent = cast("dict[str, object]", params)
     meta = sent.get("_meta")
     known = cast("dict[str, object]", meta) if isinstance(meta, dict) else {}
+    kept = {key: value for key, value in known.items() if key not in _OWN_META}
     if upstream_key is None:
-        if KEY_META not in known:
+        if len(kept) == len(known):
             return tree
-        return tree | {"params": sent | {"_meta": {key: value for key, value in known.items() if key != KEY_META}}}
-    sent = sent | {"_meta": known | {KEY_META: upstream_key}}
+        return tree | {"params": sent | {"_meta": kept}}
+    sent = sent | {"_meta": kept | {KEY_META: upstream_key}}
     if tool is not None and tool.idempotency_argument is not None:
         given = cast("dict[str, object]", sent.get("arguments") or {})
         sent["arguments"] = given | {tool.idempotency_argument: upstream_key}
     return tree | {"params": sent}
+
+
+def with_trace(tree: dict[str, object], headers: Headers) -> dict[str, object]:
+    """Return the message with the trace context that `headers` carry, if they do (MCP SEP-414)."""
+    own = header(headers, b"traceparent")
+    params = tree.get("params")
+    if own is None or not isinstance(params, dict) or "method" not in tree:
+        return tree
+    sent = cast("dict[str, object]", params)
+    meta = sent.get("_meta")
+    known = cast("dict[str, object]", meta) if isinstance(meta, dict) else {}
+    return tree | {"params": sent | {"_meta": known | {"traceparent": own.decode("ascii")}}}

@@ -5,6 +5,8 @@ Sources: MCP 2026-07-28 and 2025-11-25 (base protocol, Streamable HTTP), JSON-RP
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, cast
 
@@ -53,6 +55,10 @@ LISTS: Final = {
     "resources/list": "resources",
     "resources/templates/list": "resourceTemplates",
 }
+
+
+#: `mcp/<server>/resource/<scheme>/<authority>`
+_URI_PARTS_MIN: Final = 5
 
 
 class Unanswerable(Exception):  # noqa: N818 - says what is known of the message
@@ -129,6 +135,15 @@ def subjects_of(server: str, message: Message) -> tuple[str, str, tuple[str, ...
         return *_subject(server, message), ()
     except UnusableName as error:
         raise Unanswerable(INVALID_PARAMS, f"the name cannot be used: {error}", ident=message.id) from None
+
+
+def shown_name(resource: str, key: bytes) -> str:
+    """Return a resource as audit and traces show it: of a URI its scheme and a keyed digest, for it is content."""
+    parts = resource.split("/")
+    if len(parts) < _URI_PARTS_MIN or parts[2] != "resource":
+        return resource
+    digest = hmac.new(key, resource.encode(), hashlib.sha256).hexdigest()[:32]
+    return "/".join((*parts[:4], f"~{digest}"))
 
 
 def item_subject(server: str, method: str, item: Mapping[str, object]) -> tuple[str, str] | None:

@@ -25,12 +25,16 @@ if TYPE_CHECKING:
 class McpServers:
     """Everything behind `/mcp/`."""
 
-    def __init__(self, config: Config, policies: Policies, pipeline: Pipeline, keyring: Keyring) -> None:
+    def __init__(
+        self, config: Config, policies: Policies, pipeline: Pipeline, keyring: Keyring, *, shown_key: bytes = b""
+    ) -> None:
         self._config = config
         self._policies = policies
         self._upstreams: list[HttpUpstream | StdioUpstream] = []
         targets = {name: self._target(server) for name, server in config.mcp_servers.items()}
-        self._adapter = McpAdapter(targets, Sessions(keyring), self._may_use, depth_max=config.limits.depth_max)
+        self._adapter = McpAdapter(
+            targets, Sessions(keyring), self._may_use, depth_max=config.limits.depth_max, shown_key=shown_key
+        )
         self._pipeline = pipeline
 
     async def answer(self, exchange: Exchange) -> Reply:

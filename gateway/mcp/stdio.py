@@ -149,7 +149,7 @@ class _Answer:
         while self._pending is not None:
             message = await self._pending.messages.get()
             if message is None:
-                raise Sent("the server's process ended before its answer")
+                raise Sent("the server's process ended or was told to stop before its answer")
             yield event(body.encode(message), name="message")
             if "method" not in message:
                 self._pending = None

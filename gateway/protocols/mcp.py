@@ -13,6 +13,8 @@ from durable.step import Outcome
 from gateway import body
 from gateway.call import Call, Refusal, Reply, UpstreamRequest, header
 from gateway.mcp.keys import canonical_params, explicit_key, with_key
+from gateway.mcp.leg import Leg
+from gateway.mcp.link import Link
 from gateway.mcp.message import (
     HEADER_MISMATCH,
     INVALID_PARAMS,
@@ -22,11 +24,14 @@ from gateway.mcp.message import (
     demand_single,
     item_subject,
     read_message,
+    shown_name,
     subjects_of,
 )
 from gateway.mcp.mirror import mirrored_headers, unmirrored_header
+from gateway.mcp.sessions import Session, handle_of, place_of
 from gateway.mcp.stdio import PRINCIPAL
-from gateway.protocols.mcp_answer import McpReader, Turn
+from gateway.mcp.turn import Turn
+from gateway.protocols.mcp_answer import McpReader
 from gateway.sse import event
 from redaction.finding import Shape
 
@@ -48,7 +53,9 @@ REQUEST_SHAPE: Final = Shape(
         "jsonrpc", "id", "method", "params.name", "params.protocolVersion", "params.capabilities.**",
         "params.clientInfo.**", "params.requestId", "params.cursor", "params.requestState", "params.level",
         "params.ref.type", "params.ref.name", "params.progressToken", "params._meta.progressToken",
-        "params._meta.traceparent", "params._meta.tracestate", "params.notifications.**", "result.role",
+        r"params._meta.io\.modelcontextprotocol/protocolVersion", r"params._meta.io\.modelcontextprotocol/logLevel",
+        r"params._meta.io\.modelcontextprotocol/clientCapabilities.**",
+        r"params._meta.io\.modelcontextprotocol/clientInfo.**", "params.notifications.**", "result.role",
         "result.content.type", "result.model", "result.stopReason", "result.action",
     ),
 )  # fmt: skip
@@ -93,12 +100,20 @@ class McpAdapter:
     name: str = "mcp"
 
     def __init__(
-        self, servers: Mapping[str, ServerTarget], sessions: Sessions, may_use: MayUse, *, depth_max: int
+        self,
+        servers: Mapping[str, ServerTarget],
+        sessions: Sessions,
+        may_use: MayUse,
+        *,
+        depth_max: int,
+        shown_key: bytes = b"",
     ) -> None:
         self._servers = servers
+        self._links = {name: Link(target.config, target.upstream) for name, target in servers.items()}
         self._sessions = sessions
         self._may_use = may_use
         self._depth_max = depth_max
+        self._shown_key = shown_key
 
     def read(self, exchange: Exchange) -> Call:
         """Return the call in `exchange`. Raises `Refusal`, `Unanswerable`."""
@@ -126,27 +141,31 @@ class McpAdapter:
             resource_domain=target.config.domain, action=action, also=also, kind="other", effect="safe",
             tree=message.tree, arguments=message.params, arguments_path=("params",), shape=REQUEST_SHAPE,
             canonical=b"", journaled=False, cancel_on_disconnect=True, facts={"mcp.method.name": message.method},
-            seconds_max=_seconds(target, resource, message),
+            seconds_max=_seconds(target, resource, message), listens=message.method == "subscriptions/listen",
+            shown=shown_name(resource, self._shown_key),
         )  # fmt: skip
 
     def upstream(self, call: Call) -> Upstream:
-        """Return the server's upstream."""
-        return _aim(call).target.upstream
+        """Return the way to the server."""
+        aim = _aim(call)
+        return Leg(self._links[aim.target.name], aim.turn)
 
     def request(self, call: Call, tree: object, *, upstream_key: str | None) -> UpstreamRequest:
         """Return what is sent: the message, its mirrored headers made anew, the gateway's credential."""
         aim = _aim(call)
         headers = [pair for pair in call.exchange.headers if pair[0] in _FORWARDED]
-        if aim.turn.upstream_session is not None:
-            headers.append((b"mcp-session-id", aim.turn.upstream_session.encode("latin-1")))
+        if aim.turn.session is not None:
+            session_id = self._links[aim.target.name].renewals.current(aim.turn.session)
+            headers.append((b"mcp-session-id", session_id.encode("latin-1")))
         credential = aim.target.config.credential
         if credential is not None:
             headers.append((credential.header_name.encode(), credential.header_value().encode()))
         if aim.target.config.command is not None:
-            headers.append((PRINCIPAL, call.exchange.principal.name.encode()))
+            headers.append((PRINCIPAL, handle_of(call.exchange.principal)))
         if call.exchange.method != "POST":
             return UpstreamRequest(method=call.exchange.method, path="", headers=tuple(headers), body=b"")
         sent = with_key(cast("dict[str, object]", tree), upstream_key, _tool(aim.target, call.tool_name))
+        aim.turn.sent = sent
         message = aim.turn.message
         if message is not None and message.era == "modern":
             headers += mirrored_headers(message.params, sent, call.exchange.headers)
@@ -233,7 +252,7 @@ class McpAdapter:
             raise Refusal(code="not_found", message="no such server is configured here", status=404)
         return target
 
-    def _session(self, exchange: Exchange, target: ServerTarget) -> str | None:
+    def _session(self, exchange: Exchange, target: ServerTarget) -> Session | None:
         shown = header(exchange.headers, b"mcp-session-id")
         if shown is None:
             return None
@@ -242,7 +261,7 @@ class McpAdapter:
             raise Refusal(code="not_found", message="there is no such session; initialize a new one", status=404)
         return session
 
-    def _turn(self, exchange: Exchange, target: ServerTarget, session: str | None, message: Message | None) -> Turn:
+    def _turn(self, exchange: Exchange, target: ServerTarget, session: Session | None, message: Message | None) -> Turn:
         principal, name, domain = exchange.principal, target.name, target.config.domain
         trusted = target.config.trust_annotations
 
@@ -252,12 +271,16 @@ class McpAdapter:
             subject = item_subject(name, method, item)
             return subject is not None and self._may_use(principal, subject[0], domain, subject[1])
 
+        def seal_session(upstream_id: str) -> str:
+            opened_with = message.params if message is not None and message.method == "initialize" else {}
+            return self._sessions.wrap(Session(upstream_id=upstream_id, opened_with=opened_with), name, principal)
+
         return Turn(
-            message=message, method=message.method if message else exchange.method, upstream_session=session,
-            may_list=may_list, seal_session=lambda upstream: self._sessions.wrap(upstream, name, principal),
+            message=message, method=message.method if message else exchange.method, place=place_of(principal),
+            session=session, may_list=may_list, seal_session=seal_session,
         )  # fmt: skip
 
-    def _connection_call(self, exchange: Exchange, target: ServerTarget, session: str | None) -> Call:
+    def _connection_call(self, exchange: Exchange, target: ServerTarget, session: Session | None) -> Call:
         """Return GET (the older era's stream) or DELETE (the end of its session) as a call."""
         if exchange.method not in {"GET", "DELETE"}:
             raise Refusal(code="bad_request", message="use POST, GET or DELETE", status=405)
@@ -267,7 +290,8 @@ class McpAdapter:
             target=_Aim(target=target, turn=self._turn(exchange, target, session, None)), endpoint="mcp",
             resource=subject_root(target.name), resource_domain=target.config.domain, action="list", kind="other",
             effect="safe", tree=tree, arguments=None, shape=REQUEST_SHAPE, canonical=b"", journaled=False,
-            cancel_on_disconnect=True, stream=exchange.method == "GET", facts={"mcp.method.name": exchange.method},
+            cancel_on_disconnect=True, stream=exchange.method == "GET", listens=exchange.method == "GET",
+            facts={"mcp.method.name": exchange.method},
             seconds_max=_GET_SECONDS_MAX,
         )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway import body
@@ -12,17 +12,20 @@ from gateway.sse import EventSplitter, EventTooLong, event
 from redaction.finding import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Hashable
 
     from gateway.call import Headers
-    from gateway.mcp.message import Message
+    from gateway.mcp.turn import Turn
+    from gateway.sse import Event
 
 #: Structure of messages from a server; every other string is scanned.
 ANSWER_SHAPE: Final = Shape(
     keep=(
         "jsonrpc", "id", "method", "result.resultType", "result.protocolVersion", "result.capabilities.**",
         "result.serverInfo.**", "result.cacheScope", "result.nextCursor", "result.requestState",
-        "result.supportedVersions.*", "result.tools.*.name", "result.tools.*.annotations.**", "result.tools.*.icons.**",
+        "result.supportedVersions.*",
+        r"result._meta.io\.modelcontextprotocol/serverInfo.**", r"params._meta.io\.modelcontextprotocol/subscriptionId",
+        "result.tools.*.name", "result.tools.*.annotations.**", "result.tools.*.icons.**",
         "result.prompts.*.name", "result.prompts.*.arguments.*.name", "result.resources.*.mimeType",
         "result.resourceTemplates.*.mimeType", "result.content.*.type", "result.content.*.mimeType",
         "result.content.*.data", "result.content.*.resource.mimeType", "result.content.*.resource.blob",
@@ -40,23 +43,8 @@ _NOT_EXECUTED: Final = frozenset({401, 404, 405, 429})
 _UNKNOWN: Final = frozenset({408, 409})
 #: JSON-RPC errors with which a server says that it did not look at the request.
 _UNREAD: Final = frozenset({-32700, -32600, -32020, -32021, -32022})
-_ACCEPTED: Final = 202
-
-
-@dataclass(slots=True, kw_only=True)
-class Turn:
-    """One exchange with a server: the message, and what its answer's head said.
-
-    `may_list` tells whether an item of a list result may be shown; `session` seals a new session id;
-    `annotated` takes note of what a server says of its tools.
-    """
-
-    message: Message | None
-    method: str
-    upstream_session: str | None = None
-    answer_headers: dict[str, str] = field(default_factory=dict[str, str])
-    may_list: Callable[[str, dict[str, object]], bool]
-    seal_session: Callable[[str], str]
+#: How long a server wants to be left alone before a stream is resumed, in milliseconds (WHATWG HTML 9.2.6).
+_RETRY: Final = re.compile(rb"^retry: ?(\d{1,7})\r?$", re.MULTILINE)
 
 
 class McpReader:
@@ -89,11 +77,13 @@ class McpReader:
         if self._splitter is None:
             self._plain.append(chunk)
             return []
+        if self._turn.cut:  # another stream goes on; what was left of an event in the old one comes again
+            self._turn.cut, self._splitter = False, EventSplitter()
         try:
             events = self._splitter.feed(chunk)
         except EventTooLong:
             raise Sent("an event of the stream is too long") from None
-        return [self._event(one.raw, one.data) for one in events]
+        return [self._event(one) for one in events]
 
     def end(self) -> list[Unit]:
         """Return the one message of a plain answer. Raises `Sent` when a response is missing."""
@@ -101,7 +91,7 @@ class McpReader:
             return []
         content = b"".join(self._plain)
         if not content.strip():
-            if self._expects and self._status < 400:  # noqa: PLR2004 - an error needs no body
+            if self._turn.expects and self._status < 400:  # noqa: PLR2004 - an error needs no body
                 raise Sent("the server answered a request with nothing")
             return [Unit(raw=b"", hold=True)]
         try:
@@ -134,32 +124,37 @@ class McpReader:
         if self._status in _UNKNOWN or self._status >= 500:  # noqa: PLR2004 - RFC 9110 section 15.6
             return self._verdict("unknown", meta)
         if self._final is None:
-            if not self._expects:
+            if not self._turn.expects:
                 return self._verdict("outcome", meta)
-            reason = "the stream was closed before the response; the client may resume it"
+            reason = "the stream was closed before the response"
             return Verdict(kind="unknown", form="body", status=self._status, media=self._media, reason=reason)
         if "error" in self._final:
-            error = self._final["error"]
-            code = cast("dict[str, object]", error).get("code") if isinstance(error, dict) else None
-            kind = "not_executed" if code in _UNREAD else "outcome"
-            return Verdict(kind=kind, form="error", status=self._status, reason="the server did not read the request")
+            return self._failed(self._final["error"])
         result = self._final.get("result")
         if isinstance(result, dict) and cast("dict[str, object]", result).get("isError") is True:
             meta["is_error"] = True
         return Verdict(kind="outcome", form="result", status=self._status, meta=meta)
 
-    @property
-    def _expects(self) -> bool:
-        return self._turn.message is not None and self._turn.message.kind == "request"
+    def _failed(self, error: object) -> Verdict:
+        if self._turn.cancelled:  # how far it had come nobody says
+            return self._verdict("unknown", {}, "the client cancelled the call")
+        code = cast("dict[str, object]", error).get("code") if isinstance(error, dict) else None
+        kind = "not_executed" if code in _UNREAD else "outcome"
+        return Verdict(kind=kind, form="error", status=self._status, reason="the server did not read the request")
 
-    def _verdict(self, kind: str, meta: dict[str, object]) -> Verdict:
+    def _verdict(self, kind: str, meta: dict[str, object], reason: str = "") -> Verdict:
         form = "body"
         if self._final is not None:
             form = "error" if "error" in self._final else "result"
         return Verdict(kind=kind, form=form, status=self._status, media=self._media,  # pyright: ignore[reportArgumentType] - one of the two literals
-                       reason=f"the server answered {self._status}", meta=meta)  # fmt: skip
+                       reason=reason or f"the server answered {self._status}", meta=meta)  # fmt: skip
 
-    def _event(self, raw: bytes, data: bytes | None) -> Unit:
+    def _event(self, one: Event) -> Unit:
+        raw, data = one.raw, one.data
+        if one.id:
+            self._turn.last_event_id = one.id
+        if b"retry:" in raw and (wished := _RETRY.search(raw)) is not None:
+            self._turn.retry_seconds = int(wished.group(1)) / 1000
         if data is None or not data.strip():
             return Unit(raw=raw)
         try:
@@ -172,13 +167,14 @@ class McpReader:
 
     def _message(self, raw: bytes, tree: dict[str, object]) -> Unit:
         message = self._turn.message
-        answers = self._expects and "method" not in tree and message is not None and tree.get("id") == message.id
+        answers = self._turn.expects and "method" not in tree and message is not None and tree.get("id") == message.id
         if not answers:
             if "method" not in tree and self._status >= 400:  # noqa: PLR2004 - an error before the id was read
                 self._final = tree
                 return Unit(raw=raw, tree=tree, hold=True, final=True)
             return Unit(raw=raw, tree=tree, hold=self._splitter is None)
         self._final = tree
+        self._turn.answered = True
         listed = LISTS.get(self._turn.method)
         if listed is not None and self._filter(listed, tree):
             raw = self.encode(Unit(raw=raw), tree)

@@ -52,6 +52,7 @@ Context = ServerRequestContext[Any, Any]
 _SOUND: Final = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA="
 _STEP_SECONDS: Final = 0.05
 _HOLD_SECONDS: Final = 30.0
+_LATE_SECONDS: Final = 0.8
 
 _NOTHING: Final[dict[str, Any]] = {"type": "object", "properties": {}}
 _ONE_TEXT: Final = {
@@ -82,6 +83,7 @@ _SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     "json_schema_2020_12_tool": _FULL_SCHEMA,
     "effect": {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]},
     "hold": {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]},
+    "late": {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]},
     "echo": {"type": "object"},
 }
 _CACHEABLE: Final = (
@@ -207,6 +209,14 @@ class Everything:
     async def _effect(self, _ctx: Context, arguments: dict[str, Any]) -> Answer:
         self._count(str(arguments["word"]))
         return said(f"done: {arguments['word']}")
+
+    async def _late(self, _ctx: Context, arguments: dict[str, Any]) -> Answer:
+        """Begin, and be done a little later."""
+        word = str(arguments["word"])
+        self._count(f"begun {word}")
+        await asyncio.sleep(_LATE_SECONDS)
+        self._count(f"done {word}")
+        return said(f"done: {word}")
 
     async def _hold(self, _ctx: Context, arguments: dict[str, Any]) -> Answer:
         """Begin, then answer only after long; cancelling is counted as well."""

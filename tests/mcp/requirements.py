@@ -26,7 +26,9 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(
         "MCP-13", "Headers that mirror the body are made from the body that is sent.", "MCP 2026-07-28 SEP-2243"
     ),
-    Requirement("MCP-14", "A server's process that dies is started again; its sessions are over.", "DESIGN 12 stdio"),
+    Requirement(
+        "MCP-14", "A server's process that dies is started again, and its sessions with it.", "DESIGN 12 stdio"
+    ),
     Requirement("MCP-15", "What a server says of its tools counts only where it is trusted.", "MCP tools; DESIGN 8"),
     Requirement(
         "MCP-16", "Rounds of a call that asks back are steps of their own under one key.", "MCP SEP-2322; DESIGN 6"
@@ -39,4 +41,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "A server's process gets a minimal environment and one principal, and ends whole.",
         "G16; MCP security",
     ),
+    Requirement("MCP-19", "A stream closed before its response is fetched to its end.", "MCP 2025-11-25 SEP-1699"),
+    Requirement("MCP-20", "A session its server forgot is opened again, unnoticed by its client.", "issue 5; G40"),
+    Requirement("MCP-21", "A `once` call is finished when its client goes, in doubt when cancelled.", "DESIGN 4, 6"),
+    Requirement("MCP-22", "Streams that only listen take nothing from an agent's calls.", "issue 5"),
+    Requirement("MCP-23", "A resource's URI stands in no audit record or trace, only its keyed digest.", "issue 5"),
+    Requirement("MCP-24", "A server gets the gateway's trace context, never the caller's.", "MCP SEP-414; issue 5"),
+    Requirement("MCP-25", "Methods and notifications nobody knows pass where a line allows them.", "issue 5; G19"),
 )

@@ -15,7 +15,7 @@ from gateway.call import NotSent
 from gateway.config import McpServer, Tool
 from gateway.mcp.message import Unanswerable, read_message, subjects_of
 from gateway.mcp.mirror import mirrored_headers, unmirrored_header
-from gateway.mcp.sessions import Sessions
+from gateway.mcp.sessions import Session, Sessions
 from gateway.protocols.mcp import McpAdapter, ServerTarget
 from tests.gateway.exchange import BILLING, exchange
 from tests.mcp.wire import called, headers_for, modern
@@ -68,8 +68,9 @@ def read(one: McpAdapter, message: Tree, **more: str) -> Call:
     ],
 )
 def test_a_session_shown_by_anybody_else_is_none(other: Principal) -> None:
-    given_out = SESSIONS.wrap("upstream-session", "s", BILLING)
-    assert SESSIONS.unwrap(given_out, "s", BILLING) == "upstream-session"
+    opened = Session(upstream_id="upstream-session", opened_with={"protocolVersion": "2025-11-25", "capabilities": {}})
+    given_out = SESSIONS.wrap(opened, "s", BILLING)
+    assert SESSIONS.unwrap(given_out, "s", BILLING) == opened
     assert SESSIONS.unwrap(given_out, "s", other) is None
     assert SESSIONS.unwrap(given_out, "t", BILLING) is None
     assert "upstream" not in given_out

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from gateway import body
 from gateway.call import Refusal, Sent
-from gateway.protocols.mcp_answer import McpReader, Turn
+from gateway.mcp.turn import Turn
+from gateway.protocols.mcp_answer import McpReader
 from gateway.sse import event
 from tests.mcp.test_adapter import adapter, read
 from tests.mcp.wire import called, modern

@@ -1,0 +1,134 @@
+"""The way of one message to its server: what is added, what is mended underway, what is noticed on the way back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway import body
+from gateway.call import UpstreamRequest, header
+from gateway.mcp.keys import with_trace
+from gateway.mcp.resume import Resuming
+from gateway.mcp.talk import Spoken, whole
+
+if TYPE_CHECKING:
+    from gateway.call import Headers, UpstreamResponse
+    from gateway.mcp.link import Link
+    from gateway.mcp.turn import Turn
+
+_OK: Final = 200
+#: With these a server says that it does not know a session: the specification's, and what many servers send.
+_SESSION_GONE: Final = frozenset({400, 404})
+_REFUSAL_BYTES_MAX: Final = 256 * 1024
+_RESUME_SECONDS_MAX: Final = 24 * 3600.0
+_NOT_FOUND: Final = 404
+_REFUSED_LEAST: Final = 400
+
+
+class Leg:
+    """One exchange with one server, behind the same method as any upstream."""
+
+    def __init__(self, link: Link, turn: Turn) -> None:
+        self._link = link
+        self._turn = turn
+
+    async def send(self, request: UpstreamRequest, *, seconds_max: float) -> UpstreamResponse:
+        """Send the message and return its answer. Raises `NotSent`, `Sent`."""
+        turn = self._turn
+        self._tell_cancelled()
+        request = self._traced(request)
+        if not (turn.expects and turn.message is not None and turn.message.era == "legacy"):
+            return await self._in_session(request, seconds_max)
+        self._link.under_way.add(turn)
+        try:
+            response = await self._in_session(request, seconds_max)
+        except BaseException:
+            self._link.under_way.remove(turn)
+            raise
+        return _Watched(self._resumable(request, response), self._link, turn)
+
+    async def aclose(self) -> None:
+        """Need nothing: connections are the server's."""
+
+    async def _in_session(self, request: UpstreamRequest, seconds_max: float) -> UpstreamResponse:
+        turn = self._turn
+        response = await self._link.send(request, seconds_max=seconds_max)
+        if turn.session is None:
+            return response
+        if request.method == "DELETE":
+            self._link.renewals.end(turn.session)
+        elif response.status in _SESSION_GONE:
+            response = await self._again(request, response, seconds_max)
+        if response.status < _REFUSED_LEAST and turn.sent is not None:
+            self._link.renewals.note(turn, turn.sent)
+        return response
+
+    def _traced(self, request: UpstreamRequest) -> UpstreamRequest:
+        sent = self._turn.sent
+        if sent is None or request.method != "POST":
+            return request
+        traced = with_trace(sent, request.headers)
+        if traced is sent:
+            return request
+        self._turn.sent = traced
+        return UpstreamRequest(
+            method=request.method, path=request.path, headers=request.headers, body=body.encode(traced)
+        )
+
+    def _tell_cancelled(self) -> None:
+        """Note that a call was cancelled: whatever its server answers then proves nothing of its effect."""
+        message = self._turn.message
+        if message is not None and message.method == "notifications/cancelled":
+            cancelled = self._link.under_way.find(self._turn, message.params.get("requestId"))
+            if cancelled is not None:
+                cancelled.cancelled = True
+
+    async def _again(self, request: UpstreamRequest, refused: UpstreamResponse, seconds_max: float) -> UpstreamResponse:
+        """Open an expired session anew and send the request in it; it was not executed in the old one."""
+        said = await whole(refused, bytes_max=_REFUSAL_BYTES_MAX)
+        session = self._turn.session
+        if session is not None and (refused.status == _NOT_FOUND or b"ession" in said):
+            renewed = await self._link.renewals.renew(session, request.headers, seconds_max=seconds_max)
+            if renewed is not None:
+                moved = _in_session(request, renewed)
+                return await self._link.send(moved, seconds_max=seconds_max)
+        media = header(refused.headers, b"content-type") or b"application/json"
+        return Spoken(status=refused.status, headers=((b"content-type", media),), content=said)
+
+    def _resumable(self, request: UpstreamRequest, response: UpstreamResponse) -> UpstreamResponse:
+        media = header(response.headers, b"content-type") or b""
+        if response.status != _OK or not media.startswith(b"text/event-stream") or not self._link.over_http:
+            return response
+        kept = tuple(pair for pair in request.headers if pair[0] not in {b"content-type", b"accept"})
+        opened = header(response.headers, b"mcp-session-id")
+        if opened is not None and header(kept, b"mcp-session-id") is None:
+            kept = (*kept, (b"mcp-session-id", opened))
+
+        async def fetch(last_event_id: str) -> UpstreamResponse:
+            headers = (*kept, (b"accept", b"text/event-stream"), (b"last-event-id", last_event_id.encode("latin-1")))
+            asked = UpstreamRequest(method="GET", path="", headers=headers, body=b"")
+            return await self._link.send(asked, seconds_max=_RESUME_SECONDS_MAX)
+
+        return Resuming(response, self._turn, fetch)
+
+
+class _Watched:
+    """An answer whose request can be cancelled by another message meanwhile."""
+
+    def __init__(self, inner: UpstreamResponse, link: Link, turn: Turn) -> None:
+        self._inner = inner
+        self._link = link
+        self._turn = turn
+        self.status: int = inner.status
+        self.headers: Headers = inner.headers
+        self.chunks = inner.chunks
+
+    async def aclose(self) -> None:
+        """End it."""
+        self._link.under_way.remove(self._turn)
+        await self._inner.aclose()
+
+
+def _in_session(request: UpstreamRequest, session_id: str) -> UpstreamRequest:
+    headers = tuple(pair for pair in request.headers if pair[0] != b"mcp-session-id")
+    headers = (*headers, (b"mcp-session-id", session_id.encode("latin-1")))
+    return UpstreamRequest(method=request.method, path=request.path, headers=headers, body=request.body)

@@ -1,0 +1,42 @@
+"""One exchange with a server, as it goes on: what is asked, what is sent, what its answer has said so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.mcp.message import Message
+    from gateway.mcp.sessions import Session
+
+
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """The state that adapter, reader and transport share about one exchange.
+
+    `may_list` tells whether an item of a list result may be shown; `seal_session` makes a session id of
+    the upstream's. `place` names the principal (`gateway.mcp.sessions.place_of`). `sent` is the message
+    as it goes to the server. `cut` tells the reader that another stream goes on where the last one ended.
+    """
+
+    message: Message | None
+    method: str
+    place: str = ""
+    session: Session | None = None
+    may_list: Callable[[str, dict[str, object]], bool]
+    seal_session: Callable[[str], str]
+    answer_headers: dict[str, str] = field(default_factory=dict[str, str])
+    sent: dict[str, object] | None = None
+    answered: bool = False
+    cancelled: bool = False
+    last_event_id: str | None = None
+    retry_seconds: float | None = None
+    cut: bool = False
+    resumed: bool = False
+
+    @property
+    def expects(self) -> bool:
+        """Whether a response is due."""
+        return self.message is not None and self.message.kind == "request"
