@@ -8,6 +8,8 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,9 +91,11 @@ class Cluster:
         return self.url(database)
 
     def _ready(self, seconds: int) -> None:
-        subprocess.run(
-            [binaries() / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port), "-t", str(seconds)], check=False
-        )
+        asking = [binaries() / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port), "-t", "1"]
+        until, pause = time.monotonic() + seconds, threading.Event()
+        # a port nobody listens on is answered at once, so it has to be asked again
+        while subprocess.run(asking, check=False).returncode != 0 and time.monotonic() < until:
+            pause.wait(0.05)
 
     def _end(self, sent: signal.Signals) -> None:
         if self.process is not None:
