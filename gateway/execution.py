@@ -72,7 +72,7 @@ class Execution:
         self._bytes = 0
         self._bytes_max = plan.answer_bytes_max
         self._holding = False
-        self._relay: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._relay: asyncio.Queue[bytes | None] | None = None
         #: the answer, as soon as its first frame may leave, or the `Refusal`
         self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self.streaming = False
@@ -85,7 +85,7 @@ class Execution:
         self._bytes_max = min(self._bytes_max, self._bytes + bytes_max)
 
     def _over(self, task: asyncio.Task[None]) -> None:
-        self._relay.put_nowait(None)
+        self._give(None)
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if not self.reply.done():
             self.reply.set_exception(error or refusals.internal())
@@ -169,7 +169,11 @@ class Execution:
             return
         self._begin_stream()
         for raw, _ in await self._restoring.take(clean):
-            self._relay.put_nowait(raw)
+            self._give(raw)
+
+    def _give(self, frame: bytes | None) -> None:
+        if self._relay is not None:  # else nothing has left yet, and nothing will as a stream
+            self._relay.put_nowait(frame)
 
     @property
     def _passing(self) -> bool:
@@ -181,20 +185,21 @@ class Execution:
             return
         self.streaming = True
         call = self._plan.call
+        self._relay = asyncio.Queue()
         status, headers = call.adapter.head(call, self._extra)
-        self._answer(Reply(status=status, headers=headers, frames=self._frames()))
+        self._answer(Reply(status=status, headers=headers, frames=self._frames(self._relay)))
 
     def _answer(self, reply: Reply) -> None:
         if not self.reply.done():  # else the client has gone, and the journal alone is told
             self.reply.set_result(reply)
 
-    async def _frames(self) -> AsyncIterator[bytes]:
-        while (frame := await self._relay.get()) is not None:
+    async def _frames(self, relay: asyncio.Queue[bytes | None]) -> AsyncIterator[bytes]:
+        while (frame := await relay.get()) is not None:
             frames = [frame]
-            while not self._relay.empty() and (more := self._relay.get_nowait()) is not None:
+            while not relay.empty() and (more := relay.get_nowait()) is not None:
                 frames.append(more)
             yield b"".join(frames)
-            if self.task.done() and self._relay.empty():
+            if self.task.done() and relay.empty():
                 break
         if not self.task.cancelled() and isinstance(refusal := self.task.exception(), Refusal):
             yield self._plan.call.adapter.refusal_frame(refusal, self._plan.call)
@@ -230,7 +235,7 @@ class Execution:
         if self.streaming:
             for clean in self._held:
                 for raw, _ in await self._restoring.take(clean):
-                    self._relay.put_nowait(raw)
+                    self._give(raw)
             return
         content = outcome.body if plain else await self._restored(outcome)
         self._answer(call.adapter.present(call, outcome, content, self._extra))

@@ -130,13 +130,12 @@ class Front:
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
         limit = self._door.body_bytes_max
-        too_large = Refusal(code="too_large", message=f"the body is longer than {limit} bytes", status=413)
         encoding = header(headers, b"content-encoding")
         if encoding is not None and encoding != b"identity":
             raise Refusal(code="bad_request", message="send the body without content encoding", status=415)
         declared = header(headers, b"content-length")
         if declared is not None and declared.isdigit() and int(declared) > limit:
-            raise too_large
+            raise _too_large(limit)
         parts: list[bytes] = []
         size = 0
         while True:
@@ -146,7 +145,7 @@ class Front:
             part = cast("bytes", message.get("body", b""))
             size += len(part)
             if size > limit:
-                raise too_large
+                raise _too_large(limit)
             parts.append(part)
             if not message.get("more_body"):
                 return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -165,6 +164,10 @@ def _split_run_token(path: str) -> tuple[str, str | None]:
         return path, None
     token, slash, rest = path[len(_RUN_PREFIX) :].partition("/")
     return slash + rest, token
+
+
+def _too_large(bytes_max: int) -> Refusal:
+    return Refusal(code="too_large", message=f"the body is longer than {bytes_max} bytes", status=413)
 
 
 def _not_found() -> Reply:

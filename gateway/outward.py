@@ -6,7 +6,6 @@ worker processes (`gateway/detection.py`).
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -42,6 +41,8 @@ class Redaction:
         self._detection = detection
         self._profiles = profiles
         self._default = default_profile
+        self._combined: dict[tuple[str, ...], Profile] = {}
+        self._digests: dict[int, tuple[Profile, str]] = {}
 
     @property
     def default_profile(self) -> Profile:
@@ -53,11 +54,18 @@ class Redaction:
         names = decision.obligations.profiles or (self._default,)
         if len(names) == 1:
             return self._profiles[names[0]]
-        return combine([self._profiles[name] for name in names])
+        found = self._combined.get(names)
+        if found is None:
+            found = self._combined[names] = combine([self._profiles[name] for name in names])
+        return found
 
     def digest(self, profile: Profile) -> str:
         """Return what names profile and detector, to know later whether an answer was made under the same."""
-        return f"{profile.digest}/{self._detection.version}"
+        known = self._digests.get(id(profile))
+        if known is None or known[0] is not profile:
+            # the profile is kept beside it: while it lives, nothing else has its id
+            known = self._digests[id(profile)] = profile, f"{profile.digest}/{self._detection.version}"
+        return known[1]
 
     async def tree(self, tree: object, shape: Shape, veil: Veil) -> Redacted:
         """Return `tree` redacted. Raises `DetectionError`: the call fails closed."""
@@ -79,7 +87,7 @@ def scope_of(call: Call, keys: RunKeys, run: str | None) -> Scope:
     if principal.user is not None:
         return Scope(id=f"agent/{principal.domain}/{principal.agent}/{principal.user}", key=keys.placeholder)
     name = call.key.encode() if call.key is not None else random_bytes(16)
-    one = hmac.new(keys.placeholder, b"call/" + name, hashlib.sha256).digest()
+    one = hmac.digest(keys.placeholder, b"call/" + name, "sha256")
     return Scope(id=f"call/{one.hex()[:32]}", key=one)
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from durable.journal import JournalUnavailable
-from durable.step import Began, InFlight, Intent, Owner, Replay, Step, fingerprint
+from durable.step import Began, Diverges, Held, InFlight, Intent, Owner, Replay, Step, fingerprint
 from gateway import body, refusals
 from gateway.body import at
-from gateway.call import ClientGone, Refusal, header
+from gateway.call import ClientGone, Refusal, Reply, header
 from gateway.execution import Execution, Plan
 from gateway.load import Load
 from gateway.outward import Veil, owner_user, scope_of, vault_entries
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
     from durable.journal import Journal, RunKeys
     from durable.step import Known, Outcome
-    from gateway.call import Call, Headers, Reply, UpstreamRequest
+    from gateway.call import Call, Headers, UpstreamRequest
     from gateway.config import Limits
+    from gateway.divergence import Divergences
     from gateway.evidence import Ending
     from gateway.outward import Redaction
     from gateway.policies import Policies
@@ -78,6 +79,7 @@ class Pipeline:
         telemetry: Telemetry,
         limits: Limits,
         price: Callable[[str, Mapping[str, int]], float | None],
+        divergences: Divergences,
     ) -> None:
         self._policies = policies
         self._journal = journal
@@ -86,6 +88,7 @@ class Pipeline:
         self._limits = limits
         self._load = Load(limits)
         self._price = price
+        self._divergences = divergences
 
     async def handle(self, call: Call) -> Reply:
         """Return the answer to `call`: the upstream's, the journal's, or a refusal in its protocol."""
@@ -140,11 +143,13 @@ class Pipeline:
         profile = self._redaction.profile_of(decision)
         veil = Veil(profile=profile, scope=scope_of(call, keys, run.id if run else None))
         trail.arguments_digest = digest_of(keys.fingerprint, call.canonical)
+        way = self._divergences.way(principal)
         step = Step(
             owner=owner, run=run, key=call.key, kind=call.kind, resource=call.resource, action=call.action,
             effect=call.effect, repeat=call.repeat, declared_retry=call.declared_retry,
             fingerprint=fingerprint(keys.fingerprint, endpoint=call.endpoint, resource=call.resource,
                                     action=call.action, canonical=call.canonical),
+            resume=way.resume, on_divergence=way.on_divergence,
         )  # fmt: skip
         return Work(
             call=call, trail=trail, decision=decision, owner=owner, keys=keys, veil=veil, step=step,
@@ -159,9 +164,13 @@ class Pipeline:
         if work.step.run is not None or work.step.key is not None:
             await self._inspect_key(work)
             known = await self._journal.look_up(work.step)
+            if known is None and work.call.live is not None:
+                self._go_live(work, work.call.live)
         while True:
             if known is None:
                 known = await self._journal.begin(await self._intent(work))
+                if isinstance(known, Began | Held | Diverges) and work.redacted is not None:
+                    await self._divergences.tell(known, work.call, work.trail, work.redacted.tree)
             if not isinstance(known, InFlight):
                 return known
             try:
@@ -170,6 +179,14 @@ class Pipeline:
                 known = None
             if isinstance(known, InFlight):
                 return known
+
+    def _go_live(self, work: Work, call: Call) -> None:
+        """Turn to what is called instead where the journal holds no outcome; the step stays what it is."""
+        work.trail.turn(call)
+        work.call, work.decision = call, self._decide(call, work.trail)
+        profile = self._redaction.profile_of(work.decision)
+        work.veil = Veil(profile=profile, scope=work.veil.scope)
+        work.digests = f"{work.decision.digest}/{self._redaction.digest(profile)}"
 
     async def _inspect_key(self, work: Work) -> None:
         key = work.step.key
@@ -204,6 +221,7 @@ class Pipeline:
             audit=(work.trail.decided(),),
             digests=work.digests,
             seconds_max=call.seconds_max,
+            rule=work.decision.rule,
         )
 
     async def _execute(self, work: Work, began: Began | None) -> Reply:
@@ -218,7 +236,8 @@ class Pipeline:
             )
             key = began.upstream_key if began else None
             request = call.adapter.request(call, tree, upstream_key=key)
-            request = replace(request, headers=(*request.headers, *self._telemetry.context(trail.audit_id)))
+            if context := self._telemetry.context(trail.audit_id):
+                request = replace(request, headers=(*request.headers, *context))
         except BaseException:
             if began is not None:  # not one byte was sent: the step stays open
                 await self._journal.release(began, "refused before sending", ())
@@ -260,7 +279,7 @@ class Pipeline:
             else:
                 self._client_gone(execution, work)
 
-        return replace(reply, delivered=delivered)
+        return _telling(reply, delivered)
 
     def _client_gone(self, execution: Execution, work: Work) -> None:
         self._tell_delivered(work, complete=False)
@@ -283,12 +302,12 @@ class Pipeline:
         trail.result_digest = digest_of(work.keys.fingerprint, known.outcome.body)
         await self._journal.write_audit([trail.ended("replayed")])
         reply = call.adapter.present(call, known.outcome, content, self._extra(work, replayed=True))
-        self._telemetry.record(trail.evidence("replayed"))
+        self._record(trail, "replayed")
 
         def delivered(complete: bool) -> None:  # noqa: FBT001 - a callback with one fact
             self._tell_delivered(work, complete=complete)
 
-        return replace(reply, delivered=delivered)
+        return _telling(reply, delivered)
 
     async def _refuse(self, refusal: Refusal, call: Call, trail: Trail) -> Reply:
         try:
@@ -299,7 +318,7 @@ class Pipeline:
 
     def _refused(self, refusal: Refusal, call: Call, trail: Trail, ending: Ending = "refused") -> Reply:
         trail.refusal, trail.status = refusal.code, refusal.status
-        self._telemetry.record(trail.evidence(ending))
+        self._record(trail, ending)
         extra: Headers = ((b"oncegate-correlation", call.exchange.correlation.encode()),)
         if trail.call_id is not None:
             extra = (*extra, (b"oncegate-call", trail.call_id.encode()))
@@ -315,4 +334,12 @@ class Pipeline:
 
     def _ended(self, execution: Execution, work: Work) -> None:
         if execution.reply.done() and not execution.reply.cancelled() and execution.reply.exception() is None:
-            self._telemetry.record(work.trail.evidence(execution.ending))
+            self._record(work.trail, execution.ending)
+
+    def _record(self, trail: Trail, ending: Ending) -> None:
+        if self._telemetry.wanted:
+            self._telemetry.record(trail.evidence(ending))
+
+
+def _telling(reply: Reply, delivered: Callable[[bool], None]) -> Reply:
+    return Reply(status=reply.status, headers=reply.headers, body=reply.body, frames=reply.frames, delivered=delivered)

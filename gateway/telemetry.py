@@ -63,6 +63,11 @@ class Telemetry:
         self._thread = threading.Thread(target=self._work, name="oncegate-telemetry", daemon=True)
         self._thread.start()
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody takes what `record` is given."""
+        return self._thread is not None
+
     def context(self, audit_id: str) -> Headers:
         """Return the trace context an upstream gets for a call: ours, never the caller's; none without a collector."""
         if self._thread is None:

@@ -6,7 +6,6 @@ model traffic stands for each of its tails, a tool that is called only for its o
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from collections import Counter
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 from gateway import body
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from gateway.call import ToolUse
 
@@ -28,11 +27,13 @@ def use_digest(key: bytes, name: str, arguments: object) -> bytes:
     """Return the digest of one tool call; `arguments` are the redacted ones."""
     said: list[object] = [name, dict[str, object]() if arguments is None else arguments]
     content = body.canonical(said)
-    return hmac.new(key, b"use/" + content, hashlib.sha256).digest()
+    return hmac.digest(key, b"use/" + content, "sha256")
 
 
-def count_uses(key: bytes, uses: Iterable[ToolUse]) -> Mapping[bytes, int]:
+def count_uses(key: bytes, uses: Sequence[ToolUse]) -> Mapping[bytes, int]:
     """Return how often each digest occurs in `uses`, every tail of a name counted."""
+    if not uses:
+        return {}
     counts: Counter[bytes] = Counter()
     for use in uses:
         for tail in _tails(use.name):

@@ -6,7 +6,6 @@ digests. The chain that links them is `durable/chain.py`'s.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import time
 from dataclasses import dataclass, field
@@ -30,7 +29,7 @@ def new_audit_id() -> str:
 
 def digest_of(key: bytes, content: bytes) -> str:
     """Return the keyed digest that stands for `content` in the audit; its key goes with erasure."""
-    return hmac.new(key, b"audit/" + content, hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(key, b"audit/" + content, "sha256")[:16].hex()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +53,14 @@ class Trail:
     result_digest: str = ""
     refusal: str | None = None
     status: int = 200
+    #: `step 3 $.messages[1].content`: the request differs there from what the run asked before
+    divergence: str | None = None
+    #: what every record of the call says
+    _said: dict[str, object] | None = field(init=False, default=None)
+
+    def turn(self, call: Call) -> None:
+        """Go on with `call`, which is made instead."""
+        self.call, self._said = call, None
 
     def decided(self) -> dict[str, object]:
         """Return the audit record of the decision, written with the intent."""
@@ -78,6 +85,10 @@ class Trail:
             record["reason"] = reason
         return record
 
+    def diverged(self, call_id: str, step: int, path: str) -> dict[str, object]:
+        """Return the audit record of a request that differs from the run's earlier call at `path`."""
+        return self._record("divergence") | {"differs_from": call_id, "differs_from_step": step, "path": path}
+
     def refused(self, refusal: Refusal) -> dict[str, object]:
         """Return the audit record of a refusal."""
         return self._record("refusal") | {"code": refusal.code, "status": refusal.status, "reason": refusal.message}
@@ -96,7 +107,7 @@ class Trail:
             upstream_end=self.upstream_end, redacted_outward=self.redacted_outward,
             redacted_inward=self.redacted_inward, usage=self.usage, cost_usd=self.cost_usd,
             arguments_digest=self.arguments_digest, result_digest=self.result_digest,
-            traceparent=self.traceparent, protocol_facts=call.facts,
+            traceparent=self.traceparent, protocol_facts=call.facts, divergence=self.divergence,
         )  # fmt: skip
 
     def _microseconds(self) -> int:
@@ -105,9 +116,18 @@ class Trail:
         return round((self.upstream_end - self.upstream_start) * 1_000_000)
 
     def _record(self, event: str) -> dict[str, object]:
+        if self._said is None:
+            self._said = self._always_said()
+        record: dict[str, object] = {"event": event, **self._said}
+        if self.call_id is not None:
+            record |= {"call": self.call_id, "occurrence": self.occurrence}
+        if self.decision is not None:
+            record |= decision_record(self.decision)
+        return record
+
+    def _always_said(self) -> dict[str, object]:
         call, exchange = self.call, self.call.exchange
         record: dict[str, object] = {
-            "event": event,
             "audit": self.audit_id,
             "correlation": exchange.correlation,
             **principal_record(exchange.principal),
@@ -118,10 +138,6 @@ class Trail:
         }
         if exchange.run is not None:
             record |= {"run": exchange.run.id, "attempt": exchange.run.attempt}
-        if self.call_id is not None:
-            record |= {"call": self.call_id, "occurrence": self.occurrence}
-        if self.decision is not None:
-            record |= decision_record(self.decision)
         return record
 
 

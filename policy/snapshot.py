@@ -46,6 +46,9 @@ class Verdict:
     error: str | None = None
 
 
+_SAME_DOMAIN: Final = Verdict("allow", None, NONE)
+
+
 class Snapshot:
     """One policy set, ready to decide. Nothing in it changes but the bounded cache of candidates."""
 
@@ -70,6 +73,7 @@ class Snapshot:
             self._add(rule)
         self._subjects: dict[tuple[Principal, bool], list[tuple[str, frozenset[str]]]] = {}
         self._candidates: dict[tuple[str, str, str], tuple[Rule, ...]] = {}
+        self._merged: dict[tuple[int, int], tuple[Obligations, Obligations, Obligations]] = {}
 
     def decide(self, question: Question) -> Decision:
         """Return the decision; whatever goes wrong is a deny that says so."""
@@ -121,7 +125,7 @@ class Snapshot:
         """Return what the `p2` lines say about crossing from the caller's domain to the resource's."""
         source, target = question.principal.domain, question.resource_domain
         if source == target:
-            return Verdict("allow", None, NONE)
+            return _SAME_DOMAIN
         kind = question.resource.partition("/")[0]
         found = [
             flow
@@ -136,7 +140,7 @@ class Snapshot:
             return Verdict("deny", None, NONE)
         obligations = NONE
         for flow in found:
-            obligations = merge(obligations, flow.obligations)
+            obligations = self._merge(obligations, flow.obligations)
         return Verdict("allow", found[0].ref, obligations)
 
     def judge(self, names: frozenset[str], question: Question) -> Verdict:
@@ -155,7 +159,7 @@ class Snapshot:
             return Verdict("deny", None, NONE)
         obligations = NONE
         for rule in allowed:
-            obligations = merge(obligations, rule.obligations)
+            obligations = self._merge(obligations, rule.obligations)
         asking = next((rule for rule in allowed if rule.obligations.approvals), None)
         if asking is not None:
             return Verdict("approval", asking.ref, obligations)
@@ -191,7 +195,7 @@ class Snapshot:
             verdict = self.judge(names, question)
             if verdict.effect == "deny":
                 return self._denied(name, verdict, question, flow)
-            obligations = merge(obligations, verdict.obligations)
+            obligations = self._merge(obligations, verdict.obligations)
             if result is None or verdict.effect == "approval":
                 result = verdict
         if result is None:
@@ -217,6 +221,17 @@ class Snapshot:
             effect="deny", reason=reason, line=verdict.line, flow_line=flow.line, digest=self.digest,
             error=verdict.error,
         )  # fmt: skip
+
+    def _merge(self, first: Obligations, second: Obligations) -> Obligations:
+        """Return both, merged once for each pair: the lines stay, so the same pairs come again with every call."""
+        pair = (id(first), id(second))
+        known = self._merged.get(pair)
+        if known is None or known[0] is not first or known[1] is not second:
+            if len(self._merged) >= CANDIDATES_CACHED_MAX:
+                self._merged.clear()
+            # both are kept beside it: while they live, nothing else has their ids
+            known = self._merged[pair] = first, second, merge(first, second)
+        return known[2]
 
     def _add(self, rule: Rule) -> None:
         node = self._root

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from gateway.call import Headers
     from gateway.config import Config
+    from gateway.identity.api_keys import ApiKey
     from gateway.identity.key_cache import Pace
 
     #: The principal of a run's row for (run id, attempt), `None` when there is no such run. May raise `Refusal`.
@@ -73,6 +74,7 @@ class Authenticator:
         self._client = client
         self._clock = clock
         self._remembered: OrderedDict[tuple[Listener, bytes], _Remembered] = OrderedDict()
+        self._of_keys: dict[str, tuple[ApiKey, Principal]] = {}
 
     @classmethod
     async def open(
@@ -178,10 +180,14 @@ class Authenticator:
             raise CredentialRefused("key_expired")
         if key.listener != listener:
             raise CredentialRefused("wrong_listener")
-        return Principal(
-            agent=key.agent, domain=key.domain, roles=frozenset(key.roles), method="api_key",
-            credential=f"key:{key.name}",
-        )  # fmt: skip
+        made = self._of_keys.get(key.name)
+        if made is None or made[0] is not key:  # the file was read again: what the key stands for may have changed
+            principal = Principal(
+                agent=key.agent, domain=key.domain, roles=frozenset(key.roles), method="api_key",
+                credential=f"key:{key.name}",
+            )  # fmt: skip
+            made = self._of_keys[key.name] = key, principal
+        return made[1]
 
     async def _by_token(self, text: str, listener: Listener) -> Verified:
         place = (listener, hashlib.sha256(text.encode()).digest())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import httptools
 
-from gateway.call import NotSent, Sent
+from gateway.call import Sent
 
 if TYPE_CHECKING:
     from gateway.call import Headers
@@ -92,11 +92,8 @@ class Connection(asyncio.Protocol):
 
         `seconds_max` is the same bound as people are told it.
 
-        Raises `NotSent` when the connection was found closed before the write, from then on `Sent`.
+        Asked of a connection just found `usable` and `quiet`: whatever goes wrong from here on raises `Sent`.
         """
-        if not (self.usable and self.quiet):
-            self.close()
-            raise NotSent("the upstream closed the connection before the request was written")
         head = self._head = self._loop.create_future()
         self._fields, self._unframed_bytes, self._in_head = [], 0, True
         self.complete = self._until_close = False

@@ -167,6 +167,9 @@ class HttpUpstream:
             raise NotSent("no TLS connection to the upstream could be made") from None
         except (OSError, UnicodeError):  # a name that is no host name fails in IDNA
             raise NotSent("the upstream could not be connected to") from None
+        if not (connection.usable and connection.quiet):
+            connection.close()
+            raise NotSent("the upstream closed the connection before the request was written")
         return connection
 
 
