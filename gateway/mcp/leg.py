@@ -21,6 +21,9 @@ _SESSION_GONE: Final = frozenset({400, 404})
 _REFUSAL_BYTES_MAX: Final = 256 * 1024
 _RESUME_SECONDS_MAX: Final = 24 * 3600.0
 _NOT_FOUND: Final = 404
+#: A server that answers like this may have been replaced by one of the older era.
+_NOT_MODERN: Final = frozenset({400, 404, 405, 406})
+_OF_THE_MESSAGE: Final = frozenset({b"accept", b"content-type", b"last-event-id"})
 _REFUSED_LEAST: Final = 400
 
 
@@ -36,6 +39,8 @@ class Leg:
         turn = self._turn
         self._tell_cancelled()
         request = self._traced(request)
+        if turn.message is not None and turn.message.era == "modern":
+            return await self._modern(request, seconds_max)
         if not (turn.expects and turn.message is not None and turn.message.era == "legacy"):
             return await self._in_session(request, seconds_max)
         self._link.under_way.add(turn)
@@ -48,6 +53,15 @@ class Leg:
 
     async def aclose(self) -> None:
         """Need nothing: connections are the server's."""
+
+    async def _modern(self, request: UpstreamRequest, seconds_max: float) -> UpstreamResponse:
+        own = own_headers(request.headers)
+        if await self._link.eras.modern(own, seconds_max=seconds_max):
+            response = await self._link.send(request, seconds_max=seconds_max)
+            if response.status in _NOT_MODERN:
+                self._link.eras.forget()
+            return response
+        return await self._link.uplift.send(self._turn, own, seconds_max=seconds_max)
 
     async def _in_session(self, request: UpstreamRequest, seconds_max: float) -> UpstreamResponse:
         turn = self._turn
@@ -109,6 +123,11 @@ class Leg:
             return await self._link.send(asked, seconds_max=_RESUME_SECONDS_MAX)
 
         return Resuming(response, self._turn, fetch)
+
+
+def own_headers(headers: Headers) -> Headers:
+    """Return the headers that are the gateway's and the way's, not the message's."""
+    return tuple(pair for pair in headers if pair[0] not in _OF_THE_MESSAGE and not pair[0].startswith(b"mcp-"))
 
 
 class _Watched:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.call import NotSent
+from gateway.mcp.eras import Eras
 from gateway.mcp.renewals import Renewals
+from gateway.mcp.uplift import Uplift
 
 if TYPE_CHECKING:
     from gateway.call import Upstream, UpstreamRequest, UpstreamResponse
@@ -20,12 +23,26 @@ class Link:
         self.config = config
         self.over_http = config.url is not None
         self._upstream = upstream
-        self.renewals = Renewals(lambda request, seconds: self.send(request, seconds_max=seconds))
+
+        async def send(request: UpstreamRequest, seconds_max: float) -> UpstreamResponse:
+            return await self.send(request, seconds_max=seconds_max)
+
+        self.eras = Eras(config.era, send, silent_is_legacy=not self.over_http)
+        self.renewals = Renewals(send)
+        self.uplift = Uplift(send)
         self.under_way = UnderWay()
 
     async def send(self, request: UpstreamRequest, *, seconds_max: float) -> UpstreamResponse:
         """Send a request as it is. Raises `NotSent`, `Sent`."""
-        return await self._upstream.send(request, seconds_max=seconds_max)
+        try:
+            return await self._upstream.send(request, seconds_max=seconds_max)
+        except NotSent:
+            self.eras.forget()
+            raise
+
+    async def aclose(self) -> None:
+        """End what waits and what is held."""
+        await self.uplift.aclose()
 
 
 class UnderWay:

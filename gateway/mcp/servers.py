@@ -50,7 +50,8 @@ class McpServers:
         return self._adapter.refuse(refusal, None, extra)
 
     async def aclose(self) -> None:
-        """Close connections and end processes."""
+        """Close sessions and connections, and end processes."""
+        await self._adapter.aclose()
         for upstream in self._upstreams:
             await upstream.aclose()
 

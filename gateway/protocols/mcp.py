@@ -239,6 +239,11 @@ class McpAdapter:
         del outcome
         return []
 
+    async def aclose(self) -> None:
+        """End what waits and what is held with servers."""
+        for link in self._links.values():
+            await link.aclose()
+
     def unanswerable(self, error: Unanswerable, extra: Headers) -> Reply:
         """Say that a message was refused before anything was asked."""
         shown: dict[str, object] = {"code": error.code, "message": str(error)}

@@ -18,6 +18,10 @@ p, role:any, *, mcp/everything, list, -, allow, -
 p, role:any, *, mcp/everything/**, *, -, allow, redact=standard
 p, role:any, *, mcp/spoken, list, -, allow, -
 p, role:any, *, mcp/spoken/**, *, -, allow, redact=off
+p, role:any, *, mcp/older, list, -, allow, -
+p, role:any, *, mcp/older/**, *, -, allow, redact=off
+p, role:any, *, mcp/older_spoken, list, -, allow, -
+p, role:any, *, mcp/older_spoken/**, *, -, allow, redact=off
 p, role:any, *, mcp/clock, list, -, allow, -
 p, role:any, *, mcp/clock/tool/*, call, -, allow, redact=off
 p, role:any, *, mcp/gone, list, -, allow, -
@@ -43,6 +47,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     servers = (
         f"  narrow: {{url: '@direct@', tools: {_TOOLS}}}\n"
         f"  spoken: {{command: {spoken}, env: [PYTHONPATH], tools: {_TOOLS}}}\n"
+        f"  older: {{url: '@direct@', era: legacy, tools: {_TOOLS}}}\n"
+        f"  older_spoken: {{command: {spoken}, env: [PYTHONPATH], era: legacy}}\n"
         f"  clock: {{command: {clock}}}\n"
         f"  node: {{command: [node, {everything}, stdio]}}\n"
         "  gone: {command: [/nonexistent/server]}\n"

@@ -48,4 +48,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("MCP-23", "A resource's URI stands in no audit record or trace, only its keyed digest.", "issue 5"),
     Requirement("MCP-24", "A server gets the gateway's trace context, never the caller's.", "MCP SEP-414; issue 5"),
     Requirement("MCP-25", "Methods and notifications nobody knows pass where a line allows them.", "issue 5; G19"),
+    Requirement("MCP-26", "A client of the newer era uses a server of the older one, questions too.", "issue 5, 2"),
+    Requirement("MCP-27", "No era is claimed at a server's own endpoint that it does not speak.", "issue 5, 2"),
 )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.mcp.stand import Stand
     from tests.mcp.wire import Answered, Tree
 
-CONFIG = McpServer(name="s", url="http://127.0.0.1:9/mcp")
+CONFIG = McpServer(name="s", url="http://127.0.0.1:9/mcp", era="modern")
 
 
 def old_call(tool: str, arguments: Tree | None = None, *, ident: object = 1, key: str | None = None) -> Tree:

@@ -1,0 +1,145 @@
+"""Which era a server speaks: said by the configuration, or asked once and remembered until a connection fails.
+
+Only positive evidence counts for the newer era: a `server/discover` result that names one of its
+versions (MCP 2026-07-28). A server that could not be asked is asked again the next time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, cast
+
+from mcp_types import CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY, PROTOCOL_VERSION_META_KEY
+from mcp_types.version import LATEST_MODERN_VERSION, MODERN_PROTOCOL_VERSIONS
+
+from gateway import body
+from gateway.call import NotSent, Sent, UpstreamRequest
+from gateway.mcp.mirror import mirrored_headers
+from gateway.mcp.talk import Tree, member, messages_of, params_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from gateway.call import Headers, UpstreamResponse
+    from gateway.mcp.message import Era
+
+#: How long a server may take to say which era it speaks.
+PROBE_SECONDS_MAX: Final = 8.0
+#: A refusal makes the gateway ask again, but not more often than this.
+_KNOWN_SECONDS_MIN: Final = 10.0
+_LEGACY_STATUSES: Final = frozenset({400, 404, 405, 406, 415})
+_OK: Final = 200
+#: The gateway's own name, where a server is asked on nobody's behalf.
+OWN_INFO: Final[Tree] = {"name": "oncegate", "version": "1"}
+PROBE_ID: Final = "oncegate-discover"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a server was found to speak; `discovered` is its `server/discover` result, empty for the older era."""
+
+    era: Era
+    since: float
+    discovered: Tree = field(default_factory=dict[str, object])
+
+
+class Eras:
+    """The era of one server."""
+
+    def __init__(
+        self,
+        configured: Literal["auto", "legacy", "modern"],
+        send: Callable[[UpstreamRequest, float], Awaitable[UpstreamResponse]],
+        *,
+        silent_is_legacy: bool,
+    ) -> None:
+        self._configured = configured
+        self._send = send
+        self._silent_is_legacy = silent_is_legacy
+        self._known: Known | None = None
+        self._asking = asyncio.Lock()
+
+    async def of(self, own: Headers, *, seconds_max: float) -> Known | None:
+        """Return what the server speaks, `None` when it cannot be told. `own` are the gateway's headers.
+
+        Raises `NotSent` when the server cannot be reached.
+        """
+        if self._known is not None:
+            return self._known
+        async with self._asking:
+            if self._known is None:
+                self._known = await self._asked(own, min(PROBE_SECONDS_MAX, seconds_max))
+            return self._known
+
+    async def modern(self, own: Headers, *, seconds_max: float) -> bool:
+        """Return whether a message of the newer era goes to the server as it is."""
+        if self._configured != "auto":
+            return self._configured == "modern"
+        known = await self.of(own, seconds_max=seconds_max)
+        return known is None or known.era == "modern"
+
+    @property
+    def legacy_is_tried(self) -> bool:
+        """Whether an `initialize` goes to the server as it is, to see what it says."""
+        return self._configured != "modern"
+
+    def forget(self) -> None:
+        """Ask again: a connection failed, and another server may answer the next one."""
+        known = self._known
+        if known is not None and asyncio.get_running_loop().time() - known.since > _KNOWN_SECONDS_MIN:
+            self._known = None
+
+    async def _asked(self, own: Headers, seconds_max: float) -> Known | None:
+        now = asyncio.get_running_loop().time()
+        if self._configured == "legacy":
+            return Known("legacy", now)
+        meta: Tree = {PROTOCOL_VERSION_META_KEY: LATEST_MODERN_VERSION, CLIENT_CAPABILITIES_META_KEY: {},
+                      CLIENT_INFO_META_KEY: OWN_INFO}  # fmt: skip
+        asked: Tree = {"jsonrpc": "2.0", "id": PROBE_ID, "method": "server/discover", "params": {"_meta": meta}}
+        try:
+            async with asyncio.timeout(seconds_max):
+                response = await self._send(modern_post(asked, own), seconds_max)
+                try:
+                    return await self._read(response, now)
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            if self._silent_is_legacy:
+                return Known("legacy", now)
+            raise NotSent("the server did not say in time which protocol it speaks") from None
+        except Sent:
+            return None
+
+    async def _read(self, response: UpstreamResponse, now: float) -> Known | None:
+        if response.status != _OK and response.status not in _LEGACY_STATUSES:
+            return None
+        try:
+            async for message in messages_of(response):
+                if message.get("id") == PROBE_ID and "method" not in message:
+                    return _understood(message, now)
+        except Sent:
+            if response.status == _OK:
+                raise
+        return Known("legacy", now) if response.status != _OK else None
+
+
+def modern_post(message: Tree, own: Headers, before: Tree | None = None, headers: Headers = ()) -> UpstreamRequest:
+    """Return a message of the newer era as a request; `before` and `headers` are what mirrors were made from."""
+    made = (
+        *own,
+        (b"mcp-protocol-version", LATEST_MODERN_VERSION.encode()),
+        *mirrored_headers(before if before is not None else params_of(message), message, headers),
+        (b"content-type", b"application/json"),
+        (b"accept", b"application/json, text/event-stream"),
+    )
+    return UpstreamRequest(method="POST", path="", headers=made, body=body.encode(message))
+
+
+def _understood(message: Tree, now: float) -> Known:
+    result = member(message, "result")
+    versions = result.get("supportedVersions")
+    named = cast("list[object]", versions) if isinstance(versions, list) else []
+    if not any(version in MODERN_PROTOCOL_VERSIONS for version in named):
+        return Known("legacy", now)
+    return Known("modern", now, result)
