@@ -131,9 +131,20 @@ class Runs(Protocol):
         ...
 
     async def close_run(
-        self, run_id: str, attempt: int, state: str, result: bytes | None, *, reason: str = "", audit: Audit = ()
+        self,
+        run_id: str,
+        attempt: int,
+        state: str,
+        result: bytes | None,
+        *,
+        reason: str = "",
+        audit: Audit = (),
+        entries: tuple[VaultEntry, ...] = (),
     ) -> bool:
-        """Move an open run to `finished`, `failed` or `cancelled`; false when it was not open at that attempt."""
+        """Move an open run to `finished`, `failed` or `cancelled`; false when it was not open at that attempt.
+
+        `entries` are the originals of the placeholders in `result`.
+        """
         ...
 
     async def cancel_run(self, run_id: str, reason: str, audit: Audit) -> RunRecord:
@@ -256,8 +267,8 @@ class Approvals(Protocol):
         """Return what approvers see of the call: redacted JSON."""
         ...
 
-    async def expire_approvals(self, audit: Audit) -> int:
-        """Move pending and approved ones past their time to `expired`; returns how many."""
+    async def expire_approvals(self) -> int:
+        """Move pending and approved ones past their time, or of a run that is over, to `expired`; returns how many."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from durable import runs
+from durable import runs, vault
 from durable.parts import Part
 from durable.stamp import random_name
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from durable.journal import Audit
     from durable.records import RunRecord
     from durable.sql import Writing
-    from durable.step import Owner
+    from durable.step import Owner, VaultEntry
 
 
 class RunBook(Part):
@@ -34,14 +34,24 @@ class RunBook(Part):
         return await self._read(lambda tx: runs.read_run(tx, self._keyring, run_id))
 
     async def close_run(
-        self, run_id: str, attempt: int, state: str, result: bytes | None, *, reason: str = "", audit: Audit = ()
+        self,
+        run_id: str,
+        attempt: int,
+        state: str,
+        result: bytes | None,
+        *,
+        reason: str = "",
+        audit: Audit = (),
+        entries: tuple[VaultEntry, ...] = (),
     ) -> bool:
         """Move an open run to its end; false when it was not open at that attempt."""
         sealed = self._sealed(f"run/{run_id}/result", result)
+        rows = vault.seal(self._keyring, entries)
 
         async def write(tx: Writing) -> bool:
             closed = await runs.close_run(tx, run_id, attempt, (state, sealed, reason))
             if closed:
+                await vault.write(tx, rows)
                 tx.audit(audit)
                 tx.wake(f"run/{run_id}")
             return closed

@@ -16,11 +16,15 @@ from durable.step import Owner
 from gateway import refusals
 from gateway.config import timeout_seconds
 from gateway.detection import Detection
+from gateway.divergence import Divergences
 from gateway.entries import AdapterEntry
+from gateway.forked import reading
 from gateway.front import Door, Front
 from gateway.housekeeping import Housekeeping
 from gateway.identify import Doorkeeper
 from gateway.identity.authenticator import Authenticator
+from gateway.invoking import Invoker
+from gateway.managed import ManagedDesk
 from gateway.mcp.servers import McpServers
 from gateway.outward import Redaction, Veil
 from gateway.pipeline import Pipeline
@@ -28,7 +32,8 @@ from gateway.policies import Policies
 from gateway.prices import price_of
 from gateway.protocols.openai_chat import ChatAdapter, ModelTarget
 from gateway.protocols.openai_models import ModelsEntry
-from gateway.runs import RunDesk, RunsEntry
+from gateway.runs import RunDesk
+from gateway.runs_entry import RunsEntry
 from gateway.store import open_store
 from gateway.telemetry import Telemetry
 from gateway.upstream.http import HttpUpstream
@@ -62,11 +67,13 @@ class Gateway:
     policies: Policies
     authenticator: Authenticator
     desk: RunDesk
+    managed: ManagedDesk
     redaction: Redaction
     pipeline: Pipeline
     front: Front
     _detection: Detection
     _housekeeping: Housekeeping
+    _invoker: Invoker
     _telemetry: Telemetry
     _servers: McpServers
     _chat: ChatAdapter
@@ -106,12 +113,14 @@ class Gateway:
         gateway.policies.watch()
         gateway._housekeeping = Housekeeping(gateway.journal, config)
         gateway._housekeeping.start()
+        gateway._invoker.start()
         gateway.ready = True
         return gateway
 
     async def aclose(self) -> None:
         """Finish what is under way, bounded, and let everything go."""
         self.ready = False
+        await self._invoker.aclose()
         await self.pipeline.drain(self.config.limits.drain_seconds_max)
         await self._servers.aclose()
         for upstream in self._upstreams:
@@ -144,11 +153,25 @@ class Gateway:
             mint=lambda run, attempt, expires: self.authenticator.mint_run_token(
                 run_id=run, attempt=attempt, expires=expires
             ),
-            public_url=config.public_url, seconds_max=config.runs.seconds_max,
+            public_url=config.public_url, seconds_max=config.runs.seconds_max, redaction=self.redaction,
+        )  # fmt: skip
+        self.managed = ManagedDesk(
+            managed=self.journal, runs=self.journal, journal=self.journal, policies=self.policies,
+            redaction=self.redaction, agents=config.agents,
+        )  # fmt: skip
+        self._invoker = Invoker(
+            config, store=self.journal, desk=self.managed, redaction=self.redaction,
+            mint=lambda run, attempt, expires: self.authenticator.mint_run_token(
+                run_id=run, attempt=attempt, expires=expires
+            ),
+            trace=self._telemetry.context,
         )  # fmt: skip
         self.pipeline = Pipeline(
             policies=self.policies, journal=self.journal, redaction=self.redaction, telemetry=self._telemetry,
             limits=config.limits, price=price_of(config.models),
+            divergences=Divergences(
+                self.journal, self.journal, agents=config.agents, on_divergence=config.runs.on_divergence
+            ),
         )  # fmt: skip
         self._servers = McpServers(
             config, self.policies, self.pipeline, Keyring(secrets),
@@ -169,9 +192,9 @@ class Gateway:
         return await self.desk.principal_of(run_id, attempt)  # the desk is made after the authenticator
 
     def _entries(self) -> Callable[[str], Entry | None]:
-        chat = AdapterEntry(self._chat, self._chat.read, self.pipeline)
+        chat = AdapterEntry(self._chat, reading(self._chat.read, self.desk.other_model), self.pipeline)
         models = ModelsEntry({name: model.domain for name, model in self.config.models.items()}, self._may_call)
-        runs = RunsEntry(self.desk, self.config.limits.depth_max)
+        runs = RunsEntry(self.desk, self.managed, self.config.limits.depth_max)
         fixed: dict[str, Entry] = {
             "/v1/chat/completions": chat, "/chat/completions": chat, "/v1/models": models, "/models": models,
             "/runs": runs,

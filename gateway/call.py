@@ -115,6 +115,10 @@ class Call:
     #: names the telemetry conventions want (`mcp.method.name`, `gen_ai.request.model`)
     facts: Mapping[str, str | int | float | bool] = field(default_factory=dict[str, "str | int | float | bool"])
     seconds_max: float = 60.0
+    #: paths of object keys in `tree` that the fingerprint leaves out
+    unhashed: frozenset[tuple[str, ...]] = frozenset()
+    #: what is called instead where the journal holds no outcome (a fork's other model)
+    live: Call | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

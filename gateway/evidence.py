@@ -55,6 +55,8 @@ class Evidence:
     redacted_inward: Mapping[str, int] = field(default_factory=dict[str, int])
     usage: Mapping[str, int] = field(default_factory=dict[str, int])
     cost_usd: float | None = None
+    #: where the request differs from what its run asked before: `step 3 $.messages[1].content`
+    divergence: str | None = None
     arguments_digest: str = ""
     result_digest: str = ""
     traceparent: str | None = None

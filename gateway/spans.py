@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from gateway import conventions as names
@@ -47,7 +47,7 @@ def spans_of(evidence: Evidence, resource: Resource, scope: InstrumentationScope
     server = _context(evidence.audit_id, 0)
     found = [
         ReadableSpan(
-            name, server, None, resource, _server_attributes(evidence), (), _links(evidence.traceparent),
+            name, server, None, resource, _server_attributes(evidence), _events(evidence), _links(evidence.traceparent),
             SpanKind.SERVER, None, _status(_server_error(evidence)), round(evidence.start * _NANO),
             round(evidence.end * _NANO), scope,
         )
@@ -150,6 +150,12 @@ def _client_error(evidence: Evidence) -> str | None:
     if evidence.ending in _BAD:
         return evidence.ending
     return str(evidence.status) if evidence.status >= _CLIENT_ERROR else None
+
+
+def _events(evidence: Evidence) -> tuple[Event, ...]:
+    if evidence.divergence is None:
+        return ()
+    return (Event(names.DIVERGENCE, {names.DIVERGENCE: evidence.divergence}, round(evidence.start * _NANO)),)
 
 
 def _status(error: str | None) -> Status:

@@ -60,6 +60,8 @@ REQUEST_SHAPE: Final = Shape(
     ),
 )  # fmt: skip
 
+#: Of a tool call; vendors' own `_meta` counts in the fingerprint, but is nothing an agent decides.
+_UNHASHED: Final = frozenset({("jsonrpc",), ("id",), ("params", "_meta")})
 _FORWARDED: Final = (b"accept", b"mcp-protocol-version", b"last-event-id")
 #: Our own JSON-RPC codes, outside the ranges the specification keeps (-32768..-32000).
 _CODES: Final = {"denied": -31001, "approval_pending": -31002, "in_doubt": -31003, "in_flight": -31004,
@@ -315,6 +317,7 @@ class McpAdapter:
             tool_name=name, shape=REQUEST_SHAPE, canonical=canonical_params(message),
             key=explicit_key(exchange.headers, message),
             cancel_on_disconnect=tool is not None and tool.on_disconnect == "cancel",
+            unhashed=_UNHASHED,
             facts={"mcp.method.name": message.method, "gen_ai.tool.name": name,
                    "gen_ai.operation.name": "execute_tool"},
             seconds_max=aim.target.timeout(resource, tool),

@@ -29,6 +29,8 @@ VOLATILE: Final = frozenset({
     "store", "stream_options",
 })  # fmt: skip
 
+_UNHASHED: Final = frozenset((name,) for name in VOLATILE)
+
 #: Structure of a request; every other string is scanned.
 REQUEST_SHAPE: Final = Shape(
     keep=(
@@ -98,7 +100,7 @@ class ChatAdapter:
             canonical=_canonical(request), key=_explicit_key(exchange),
             declared_retry=_declares_retry(exchange),
             facts={"gen_ai.operation.name": "chat", "gen_ai.request.model": model}, stream=bool(stream), also=hosted,
-            seconds_max=target.seconds_max,
+            seconds_max=target.seconds_max, unhashed=_UNHASHED,
         )  # fmt: skip
 
     def upstream(self, call: Call) -> Upstream:
