@@ -41,6 +41,7 @@ class Inward:
         self._veil = veil
         self._segmenters: dict[Hashable, Segmenter] = {}
         self._json: dict[Hashable, list[str]] = {}
+        self._nothing_in = b""
         self.minted: dict[str, Minted] = {}
         self.counts: dict[str, int] = {}
         self.blocked: tuple[tuple[str, str], ...] = ()
@@ -82,10 +83,21 @@ class Inward:
             return [*before, Clean(unit, None, unit.raw)]
         for path in (*unit.blind, *(slot.path for slot in unit.slots)):
             _put(unit.tree, path, None)
-        redacted = self._noted(await self._redaction.tree(unit.tree, self._reader.shape, self._veil))
+        tree = await self._around(unit.tree)
         for slot in unit.slots:
-            _put(redacted.tree, slot.path, pieces[slot.key])
-        return [*before, Clean(unit, redacted.tree, self._reader.encode(unit, redacted.tree))]
+            _put(tree, slot.path, pieces[slot.key])
+        return [*before, Clean(unit, tree, self._reader.encode(unit, tree))]
+
+    async def _around(self, tree: object) -> object:
+        """Return what stands around the texts of a stream's unit, redacted."""
+        # the same from unit to unit: what was looked at and held nothing needs no second look
+        written = body.encode(tree)
+        if written == self._nothing_in:
+            return tree
+        redacted = self._noted(await self._redaction.tree(tree, self._reader.shape, self._veil))
+        if not (redacted.changed or redacted.counts or redacted.blocked):
+            self._nothing_in = written
+        return redacted.tree
 
     async def _piece(self, slot: Slot, text: str) -> str:
         if slot.kind == "json":
