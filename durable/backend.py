@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Coroutine, Generator, Iterable
 
+    from durable.rules import View
     from durable.sql import Here, Read, Write
+    from durable.step import Step
 
 Result = TypeVar("Result")
 
@@ -69,6 +71,10 @@ class Backend(Protocol):
 
     async def read(self, work: Read[Result]) -> Result:
         """Return what `work` reads. Raises `JournalUnavailable`."""
+        ...
+
+    async def look(self, step: Step, rules: Callable[[View, Step], Coroutine[Any, Any, Result]]) -> Result:
+        """Return what `rules` make of the facts that decide about `step`. Raises `JournalUnavailable`."""
         ...
 
     def may_send(self) -> bool:

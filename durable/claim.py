@@ -7,9 +7,9 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from durable import past, rules, steps, vault
+from durable import approvals, past, rules, steps, vault
 from durable.rules import Local, Place
-from durable.step import Began, Held, Purged
+from durable.step import ApprovalLost, Began, Held, Purged
 
 if TYPE_CHECKING:
     from durable.delivery import Deliveries
@@ -84,6 +84,18 @@ async def _held(view: View, step: Step) -> str | None:
     return past.HELD_REASON if past.may_be_forgotten(step, run, since) else None
 
 
+@dataclass(frozen=True, slots=True)
+class Claiming:
+    """A claim to be made."""
+
+    wanted: Claim
+    deliveries: Deliveries
+
+    async def __call__(self, tx: Writing) -> Began | Known | Ended:
+        """Make it."""
+        return await claim(tx, self.wanted, self.deliveries)
+
+
 async def claim(tx: Writing, wanted: Claim, deliveries: Deliveries) -> Began | Known | Ended:
     """Write the intent, or return what is known of its step instead."""
     view = steps.SqlView(tx, locking=True)
@@ -92,9 +104,14 @@ async def claim(tx: Writing, wanted: Claim, deliveries: Deliveries) -> Began | K
         decided = await decide(view, wanted, local)
         if not isinstance(decided, Begin):
             return decided
+        approval = wanted.intent.approval
+        if approval is not None and not await approvals.use(tx, wanted.intent, decided.began.id):
+            return ApprovalLost(approval)
         if await _write(tx, wanted, decided):
             began, held = decided.began, decided.held
             return began if held is None else Held(began.id, held, began.diverges)
+        if approval is not None:
+            await approvals.give_back(tx, decided.began.id)
     raise RuntimeError("a step was lost and found again more often than can be")
 
 

@@ -6,23 +6,27 @@ import asyncio
 import secrets
 from collections import deque
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from durable.backend import Wakeups
 from durable.chain import Link
 from durable.journal import JournalRefused, JournalUnavailable
 from durable.postgres_connection import LOST, Address, PostgresReading, is_lost, said_by
+from durable.postgres_facts import read_facts
 from durable.postgres_lease import Lease
 from durable.postgres_schema import migrate
 from durable.postgres_writer import Writer
+from durable.steps import SqlView
 from durable.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 
     from durable.postgres_connection import Connection
+    from durable.rules import View
     from durable.seal import Keyring
     from durable.sql import Here, Read, Write
+    from durable.step import Step
 
 Result = TypeVar("Result")
 
@@ -98,7 +102,7 @@ class Readers:
         self._free: deque[Connection] = deque()
         self._places = asyncio.Semaphore(_READERS_MAX)
 
-    async def read(self, work: Read[Result]) -> Result:
+    async def read(self, work: Callable[[PostgresReading], Coroutine[Any, Any, Result]]) -> Result:
         """Return what `work` reads. Raises `JournalUnavailable`."""
         reason = ""
         for turn in range(_READS_MAX):
@@ -171,6 +175,16 @@ class PostgresBackend:
 
     async def read(self, work: Read[Result]) -> Result:
         """Return what `work` reads. Raises `JournalUnavailable`."""
+        if self._closed:
+            raise JournalUnavailable("the journal is closed")
+        return await self._readers.read(work)
+
+    async def look(self, step: Step, rules: Callable[[View, Step], Coroutine[Any, Any, Result]]) -> Result:
+        """Return what `rules` make of the facts, most of them read in one query. Raises `JournalUnavailable`."""
+
+        async def work(tx: PostgresReading) -> Result:
+            return await rules(await read_facts(tx.connection, [step], behind=SqlView(tx)), step)
+
         if self._closed:
             raise JournalUnavailable("the journal is closed")
         return await self._readers.read(work)

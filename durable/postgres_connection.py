@@ -60,6 +60,13 @@ class Address:
                 "lock_timeout": f"{_LOCK_SECONDS_MAX:.0f}s",
                 "idle_in_transaction_session_timeout": f"{_STATEMENT_SECONDS_MAX:.0f}s",
                 "jit": "off",
+                # every statement finds its rows by an index, however few there are when it is first planned
+                "plan_cache_mode": "force_generic_plan",
+                "enable_seqscan": "off",
+                "enable_hashjoin": "off",
+                "enable_mergejoin": "off",
+                "enable_material": "off",
+                "enable_bitmapscan": "off",
             },
         )
         # a database set to acknowledge what is not on disk yet would make promises for us
@@ -112,6 +119,7 @@ class PostgresWriting(PostgresReading):
     def __init__(self, connection: Connection, chain: Chain, here: Here) -> None:
         super().__init__(connection)
         self.here = here
+        self.chain = chain.name
         self.woken: list[str] = []
         self.links: list[Link] = []
         self._chain = chain

@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from durable import instances, past
 from durable.chain import Chain
 from durable.journal import JournalUnavailable
-from durable.postgres_connection import CROSSED, LOST, PostgresWriting, is_lost, said_by
+from durable.postgres_batch import Token
+from durable.postgres_connection import LOST, PostgresWriting, is_lost, said_by
+from durable.postgres_operation import Operation, Turn, apply, fail, sorted_out, together
 from durable.postgres_schema import migrate
 from durable.sql import Here
 from durable.stamp import now
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from durable.backend import Wakeups
+    from durable.postgres_batch import Claims, Ends
     from durable.postgres_connection import Address, Connection
     from durable.postgres_lease import Lease
     from durable.sql import Write
@@ -52,39 +54,12 @@ _IDENTITY: Final = (
     "left(pg_walfile_name(pg_current_wal_lsn()), 8) || '/' || "
     "(SELECT oid FROM pg_database WHERE datname = current_database())"
 )
+#: groups, then twice as many, and so on
+_REPLAN_FIRST: Final = 16
 _GUARD: Final = "UPDATE writer SET written = $1 WHERE instance = $2 AND session = $3"
 _NOTIFY: Final = "SELECT pg_notify('oncegate', names) FROM unnest($1::text[]) AS names"
 #: a notification holds 8,000 bytes; a name about 60
 _NAMES_A_NOTIFICATION: Final = 100
-
-
-@dataclass(slots=True, eq=False)
-class Operation(Generic[Result]):
-    """Something to write. `name` is where crash points and messages refer to it."""
-
-    name: str
-    work: Write[Result]
-    done: asyncio.Future[Result]
-    late: Callable[[Result], None] | None
-    until: float
-    result: list[Result] = field(default_factory=list["Result"])
-    error: Exception | None = None
-
-
-@dataclass(slots=True)
-class _Turn:
-    """How often a group was tried, and whether each of its operations stands on its own."""
-
-    careful: bool = False
-    crossings: int = 0
-
-    def hopeless(self, error: BaseException) -> bool:
-        """Note a refused statement; returns whether to try again would make no difference."""
-        if isinstance(error, CROSSED):
-            self.crossings += 1
-            return self.crossings > _CROSSINGS_MAX
-        careful, self.careful = self.careful, True
-        return careful
 
 
 class _Fenced(Exception):  # noqa: N818 - says what is known
@@ -115,6 +90,7 @@ class Writer:
         self._session = 0
         self._written = 0
         self._chain = Chain(f"{instance}/0")
+        self._replan_at = _REPLAN_FIRST
         #: whether the database may have become another one since the last group
         self._changed = False
         self.epoch = 0
@@ -175,20 +151,72 @@ class Writer:
                     return
                 self._wanted.clear()
                 await self._wanted.wait()
+            await self._replan()
             group = [self._queue.popleft() for _ in range(min(GROUP_MAX, len(self._queue)))]
             try:
-                await self._commit(group)
+                ends, claims, alone = sorted_out(group)
+                alone += await self._commit_together(ends)
+                alone += await self._commit_together(claims)
+                await self._commit(alone)
             except Exception as error:
                 # the outermost handler of this task: without it callers would wait for ever
                 self._die(f"the journal failed ({type(error).__name__.lower()}) and is not written any more")
-                _fail([*group, *self._queue], str(self._dead))
+                fail([*group, *self._queue], str(self._dead))
                 self._queue.clear()
                 raise
 
+    async def _replan(self) -> None:
+        """Plan statements anew while the tables grow: a plan for small ones reads them whole."""
+        if self._written >= self._replan_at and self._connection is not None:
+            self._replan_at = max(2 * self._written, _REPLAN_FIRST)
+            with contextlib.suppress(*LOST):  # then the next statement finds out
+                await self._connection.execute("DISCARD PLANS")
+
+    async def _commit_together(self, group: list[Operation[object]]) -> list[Operation[object]]:
+        """Write operations of one kind in one statement; returns those that have to be written alone."""
+        connection, number, chain, mark = self._connection, self._written + 1, self._chain, self._chain.mark()
+        if not group or connection is None or self._changed:
+            return group
+        tx = PostgresWriting(connection, chain, self.here())
+        try:
+            batch = await together(tx, group)
+            if batch is not None:
+                await self._write_together(tx, batch, Token(number, self._session), {one.name for one in group})
+        except LOST as error:
+            if not self._lost(error):
+                await self._undo(mark)
+                return group
+            await self._reconnect(group)
+            if self._connection is None or self._written < number:
+                chain.back_to(mark)
+                return [one for one in group if not one.done.done()]
+            tx.woken.clear()
+            self._wakeups.wake_all()
+        except Exception:  # noqa: BLE001 - written alone, the one whose error it is gets it
+            await self._undo(mark)
+            return group
+        else:
+            self._written = number if batch is not None else self._written
+        self._resolve([one for one in group if one.result], tx.woken)
+        return [one for one in group if not one.result]
+
+    async def _write_together(self, tx: PostgresWriting, batch: Ends | Claims, token: Token, names: set[str]) -> None:
+        telling = bool(tx.woken and self._lease.others)
+        if telling:
+            await tx.connection.execute("BEGIN")
+        for name in names:
+            self._crash_point(f"before_{name}_commit")
+        await batch.write(token)
+        if telling:
+            await self._notify(tx.connection, tx.woken)
+            await tx.connection.execute("COMMIT")
+        for name in names:
+            self._crash_point(f"after_{name}_commit")
+
     async def _commit(self, group: list[Operation[object]]) -> None:
         """Write the group, however often that has to be begun; every operation has its answer after it."""
-        number, turn = self._written + 1, _Turn()
-        while group:
+        number, turn = self._written + 1, Turn()
+        while group := [one for one in group if not one.done.done()]:
             chain, mark = self._chain, self._chain.mark()
             try:
                 woken = await self._write(group, number, careful=turn.careful)
@@ -203,14 +231,13 @@ class Writer:
                 else:
                     await self._undo(mark)
                     if turn.hopeless(error):
-                        return _fail(group, f"the journal could not be written ({said_by(error)})")
+                        return fail(group, f"the journal could not be written ({said_by(error)})")
             except Exception:  # noqa: BLE001 - an operation's own error: again, each on its own, and its caller gets it
                 await self._undo(mark)
                 turn.careful = True
             else:
                 self._written = number
                 return self._resolve(group, woken)
-            group = [one for one in group if not one.done.done()]
         return None
 
     async def _write(self, group: list[Operation[object]], number: int, *, careful: bool) -> list[str]:
@@ -230,7 +257,7 @@ class Writer:
             operation.result.clear()
             operation.error = None
             if careful:
-                await _apply(tx, operation)
+                await apply(tx, operation)
             else:
                 operation.result.append(await operation.work(tx))
         await tx.flush()
@@ -273,10 +300,10 @@ class Writer:
                 clock = self._loop.time()
                 self._away = clock if self._away is None else self._away
                 waiting = [*group, *self._queue]
-                _fail([one for one in waiting if one.until < clock], _AWAY)
+                fail([one for one in waiting if one.until < clock], _AWAY)
                 self._queue = deque(one for one in self._queue if not one.done.done())
                 if self._closing and self._away + _PATIENCE_SECONDS_ELSE < clock:
-                    _fail(waiting, _AWAY)
+                    fail(waiting, _AWAY)
                     return
                 await asyncio.sleep(_BACK_OFF_SECONDS[min(turn, len(_BACK_OFF_SECONDS) - 1)])
                 turn += 1
@@ -340,29 +367,3 @@ class Writer:
             self._wakeups.wake_all()
         else:
             self._wakeups.wake(woken)
-
-
-async def _apply(tx: PostgresWriting, operation: Operation[object]) -> None:
-    mark = tx.mark()
-    await tx.connection.execute("SAVEPOINT operation")
-    try:
-        operation.result.append(await operation.work(tx))
-    except CROSSED:
-        raise
-    except LOST as error:
-        if is_lost(tx.connection, error):
-            raise
-        operation.error = JournalUnavailable(f"the journal could not be written ({said_by(error)})")
-    except Exception as error:  # noqa: BLE001 - the caller's own errors go to the caller, whatever they are
-        operation.error = error
-    if operation.error is not None:
-        await tx.connection.execute("ROLLBACK TO operation")
-        tx.back_to(mark)
-    await tx.connection.execute("RELEASE operation")
-
-
-def _fail(group: list[Operation[object]], reason: str) -> None:
-    for operation in group:
-        if not operation.done.done():
-            operation.done.set_exception(JournalUnavailable(reason))
-            operation.done.exception()

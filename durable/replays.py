@@ -23,13 +23,40 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class _Batch:
-    """What one write will hold; nothing is added once it has begun."""
+class Handing:
+    """Outcomes handed out, to be noted in one write; nothing is added once it has begun."""
 
     handed: list[tuple[str, RunRef | None, bytes, int]] = field(
         default_factory=list["tuple[str, RunRef | None, bytes, int]"]
     )
     begun: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, call_id: str, step: Step, occurrence: int) -> bool:
+        """Add one; false when the write has begun."""
+        with self.lock:
+            if not self.begun:
+                self.handed.append((call_id, step.run, step.fingerprint, occurrence))
+            return not self.begun
+
+    def sums(self) -> tuple[dict[str, int], dict[str, int], dict[CursorKey, int]]:
+        """Begin the write; returns how many by call, how many by run, and how far each cursor goes."""
+        with self.lock:
+            self.begun = True
+        calls: dict[str, int] = {}
+        runs: dict[str, int] = {}
+        cursors: dict[CursorKey, int] = {}
+        for call_id, run, fingerprint, occurrence in self.handed:
+            calls[call_id] = calls.get(call_id, 0) + 1
+            if run is not None:
+                runs[run.id] = runs.get(run.id, 0) + 1
+                key = (run.id, run.attempt, fingerprint)
+                cursors[key] = max(occurrence, cursors.get(key, 0))
+        return calls, runs, cursors
+
+    async def __call__(self, tx: Writing) -> None:
+        """Write it."""
+        await steps.write_replays(tx, *self.sums())
 
 
 class Replays:
@@ -37,9 +64,8 @@ class Replays:
 
     def __init__(self, submit: Submit) -> None:
         self._submit = submit
-        self._lock = threading.Lock()
-        self._batch: _Batch | None = None
-        self._unwritten: dict[CursorKey, tuple[int, _Batch]] = {}
+        self._newest: Handing | None = None
+        self._unwritten: dict[CursorKey, tuple[int, Handing]] = {}
 
     def reached(self, run: RunRef, fingerprint: bytes) -> int:
         """Return the newest occurrence handed out and not written yet, 0 without one."""
@@ -48,40 +74,23 @@ class Replays:
 
     def note(self, call_id: str, step: Step, occurrence: int) -> None:
         """Note that the outcome of a call was handed out to `step`. Raises `JournalUnavailable`."""
-        with self._lock:
-            batch = self._batch
-            joined = batch is not None and not batch.begun
-            if batch is None or batch.begun:
-                batch = self._batch = _Batch()
-            batch.handed.append((call_id, step.run, step.fingerprint, occurrence))
+        handing = self._newest
+        joined = handing is not None and handing.add(call_id, step, occurrence)
+        if handing is None or not joined:
+            handing = self._newest = Handing()
+            handing.add(call_id, step, occurrence)
         if step.run is not None:
             key = (step.run.id, step.run.attempt, step.fingerprint)
-            self._unwritten[key] = (max(occurrence, self.reached(step.run, step.fingerprint)), batch)
+            self._unwritten[key] = (max(occurrence, self.reached(step.run, step.fingerprint)), handing)
         if not joined:
-            self._submit("replay", lambda tx: self._write(tx, batch)).add_done_callback(
-                lambda done: self._written(batch, done)
-            )
+            self._submit("replay", handing).add_done_callback(lambda done: self._written(handing, done))
 
-    async def _write(self, tx: Writing, batch: _Batch) -> None:
-        with self._lock:
-            batch.begun = True
-        counts: dict[str, int] = {}
-        runs: dict[str, int] = {}
-        cursors: dict[CursorKey, int] = {}
-        for call_id, run, fingerprint, occurrence in batch.handed:
-            counts[call_id] = counts.get(call_id, 0) + 1
-            if run is not None:
-                runs[run.id] = runs.get(run.id, 0) + 1
-                key = (run.id, run.attempt, fingerprint)
-                cursors[key] = max(occurrence, cursors.get(key, 0))
-        await steps.write_replays(tx, counts, runs, cursors)
-
-    def _written(self, batch: _Batch, done: asyncio.Future[None]) -> None:
+    def _written(self, handing: Handing, done: asyncio.Future[None]) -> None:
         if done.cancelled() or done.exception() is not None:
             return  # what could not be written still counts here
-        for _, run, fingerprint, _ in batch.handed:
+        for _, run, fingerprint, _ in handing.handed:
             if run is not None:
                 key = (run.id, run.attempt, fingerprint)
                 known = self._unwritten.get(key)
-                if known is not None and known[1] is batch:
+                if known is not None and known[1] is handing:
                     del self._unwritten[key]

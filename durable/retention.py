@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 #: A run that is over, and whose every call is settled: what is in doubt is kept until somebody has decided.
 _RUN_OVER: Final = (
-    "SELECT id FROM run WHERE state = $1 AND updated < $2 AND NOT EXISTS "
+    "SELECT id FROM run WHERE state = $1 AND created < $2 AND updated < $2 AND NOT EXISTS "
     "(SELECT 1 FROM call WHERE call.run = run.id AND call.state IN ('intent', 'doubt', 'held')) "
-    "ORDER BY updated LIMIT 1"
+    "ORDER BY created LIMIT 1"
 )
 #: What belongs to a run, in the order it goes; each takes the run's id and how many rows at most.
 _OF_RUN: Final = (

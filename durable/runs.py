@@ -40,7 +40,7 @@ async def open_run(tx: Writing, keyring: Keyring, opening: Opening) -> RunRecord
     _, name, details = opening
     details = {**details, **{key: known.details[key] for key in LASTING if key in known.details}}
     moved = await tx.execute(
-        "UPDATE run SET attempt = attempt + 1, state = 'running', updated = $1, details = $2 "
+        "UPDATE run SET attempt = attempt + 1, state = 'running', waiting = NULL, updated = $1, details = $2 "
         "WHERE id = $3 AND state IN ('ready', 'running', 'waiting')",
         tx.here.now, json.dumps(dict(details)), name,
     )  # fmt: skip
@@ -83,7 +83,7 @@ async def close_idle(tx: Writing, idle_seconds: float) -> int:
     before = tx.here.now - round(idle_seconds * MICROSECONDS)
     return await tx.execute(
         "UPDATE run SET state = 'finished', reason = 'idle', updated = $1 "
-        "WHERE state IN ('ready', 'running') AND kind <> 'managed' AND updated < $2",
+        "WHERE state IN ('ready', 'running') AND kind <> 'managed' AND created < $2 AND updated < $2",
         tx.here.now, before,
     )  # fmt: skip
 
@@ -94,7 +94,7 @@ async def list_runs(
     """Return the newest runs first."""
     rows = await tx.rows(
         f"SELECT {RUN_COLUMNS} FROM run WHERE (CAST($1 AS TEXT) IS NULL OR agent = $1) "  # noqa: S608 - constant columns
-        "AND (CAST($2 AS TEXT) IS NULL OR state = $2) ORDER BY updated DESC LIMIT $3",
+        "AND (CAST($2 AS TEXT) IS NULL OR state = $2) ORDER BY created DESC LIMIT $3",
         agent, state, limit,
     )  # fmt: skip
     return [run_record(row, keyring) for row in rows]

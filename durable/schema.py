@@ -95,6 +95,16 @@ STEPS: Final = (
     CREATE INDEX vault_used ON vault (used) WHERE substr(scope, 1, 4) <> 'run/';
     CREATE INDEX call_alone ON call (intent_time) WHERE run IS NULL;
     CREATE INDEX run_ended ON run (state, updated);
+    ALTER TABLE approval ADD COLUMN call TEXT;
+    CREATE INDEX approval_of_call ON approval (call) WHERE call IS NOT NULL;
+    """,
+    # nothing that changes with every call of a run is in an index of it: rows are then updated in place
+    """
+    DROP INDEX run_updated;
+    DROP INDEX run_ended;
+    DROP INDEX call_settled;
+    CREATE INDEX run_state ON run (state, created);
+    CREATE INDEX run_created ON run (created);
     """,
 )
 SCHEMA_VERSION: Final = len(STEPS)

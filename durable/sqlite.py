@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from durable import sqlite_file
 from durable.backend import Wakeups
@@ -14,14 +14,17 @@ from durable.sql import Here
 from durable.sqlite_transaction import SqliteReading
 from durable.sqlite_writer import Writer
 from durable.stamp import now
+from durable.steps import SqlView
 from durable.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
+    from durable.rules import View
     from durable.seal import Keyring
     from durable.sql import Read, Write
+    from durable.step import Step
 
 Result = TypeVar("Result")
 
@@ -98,6 +101,10 @@ class SqliteBackend:
     async def read(self, work: Read[Result]) -> Result:
         """Return what `work` reads."""
         return await work(self._reading)
+
+    async def look(self, step: Step, rules: Callable[[View, Step], Coroutine[Any, Any, Result]]) -> Result:
+        """Return what `rules` make of the facts, each read as it is asked for."""
+        return await rules(SqlView(self._reading), step)
 
     def may_send(self) -> bool:
         """Return true: the file's lock is held by nobody else as long as this process lives."""

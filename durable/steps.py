@@ -64,7 +64,9 @@ _ADVANCE: Final = (
     "ON CONFLICT (run, attempt, fingerprint) DO UPDATE SET occurrence = "
     "CASE WHEN excluded.occurrence > cursor.occurrence THEN excluded.occurrence ELSE cursor.occurrence END"
 )
-_COUNT: Final = "UPDATE run SET calls = calls + 1, updated = $1, state = 'running' WHERE id = $2 RETURNING calls"
+_COUNT: Final = (
+    "UPDATE run SET calls = calls + 1, updated = $1, state = 'running', waiting = NULL WHERE id = $2 RETURNING calls"
+)
 _INSERT: Final = (
     'INSERT INTO call (id, place, domain, agent, "user", run, run_attempt, key, fingerprint, occurrence, step, kind, '
     "resource, action, effect, state, attempt, instance, epoch, digests, milliseconds_max, intent_time, sent_time, "

@@ -20,16 +20,18 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from durable import claim, rules, steps, vault
+from durable import rules, vault
+from durable.approval_book import ApprovalBook
 from durable.call_book import CallBook
-from durable.claim import Claim
+from durable.claim import Claim, Claiming
 from durable.delivery import Deliveries
+from durable.ends import Auditing, Moving, Releasing, Settling
 from durable.journal import JournalUnavailable
 from durable.keep_book import KeepBook
 from durable.managed_book import ManagedBook
 from durable.replays import Replays
 from durable.rows import outcome_of
-from durable.rules import Ended, Local
+from durable.rules import Ended, Local, View
 from durable.run_book import RunBook
 from durable.stamp import MICROSECONDS, random_name
 from durable.step import Began, InFlight, Replay, RunClosed
@@ -57,7 +59,7 @@ class Keys:
     placeholder: bytes
 
 
-class Store(RunBook, ManagedBook, CallBook, KeepBook):
+class Store(RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook):
     """All protocols of `durable/journal.py`; `open_sqlite` and `open_postgres` make it."""
 
     def __init__(self, backend: Backend, keyring: Keyring) -> None:
@@ -81,7 +83,7 @@ class Store(RunBook, ManagedBook, CallBook, KeepBook):
         """Return what is known of `step`, `None` when it has to be begun."""
         if step.key is None and step.run is None:
             return None
-        known = await self._backend.read(lambda tx: self._looked_up(tx, step))
+        known = await self._backend.look(step, self._looked_up)
         if isinstance(known, Ended):
             return self._replayed(known.row, step)
         if isinstance(known, InFlight) and known.id in self._lost:
@@ -119,20 +121,8 @@ class Store(RunBook, ManagedBook, CallBook, KeepBook):
         outcome = settlement.outcome
         sealed = self._keyring.seal("body", f"call/{began.id}/outcome", outcome.body)
         entries = vault.seal(self._keyring, settlement.vault)
-
-        async def write(tx: Writing) -> bool:
-            row = await steps.write_outcome(tx, began, outcome, sealed)
-            if row is None:
-                tx.audit([{**record, "fenced": True} for record in settlement.audit])
-                return False
-            if row["run"] is not None and settlement.uses:
-                await steps.write_uses(tx, row["run"], began.id, asked=settlement.uses, shown={})
-            await vault.write(tx, entries)
-            tx.audit(settlement.audit)
-            tx.wake(f"call/{began.id}")
-            return True
-
-        return await asyncio.shield(self._ended(began, "outcome", write))
+        work = Settling(began, settlement, sealed, entries)
+        return await asyncio.shield(self._ended(began, "outcome", work))
 
     async def release(self, began: Began, reason: str, audit: Audit) -> None:
         """Record that the call is known not to have been executed."""
@@ -159,11 +149,7 @@ class Store(RunBook, ManagedBook, CallBook, KeepBook):
 
     async def write_audit(self, records: Audit) -> None:
         """Append audit records that belong to no journal entry."""
-
-        async def write(tx: Writing) -> None:
-            tx.audit(records)
-
-        await self._write("audit", write)
+        await self._write("audit", Auditing(records))
 
     async def originals(self, scope: str, tokens: Sequence[str]) -> dict[str, VaultEntry]:
         """Return the vault's entries of `scope` for those `tokens` it holds."""
@@ -192,8 +178,7 @@ class Store(RunBook, ManagedBook, CallBook, KeepBook):
 
     # -- inside
 
-    async def _looked_up(self, tx: Transaction, step: Step) -> Known | Ended | None:
-        view = steps.SqlView(tx)
+    async def _looked_up(self, view: View, step: Step) -> Known | Ended | None:
         if (closed := await rules.fence(view, step)) is not None:
             return closed
         handed = self._replays.reached(step.run, step.fingerprint) if step.run is not None else 0
@@ -206,9 +191,7 @@ class Store(RunBook, ManagedBook, CallBook, KeepBook):
         return None if row is None else rules.state_of(row, step)
 
     async def _claim(self, wanted: Claim) -> Began | Known | Ended:
-        claimed = self._backend.submit(
-            "intent", lambda tx: claim.claim(tx, wanted, self._deliveries), late=self._give_back
-        )
+        claimed = self._backend.submit("intent", Claiming(wanted, self._deliveries), late=self._give_back)
         try:
             return await asyncio.shield(claimed)
         except asyncio.CancelledError:
@@ -224,7 +207,7 @@ class Store(RunBook, ManagedBook, CallBook, KeepBook):
         if isinstance(began, Began):
             audit = [{"event": "released", "call": began.id, "reason": _GONE}]
             with contextlib.suppress(JournalUnavailable):  # then the next start finds it, in doubt
-                self._ended(began, "released", lambda tx: _write_move(tx, began, "released", _GONE, audit))
+                self._ended(began, "released", Releasing(began, _GONE, audit))
 
     def _replayed(self, row: Row, step: Step) -> Replay:
         """Hand out an outcome: the attempt's cursor moves, without anybody waiting for it."""
@@ -239,7 +222,8 @@ class Store(RunBook, ManagedBook, CallBook, KeepBook):
 
     async def _move(self, began: Began, state: str, reason: str, audit: Audit) -> None:
         # shielded: what has happened is written down even when the one who tells of it goes away
-        await asyncio.shield(self._ended(began, state, lambda tx: _write_move(tx, began, state, reason, audit)))
+        move = Releasing(began, reason, audit) if state == "released" else Moving(began, state, reason, audit)
+        await asyncio.shield(self._ended(began, state, move))
 
     def _ended(self, began: Began, name: str, write: Write[Result]) -> asyncio.Future[Result]:
         def over(done: asyncio.Future[Result]) -> None:
@@ -263,9 +247,3 @@ class Store(RunBook, ManagedBook, CallBook, KeepBook):
             return cast("Row", row)["sealed"]
 
         return await self._write("key", write)
-
-
-async def _write_move(tx: Writing, began: Began, state: str, reason: str, audit: Audit) -> None:
-    moved = await steps.move(tx, began, state, reason)
-    tx.audit(audit if moved else [{**record, "fenced": True} for record in audit])
-    tx.wake(f"call/{began.id}")

@@ -24,6 +24,7 @@ ROWS_MAX: Final = 200
 #: Between two such transactions.
 PAUSE_SECONDS: Final = 0.05
 _HEAD_SECONDS: Final = 5.0
+_LAPSE_SECONDS: Final = 10.0
 _RUNS_SECONDS: Final = 60.0
 _PURGE_SECONDS: Final = 600.0
 _REWRAP_SECONDS: Final = 3600.0
@@ -34,6 +35,10 @@ class Kept(Protocol):
 
     async def close_idle_runs(self, idle_seconds: float) -> int:
         """Finish running runs without a call for that long; returns how many."""
+        ...
+
+    async def expire_approvals(self) -> int:
+        """End open approvals past their time; returns how many."""
         ...
 
     async def purge(self, seconds: Mapping[str, float], *, rows_max: int) -> int:
@@ -66,6 +71,7 @@ class Housekeeping:
         """Start the chores."""
         chores: list[tuple[float, Callable[[], Awaitable[object]], str]] = [
             (_HEAD_SECONDS, self._store.note_head, "the store's head was not noted"),
+            (_LAPSE_SECONDS, self._store.expire_approvals, "approvals were not ended"),
             (_RUNS_SECONDS, lambda: self._store.close_idle_runs(self._idle_seconds), "idle runs were not closed"),
             (_PURGE_SECONDS, self.purge, "what is past its retention was not deleted"),
             (_REWRAP_SECONDS, self.rewrap, "values were not sealed anew"),

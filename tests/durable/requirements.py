@@ -44,4 +44,8 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(
         "DUR-24", "A rolled-back journal is noticed, and `once` steps it may have forgotten are held.", "DESIGN 5"
     ),
+    Requirement("DUR-30", "An approval is bound to the exact request and policy; asking again joins it.", "issue 4"),
+    Requirement("DUR-31", "An approval is used once, with its intent; not executed gives it back.", "issue 4"),
+    Requirement("DUR-32", "Requesters never decide; each demanded group does, four eyes are two people.", "issue 4"),
+    Requirement("DUR-33", "Waiting for an approval is woken, bounded, and ends with its time or its run.", "issue 4"),
 )
