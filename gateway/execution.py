@@ -251,7 +251,10 @@ class Execution:
             content = body.encode(cast("dict[str, object]", self._final.tree)[verdict.form])
         else:
             content = b"".join(self._journaled)
-        return Outcome(form=verdict.form, status=verdict.status, media=verdict.media, body=content, meta=verdict.meta)
+        meta, cost = verdict.meta, self._plan.trail.cost_usd
+        if cost is not None:  # at today's price: a timeline shows what was paid
+            meta = {**meta, "cost_usd": round(cost, 9)}
+        return Outcome(form=verdict.form, status=verdict.status, media=verdict.media, body=content, meta=meta)
 
     def _withheld(self) -> Outcome | None:
         if not self._inward.blocked:

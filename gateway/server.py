@@ -147,4 +147,5 @@ def _parts(gateway: Gateway) -> AdminParts:
         decide=decide, record=deed_record, write_audit=gateway.journal.write_audit, open_run=gateway.desk.open_as,
         redact_outcome=gateway.redact_outcome, accept_past=gateway.journal.accept_past,
         hosts=frozenset({*names, *gateway.config.hosts}), version=version("oncegate"),
+        models=frozenset(gateway.config.models),
     )  # fmt: skip

@@ -122,6 +122,26 @@ class RunRows(Protocol):
         """Close a running run; false when it was not running this attempt."""
         ...
 
+    async def cancel_run(self, run_id: str, reason: str, audit: Sequence[Mapping[str, object]]) -> RunRecord:
+        """Cancel an open run. Raises `LookupError`, `RunOver`."""
+        ...
+
+    async def retry_run(self, run_id: str, audit: Sequence[Mapping[str, object]]) -> RunRecord:
+        """Open a failed or cancelled run again. Raises `LookupError`, `RunOver`."""
+        ...
+
+    async def fork_run(
+        self,
+        run_id: str,
+        step: int,
+        details: Mapping[str, object],
+        audit: Sequence[Mapping[str, object]],
+        *,
+        repeat_effects: bool,
+    ) -> RunRecord:
+        """Return a new run that shares the journal up to `step`. Raises `LookupError`, `ValueError`."""
+        ...
+
 
 class AcceptPast(Protocol):
     """Accepts that the store was rolled back (`durable.journal.Housekeeping.accept_past`)."""
@@ -135,7 +155,8 @@ class AcceptPast(Protocol):
 class AdminParts:
     """Everything the admin API needs.
 
-    `hosts` are the accepted values of the `Host` header on the TCP listener (`127.0.0.1:8081`).
+    `hosts` are the accepted values of the `Host` header on the TCP listener (`127.0.0.1:8081`), `models`
+    the names of the configured models.
     """
 
     runs: RunRows
@@ -148,4 +169,5 @@ class AdminParts:
     redact_outcome: RedactOutcome
     accept_past: AcceptPast
     hosts: frozenset[str]
+    models: frozenset[str] = frozenset()
     version: str = field(default="0")

@@ -1,4 +1,4 @@
-"""`/api/v1/runs`: the runs of the journal, one as a timeline, and the supervisor's door to them."""
+"""`/api/v1/runs`: the runs of the journal, one as a timeline, what operators do to one, the supervisor's door."""
 
 from typing import Annotated
 
@@ -9,10 +9,12 @@ from durable.records import CallFilter
 from gateway.admin.parts import ROWS_MAX, Listener
 from gateway.admin.permit import Permit, permit
 from gateway.admin.problem import Problem
-from gateway.admin.views import (
+from gateway.admin.run_views import (
+    ForkRequest,
     NewAttempt,
     Run,
     RunClosed,
+    RunDecision,
     RunEnd,
     RunQuery,
     RunRequest,
@@ -23,7 +25,6 @@ from gateway.admin.views import (
 from gateway.body import canonical
 from gateway.call import Refusal
 from gateway.identity.names import usable_name
-from policy.resources import UnusableName
 
 _Reader = Annotated[Permit, Depends(permit("admin/runs", "read"))]
 _Changer = Annotated[Permit, Depends(permit("admin/runs", "change"))]
@@ -35,6 +36,9 @@ def routes(listener: Listener) -> APIRouter:
     router = APIRouter(prefix="/api/v1/runs", tags=["runs"])
     router.add_api_route("", _list, methods=["GET"], summary="List runs, newest first")
     router.add_api_route("/{run_id}", _show, methods=["GET"], summary="Show a run with its calls in order")
+    router.add_api_route("/{run_id}/cancel", _cancel, methods=["POST"], summary="Cancel an open run")
+    router.add_api_route("/{run_id}/retry", _retry, methods=["POST"], summary="Open a failed or cancelled run again")
+    router.add_api_route("/{run_id}/fork", _fork, methods=["POST"], summary="Fork a run at a step", status_code=201)
     if listener == "socket":
         # elsewhere a run is opened with the agent's own credential, on the agents' listener
         router.add_api_route("", _open, methods=["POST"], summary="Open a run or its next attempt", status_code=201)
@@ -50,9 +54,47 @@ async def _list(allowed: _Reader, wanted: Annotated[RunQuery, Query()]) -> list[
 async def _show(allowed: _Reader, run_id: _Id) -> Timeline:
     record = await allowed.parts.runs.read_run(run_id)
     if record is None:
-        raise Problem(404, "not_found", f"there is no run `{run_id}`")
+        raise _unknown(run_id)
     calls = await allowed.parts.operator.list_calls(CallFilter(run=run_id, limit=ROWS_MAX))
     return timeline_view(record, calls)
+
+
+async def _cancel(allowed: _Changer, run_id: _Id, why: RunDecision) -> Run:
+    audit = [allowed.record("cancel_run", run_id, why.reason)]
+    reason = f"cancelled by {allowed.principal.name}" + (f": {why.reason}" if why.reason else "")
+    try:
+        return run_view(await allowed.parts.runs.cancel_run(run_id, reason, audit))
+    except LookupError:
+        raise _unknown(run_id) from None
+    except RunOver as over:
+        raise Problem(409, "run_closed", str(over)) from None
+
+
+async def _retry(allowed: _Changer, run_id: _Id, why: RunDecision) -> Run:
+    try:
+        audit = [allowed.record("retry_run", run_id, why.reason)]
+        return run_view(await allowed.parts.runs.retry_run(run_id, audit))
+    except LookupError:
+        raise _unknown(run_id) from None
+    except RunOver as over:
+        raise Problem(409, "not_retried", str(over)) from None
+
+
+async def _fork(allowed: _Changer, run_id: _Id, wanted: ForkRequest) -> Run:
+    for model in (*wanted.models, *wanted.models.values()):
+        if model not in allowed.parts.models:
+            raise Problem(422, "invalid", "`models`: expected names of configured models")
+    details: dict[str, object] = {"models": dict(wanted.models)} if wanted.models else {}
+    audit = [allowed.record(f"fork_run:{wanted.step}", run_id, wanted.reason) | {"parent": run_id}]
+    try:
+        fork = await allowed.parts.runs.fork_run(
+            run_id, wanted.step, details, audit, repeat_effects=wanted.repeat_effects
+        )
+    except LookupError:
+        raise _unknown(run_id) from None
+    except ValueError as error:
+        raise Problem(422, "no_such_step", str(error)) from None
+    return run_view(fork)
 
 
 async def _open(allowed: _Changer, wanted: RunRequest) -> NewAttempt:
@@ -60,8 +102,6 @@ async def _open(allowed: _Changer, wanted: RunRequest) -> NewAttempt:
         raise Problem(422, "invalid", "`agent`: expected a name as credentials carry it")
     try:
         opened = await allowed.parts.open_run(wanted.agent, wanted.domain, wanted.id)
-    except UnusableName:
-        raise Problem(422, "invalid", "`agent`: expected a name that can stand in a resource") from None
     except LookupError:
         raise Problem(404, "not_found", f"there is no run `{wanted.id}` of this agent") from None
     except RunOver as over:
@@ -85,3 +125,7 @@ async def _finish(allowed: _Changer, run_id: _Id, end: RunEnd) -> RunClosed:
         raise Problem(409, "not_running", f"run `{run_id}` is not running attempt {end.attempt}")
     await allowed.parts.write_audit([allowed.record(f"close_run:{end.state}", run_id)])
     return RunClosed(id=run_id, state=end.state)
+
+
+def _unknown(run_id: str) -> Problem:
+    return Problem(404, "not_found", f"there is no run `{run_id}`")

@@ -98,6 +98,42 @@ class Ledger:
         self.runs[run_id] = replace(run, state=state, result=result)
         return True
 
+    async def cancel_run(self, run_id: str, reason: str, audit: Sequence[Mapping[str, object]]) -> RunRecord:
+        return self._changed(run_id, {"running"}, "cancelled", reason, audit)
+
+    async def retry_run(self, run_id: str, audit: Sequence[Mapping[str, object]]) -> RunRecord:
+        return self._changed(run_id, {"failed", "cancelled"}, "ready", "opened again", audit)
+
+    async def fork_run(
+        self,
+        run_id: str,
+        step: int,
+        details: Mapping[str, object],
+        audit: Sequence[Mapping[str, object]],
+        *,
+        repeat_effects: bool,
+    ) -> RunRecord:
+        self._check()
+        if step > self.runs[run_id].calls:
+            raise ValueError(f"run `{run_id}` has {self.runs[run_id].calls} steps, none is {step}")
+        fork = replace(
+            self.runs[run_id], id=f"{run_id}_fork", state="ready", parent=run_id, fork_step=step,
+            details={**details, "repeat_effects": repeat_effects},
+        )  # fmt: skip
+        self.runs[fork.id] = fork
+        self.audit.extend(audit)
+        return fork
+
+    def _changed(
+        self, run_id: str, before: set[str], state: str, reason: str, audit: Sequence[Mapping[str, object]]
+    ) -> RunRecord:
+        self._check()
+        if self.runs[run_id].state not in before:
+            raise RunOver(f"run `{run_id}` is {self.runs[run_id].state}")
+        self.runs[run_id] = replace(self.runs[run_id], state=state, reason=reason)
+        self.audit.extend(audit)
+        return self.runs[run_id]
+
     async def list_runs(self, *, limit: int, agent: str | None, state: str | None) -> list[RunRecord]:
         self._check()
         return [

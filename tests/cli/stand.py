@@ -85,6 +85,7 @@ def parts_of(ledger: Ledger, *, host: str = HOST) -> AdminParts:
         accept_past=ledger.accept_past,
         hosts=frozenset({host}),
         version="test",
+        models=frozenset({"demo-model", "other-model"}),
     )
 
 
