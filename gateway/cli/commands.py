@@ -33,7 +33,7 @@ COMMANDS: dict[str, Entry] = {
     "doctor": Entry("doctor", "Look at everything the gateway needs, and say what to do."),
     "demo": Entry("demo", "Show the whole story on this machine, without keys or network."),
     "run": Entry("run", "Run an agent under the gateway; start it again when it dies."),
-    "runs": Entry("runs", "List runs, show one as a timeline.", group=True),
+    "runs": Entry("runs", "List, show, cancel, retry and fork runs.", group=True),
     "calls": Entry("calls", "List and show calls, settle one in doubt.", group=True),
     "policy": Entry("policy", "Test and explain policies.", group=True),
     "redact": Entry("redact", "Show what redaction finds in a text."),
