@@ -6,7 +6,7 @@ Governance sees only these values and never a protocol (DESIGN section 1).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
@@ -225,6 +225,13 @@ class AnswerReader(Protocol):
         """Take bytes, return the units they complete. Raises `Sent` on bytes that are not the protocol."""
         ...
 
+    def skim(self, chunk: bytes) -> list[Unit]:
+        """Do as `feed` does, for an answer nobody inspects and nothing is restored in.
+
+        Consecutive units that need not be held may be one, without tree.
+        """
+        ...
+
     def end(self) -> list[Unit]:
         """Take the end of the body. Raises `Sent` when the answer is incomplete."""
         ...
@@ -239,15 +246,6 @@ class AnswerReader(Protocol):
 
     def verdict(self) -> Verdict:
         """Say, after the end, what the answer proves about the effect."""
-        ...
-
-
-@runtime_checkable
-class SkimmingReader(Protocol):
-    """An `AnswerReader` with a shorter way for answers that nobody inspects and nothing is restored in."""
-
-    def skim(self, chunk: bytes) -> list[Unit]:
-        """Do as `feed` does; consecutive units that need not be held may be one, without tree."""
         ...
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from durable.journal import JournalUnavailable
 from durable.step import Outcome, Settlement
 from gateway import body, refusals
-from gateway.call import NotSent, Refusal, Reply, Sent, SkimmingReader
+from gateway.call import NotSent, Refusal, Reply, Sent
 from gateway.inward import Inward
 from gateway.outward import vault_entries
 from gateway.restoring import Restoring
@@ -146,7 +146,7 @@ class Execution:
         reader = self._reader
         reader.begin(response.status, response.headers)
         looks = self._plan.veil.profile.inspects or self._plan.grant is not None
-        read = reader.feed if looks or not isinstance(reader, SkimmingReader) else reader.skim
+        read = reader.feed if looks else reader.skim
         async for chunk in response.chunks():
             self._bytes += len(chunk)
             if self._bytes > self._bytes_max and not self._passing:

@@ -85,6 +85,10 @@ class McpReader:
             raise Sent("an event of the stream is too long") from None
         return [self._event(one) for one in events]
 
+    def skim(self, chunk: bytes) -> list[Unit]:
+        """Return what `feed` returns: every message may be the response."""
+        return self.feed(chunk)
+
     def end(self) -> list[Unit]:
         """Return the one message of a plain answer. Raises `Sent` when a response is missing."""
         if self._splitter is not None:
