@@ -94,7 +94,7 @@ async def list_runs(
     """Return the newest runs first."""
     rows = await tx.rows(
         f"SELECT {RUN_COLUMNS} FROM run WHERE (CAST($1 AS TEXT) IS NULL OR agent = $1) "  # noqa: S608 - constant columns
-        "AND (CAST($2 AS TEXT) IS NULL OR state = $2) ORDER BY created DESC LIMIT $3",
+        "AND (CAST($2 AS TEXT) IS NULL OR state = $2) ORDER BY created DESC, id DESC LIMIT $3",
         agent, state, limit,
     )  # fmt: skip
     return [run_record(row, keyring) for row in rows]

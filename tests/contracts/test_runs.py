@@ -97,6 +97,6 @@ async def test_listings_show_the_newest_first_and_only_what_was_asked_for(place:
         theirs = await next_attempt(journal, owner=OTHER)
         await begun(journal, intent(step(run=first, key="later")))
         listed = await journal.list_runs(limit=10, agent="billing", state=None)
-        assert [run.id for run in listed] == [first.id, second.id]
+        assert [run.id for run in listed] == [second.id, first.id]  # opened later, whatever was used since
         assert [run.id for run in await journal.list_runs(limit=1, agent="sales", state="running")] == [theirs.id]
         assert await journal.list_runs(limit=10, agent=None, state="failed") == []
