@@ -9,13 +9,13 @@ import pytest
 from durable.journal import RunOver
 from durable.records import CallFilter
 from durable.step import Began, Held, Replay, RunRef, Settlement, VaultEntry
-from tests.durable.steps import MODEL, USE, ask, begun, intent, journal_in, next_attempt, outcome, step
-from tests.runs.test_managed_rows import opened, wanted
+from tests.contracts.place import journal_in
+from tests.contracts.test_run_managed import opened, wanted
+from tests.durable.steps import MODEL, USE, ask, begun, intent, next_attempt, outcome, step
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from durable.store import Store
+    from tests.contracts.place import Place
 
 pytestmark = pytest.mark.anyio
 
@@ -35,8 +35,8 @@ async def forked(journal: Store, run: RunRef, at: int, *, repeat_effects: bool =
 
 
 @pytest.mark.requirement("RUN-06")
-async def test_a_fork_replays_up_to_its_step_and_is_opened_like_any_run(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_fork_replays_up_to_its_step_and_is_opened_like_any_run(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await parent_of_three(journal)
         fork = await forked(journal, run, 2)
         record = await journal.read_run(fork.id)
@@ -56,8 +56,8 @@ async def test_a_fork_replays_up_to_its_step_and_is_opened_like_any_run(tmp_path
 
 
 @pytest.mark.requirement("RUN-06")
-async def test_what_a_fork_replays_is_what_the_parent_was_given_and_can_be_restored(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_what_a_fork_replays_is_what_the_parent_was_given_and_can_be_restored(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await next_attempt(journal)
         began = await begun(journal, intent(step(run=run)))
         entry = VaultEntry(scope=f"run/{run.id}", token="[PERSON_1]", entity="PERSON", original="Ada")
@@ -74,8 +74,8 @@ async def test_what_a_fork_replays_is_what_the_parent_was_given_and_can_be_resto
 
 
 @pytest.mark.requirement("RUN-07")
-async def test_a_later_once_call_of_the_parent_is_held_until_an_operator_decides(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_later_once_call_of_the_parent_is_held_until_an_operator_decides(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await parent_of_three(journal)
         first = await next_attempt(journal, (await forked(journal, run, 1)).id)
         known = await journal.begin(intent(step("charge 1", run=first), use=USE))
@@ -86,16 +86,16 @@ async def test_a_later_once_call_of_the_parent_is_held_until_an_operator_decides
 
 
 @pytest.mark.requirement("RUN-07")
-async def test_effects_that_are_to_be_repeated_are_not_held(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_effects_that_are_to_be_repeated_are_not_held(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await parent_of_three(journal)
         first = await next_attempt(journal, (await forked(journal, run, 1, repeat_effects=True)).id)
         assert await ask(journal, step("charge 1", run=first), use=USE) == ("executed", 1)
 
 
 @pytest.mark.requirement("RUN-07")
-async def test_what_is_in_doubt_in_the_parent_is_held_in_the_fork_whatever_is_repeated(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_what_is_in_doubt_in_the_parent_is_held_in_the_fork_whatever_is_repeated(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await next_attempt(journal)
         await journal.doubt(await begun(journal, intent(step("charge", run=run))), "cut", [])
         first = await next_attempt(journal, (await forked(journal, run, 1, repeat_effects=True)).id)
@@ -105,8 +105,8 @@ async def test_what_is_in_doubt_in_the_parent_is_held_in_the_fork_whatever_is_re
 
 
 @pytest.mark.requirement("RUN-06")
-async def test_a_fork_of_a_managed_run_is_due_at_once_with_its_input(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_fork_of_a_managed_run_is_due_at_once_with_its_input(place: Place) -> None:
+    async with journal_in(place) as journal:
         await opened(journal, wanted("run_a", attempts=3), b'{"n":7}')
         await journal.claim_due_run()
         fork = await forked(journal, RunRef("run_a", 1), 0)
@@ -116,8 +116,8 @@ async def test_a_fork_of_a_managed_run_is_due_at_once_with_its_input(tmp_path: P
 
 
 @pytest.mark.requirement("RUN-06")
-async def test_a_fork_needs_a_run_and_a_step_it_has(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_fork_needs_a_run_and_a_step_it_has(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await parent_of_three(journal)
         with pytest.raises(ValueError, match="has 3 steps, none is 4"):
             await forked(journal, run, 4)

@@ -9,13 +9,13 @@ import pytest
 
 from durable.records import CallFilter
 from durable.step import Began, Diverges, Held
-from tests.durable.steps import MODEL, USE, ask, begun, intent, journal_in, next_attempt, step
+from tests.contracts.place import journal_in
+from tests.durable.steps import MODEL, USE, ask, begun, intent, next_attempt, step
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from durable.step import RunRef, Step
     from durable.store import Store
+    from tests.contracts.place import Place
 
 pytestmark = pytest.mark.anyio
 OTHER_USE = b"o" * 32
@@ -34,8 +34,8 @@ async def restarted(journal: Store, *names: str) -> RunRef:
 
 
 @pytest.mark.requirement("RUN-08")
-async def test_a_new_step_names_the_first_entry_of_its_resource_not_asked_for(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_new_step_names_the_first_entry_of_its_resource_not_asked_for(place: Place) -> None:
+    async with journal_in(place) as journal:
         second = await restarted(journal, "a", "b", "c")
         assert await ask(journal, step("a", run=second)) == ("replayed", 1)
         began = await begun(journal, intent(step("x", run=second)))
@@ -52,9 +52,9 @@ async def test_a_new_step_names_the_first_entry_of_its_resource_not_asked_for(tm
 
 @pytest.mark.requirement("RUN-08")
 async def test_a_first_attempt_another_resource_an_explicit_key_and_going_on_after_all_are_no_divergence(
-    tmp_path: Path,
+    place: Place,
 ) -> None:
-    async with journal_in(tmp_path) as journal:
+    async with journal_in(place) as journal:
         second = await restarted(journal, "a")
         assert (await begun(journal, intent(step("k", run=second, key="k")))).diverges is None
         assert (await begun(journal, intent(step("l", run=second, resource="mcp/mail/tool/send")))).diverges is None
@@ -63,17 +63,17 @@ async def test_a_first_attempt_another_resource_an_explicit_key_and_going_on_aft
 
 
 @pytest.mark.requirement("RUN-08")
-async def test_parallel_calls_in_another_order_are_no_divergence_where_both_are_known(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_parallel_calls_in_another_order_are_no_divergence_where_both_are_known(place: Place) -> None:
+    async with journal_in(place) as journal:
         second = await restarted(journal, "a", "b")
         assert [await ask(journal, step(name, run=second)) for name in ("b", "a")] == [("replayed", 1)] * 2
 
 
 @pytest.mark.requirement("RUN-10")
 async def test_a_call_the_replayed_model_answer_asks_for_is_no_divergence_though_its_twin_is_unasked(
-    tmp_path: Path,
+    place: Place,
 ) -> None:
-    async with journal_in(tmp_path) as journal:
+    async with journal_in(place) as journal:
         run = await next_attempt(journal)
         await ask(journal, think("m", run), uses={USE: 1, OTHER_USE: 1})
         await ask(journal, step("a", run=run), use=USE)  # and the gateway is gone before `b`
@@ -84,8 +84,8 @@ async def test_a_call_the_replayed_model_answer_asks_for_is_no_divergence_though
 
 
 @pytest.mark.requirement("RUN-09")
-async def test_a_held_divergence_is_sent_only_after_an_operator_has_said_so(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_held_divergence_is_sent_only_after_an_operator_has_said_so(place: Place) -> None:
+    async with journal_in(place) as journal:
         second = await restarted(journal, "a")
         asked = intent(replace(step("x", run=second), on_divergence="hold"))
         known = await journal.begin(asked)
@@ -100,8 +100,8 @@ async def test_a_held_divergence_is_sent_only_after_an_operator_has_said_so(tmp_
 
 
 @pytest.mark.requirement("RUN-09")
-async def test_where_a_divergence_fails_the_run_nothing_is_begun(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_where_a_divergence_fails_the_run_nothing_is_begun(place: Place) -> None:
+    async with journal_in(place) as journal:
         second = await restarted(journal, "a")
         known = await journal.begin(intent(replace(step("x", run=second), on_divergence="fail")))
         assert isinstance(known, Diverges)
@@ -113,8 +113,8 @@ def resumed(name: str, run: RunRef) -> Step:
 
 
 @pytest.mark.requirement("RUN-11")
-async def test_a_resumed_agent_gets_the_call_its_checkpoint_left_and_not_an_earlier_equal_one(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_resumed_agent_gets_the_call_its_checkpoint_left_and_not_an_earlier_equal_one(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await next_attempt(journal)
         await ask(journal, think("m1", run), uses={USE: 1})
         assert await ask(journal, step(run=run), use=USE) == ("executed", 1)
@@ -128,8 +128,8 @@ async def test_a_resumed_agent_gets_the_call_its_checkpoint_left_and_not_an_earl
 
 
 @pytest.mark.requirement("RUN-11")
-async def test_a_call_the_last_model_answer_asks_for_once_more_is_made_by_the_resumed_agent(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_call_the_last_model_answer_asks_for_once_more_is_made_by_the_resumed_agent(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await next_attempt(journal)
         await ask(journal, think("m1", run), uses={USE: 1})
         await ask(journal, step(run=run), use=USE)
@@ -140,8 +140,8 @@ async def test_a_call_the_last_model_answer_asks_for_once_more_is_made_by_the_re
 
 
 @pytest.mark.requirement("RUN-11")
-async def test_a_checkpoint_older_than_the_request_that_shows_a_result_executes_nothing_again(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_checkpoint_older_than_the_request_that_shows_a_result_executes_nothing_again(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await next_attempt(journal)
         await ask(journal, think("m1", run), uses={USE: 1})
         await ask(journal, step(run=run), use=USE)
@@ -155,8 +155,8 @@ async def test_a_checkpoint_older_than_the_request_that_shows_a_result_executes_
 
 
 @pytest.mark.requirement("RUN-11")
-async def test_an_agent_that_may_resume_but_begins_anew_is_fast_forwarded_as_any_other(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_an_agent_that_may_resume_but_begins_anew_is_fast_forwarded_as_any_other(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await next_attempt(journal)
         attempt, steps = run, list[tuple[str, int]]()
         for _ in range(2):

@@ -11,12 +11,12 @@ import pytest
 from durable.journal import RunOver
 from durable.records import RunRecord
 from durable.step import Owner
-from tests.durable.steps import OWNER, journal_in, next_attempt
+from tests.contracts.place import journal_in
+from tests.durable.steps import OWNER, next_attempt
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from durable.store import Store
+    from tests.contracts.place import Place
 
 pytestmark = pytest.mark.anyio
 
@@ -34,8 +34,8 @@ async def opened(journal: Store, record: RunRecord, content: bytes = b'{"n":1}')
 
 
 @pytest.mark.requirement("RUN-01")
-async def test_each_due_run_goes_to_one_of_many_takers_with_its_input(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_each_due_run_goes_to_one_of_many_takers_with_its_input(place: Place) -> None:
+    async with journal_in(place) as journal:
         for number in range(10):
             await opened(journal, wanted(f"run_{number}"), b"%d" % number)
         taken = await asyncio.gather(*(journal.claim_due_run() for _ in range(30)))
@@ -47,8 +47,8 @@ async def test_each_due_run_goes_to_one_of_many_takers_with_its_input(tmp_path: 
 
 
 @pytest.mark.requirement("RUN-01")
-async def test_a_run_given_back_is_due_when_said_and_its_next_attempt_fences_the_one_before(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_run_given_back_is_due_when_said_and_its_next_attempt_fences_the_one_before(place: Place) -> None:
+    async with journal_in(place) as journal:
         await opened(journal, wanted("run_a"))
         first = await journal.claim_due_run()
         assert first is not None
@@ -69,8 +69,8 @@ async def test_a_run_given_back_is_due_when_said_and_its_next_attempt_fences_the
 
 
 @pytest.mark.requirement("RUN-02")
-async def test_a_run_without_attempts_left_fails_and_one_never_begun_keeps_them(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_run_without_attempts_left_fails_and_one_never_begun_keeps_them(place: Place) -> None:
+    async with journal_in(place) as journal:
         await opened(journal, wanted("run_a", attempts=2))
         for number in (1, 2, 3):
             due = await journal.claim_due_run()
@@ -85,8 +85,8 @@ async def test_a_run_without_attempts_left_fails_and_one_never_begun_keeps_them(
 
 
 @pytest.mark.requirement("RUN-02")
-async def test_a_run_past_its_deadline_fails_instead_of_being_taken(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_run_past_its_deadline_fails_instead_of_being_taken(place: Place) -> None:
+    async with journal_in(place) as journal:
         await opened(journal, wanted("run_late", deadline=-1.0))
         await opened(journal, wanted("run_good"))
         taken = await journal.claim_due_run()
@@ -98,11 +98,11 @@ async def test_a_run_past_its_deadline_fails_instead_of_being_taken(tmp_path: Pa
 
 
 @pytest.mark.requirement("RUN-03")
-async def test_what_a_gateway_held_when_it_ended_is_due_again_for_the_next(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_what_a_gateway_held_when_it_ended_is_due_again_for_the_next(place: Place) -> None:
+    async with journal_in(place) as journal:
         await opened(journal, wanted("run_a"))
         await journal.claim_due_run()
-    async with journal_in(tmp_path) as journal:
+    async with journal_in(place) as journal:
         again = await journal.claim_due_run()
         assert again is not None
         assert (again.record.id, again.record.attempt, again.input) == ("run_a", 2, b'{"n":1}')
@@ -112,8 +112,8 @@ async def test_what_a_gateway_held_when_it_ended_is_due_again_for_the_next(tmp_p
 
 
 @pytest.mark.requirement("RUN-04")
-async def test_the_same_id_is_one_run_for_one_owner_and_one_input(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_the_same_id_is_one_run_for_one_owner_and_one_input(place: Place) -> None:
+    async with journal_in(place) as journal:
         first, second = await asyncio.gather(*(opened(journal, wanted("run_a")) for _ in range(2)))
         assert first.id == second.id
         with pytest.raises(ValueError, match="another input"):
@@ -127,8 +127,8 @@ async def test_the_same_id_is_one_run_for_one_owner_and_one_input(tmp_path: Path
 
 
 @pytest.mark.requirement("RUN-01")
-async def test_waiting_for_a_due_run_ends_when_one_is_opened(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_waiting_for_a_due_run_ends_when_one_is_opened(place: Place) -> None:
+    async with journal_in(place) as journal:
         waiting = asyncio.create_task(journal.wait_due(5.0))
         await asyncio.sleep(0)
         await opened(journal, wanted("run_a"))
@@ -137,8 +137,8 @@ async def test_waiting_for_a_due_run_ends_when_one_is_opened(tmp_path: Path) -> 
 
 
 @pytest.mark.requirement("RUN-05")
-async def test_an_open_run_is_cancelled_whatever_its_attempt_and_who_waits_for_it_hears(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_an_open_run_is_cancelled_whatever_its_attempt_and_who_waits_for_it_hears(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await next_attempt(journal)
         newest = await next_attempt(journal, run.id)
         over = asyncio.create_task(journal.wait_run_over(run.id, newest.attempt, 5.0))
@@ -152,8 +152,8 @@ async def test_an_open_run_is_cancelled_whatever_its_attempt_and_who_waits_for_i
 
 
 @pytest.mark.requirement("RUN-05")
-async def test_an_ended_run_is_opened_again_unless_it_finished(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_an_ended_run_is_opened_again_unless_it_finished(place: Place) -> None:
+    async with journal_in(place) as journal:
         run = await next_attempt(journal)
         with pytest.raises(RunOver, match="still open"):
             await journal.retry_run(run.id, [])
@@ -167,8 +167,8 @@ async def test_an_ended_run_is_opened_again_unless_it_finished(tmp_path: Path) -
 
 
 @pytest.mark.requirement("RUN-05")
-async def test_a_managed_run_opened_again_is_due_at_once_with_fresh_attempts(tmp_path: Path) -> None:
-    async with journal_in(tmp_path) as journal:
+async def test_a_managed_run_opened_again_is_due_at_once_with_fresh_attempts(place: Place) -> None:
+    async with journal_in(place) as journal:
         await opened(journal, wanted("run_a", attempts=1))
         await journal.claim_due_run()
         assert await journal.close_run("run_a", 1, "failed", None, reason="the agent answered 400")
