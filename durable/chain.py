@@ -129,7 +129,7 @@ class _Seen:
         if self._last is None:
             fits = said == ""
         elif _instance(before) == _instance(link.chain):
-            fits = said == self.heads[self._last][1].hex()
+            fits = before in self.heads and said == self.heads[before][1].hex()
         else:
             fits = any(one.hex() == said for one in self._recent.get(before, ()))
         problem = f"{_where(link)}: it does not continue the chain before it; that one was cut or changed"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from durable.backend import Wakeups
 from durable.chain import Link
 from durable.journal import JournalRefused, JournalUnavailable
-from durable.postgres_connection import LOST, Address, PostgresReading, is_lost, said_by
+from durable.postgres_connection import LOST, Address, PostgresReading, is_ending, is_lost, said_by
 from durable.postgres_facts import read_facts
 from durable.postgres_lease import Lease
 from durable.postgres_schema import migrate
@@ -32,7 +32,9 @@ Result = TypeVar("Result")
 
 _LINKS: Final = "SELECT chain, number, record, hash FROM audit ORDER BY sequence"
 _READERS_MAX: Final = 4
-_READS_MAX: Final = 3
+#: how long a read waits for a database that is away
+_PATIENCE_SECONDS: Final = 5.0
+_BACK_OFF_SECONDS: Final = 0.1
 _POLL_SECONDS: Final = 0.5
 
 
@@ -101,17 +103,27 @@ class Readers:
         self._address = address
         self._free: deque[Connection] = deque()
         self._places = asyncio.Semaphore(_READERS_MAX)
+        #: when the database was last seen going away, `None` while it is there
+        self._away: float | None = None
 
     async def read(self, work: Callable[[PostgresReading], Coroutine[Any, Any, Result]]) -> Result:
         """Return what `work` reads. Raises `JournalUnavailable`."""
-        reason = ""
-        for turn in range(_READS_MAX):
+        loop = asyncio.get_running_loop()
+        turn = 0
+        while True:
             try:
                 async with self._connection(fresh=turn > 0) as connection:
-                    return await work(PostgresReading(connection))
+                    found = await work(PostgresReading(connection))
             except LOST as error:
-                reason = said_by(error)
-        raise JournalUnavailable(f"the journal could not be read ({reason})")
+                clock = loop.time()
+                self._away = clock if self._away is None else self._away
+                if clock > self._away + _PATIENCE_SECONDS or not is_ending(error):
+                    raise JournalUnavailable(f"the journal could not be read ({said_by(error)})") from None
+            else:
+                self._away = None
+                return found
+            await asyncio.sleep(_BACK_OFF_SECONDS if turn else 0)
+            turn += 1
 
     async def aclose(self) -> None:
         """Let the connections go."""

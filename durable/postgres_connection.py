@@ -84,7 +84,12 @@ def said_by(error: BaseException) -> str:
 
 def is_lost(connection: Connection, error: BaseException) -> bool:
     """Return whether the connection has ended, or says so, rather than refused one statement."""
-    if connection.is_closed() or not isinstance(error, asyncpg.PostgresError):
+    return connection.is_closed() or is_ending(error)
+
+
+def is_ending(error: BaseException) -> bool:
+    """Return whether the error is about the connection or the server, and not about one statement."""
+    if not isinstance(error, asyncpg.PostgresError):
         return True
     return error.sqlstate.startswith("08") or error.sqlstate in _ENDING
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.cli.requirements import REQUIREMENTS as CLI
+from tests.contracts.requirements import REQUIREMENTS as CONTRACTS
 from tests.durable.requirements import REQUIREMENTS as DURABLE
 from tests.e2e.requirements import REQUIREMENTS as E2E
 from tests.faults.requirements import REQUIREMENTS as FAULTS
@@ -13,4 +14,4 @@ from tests.policy.requirements import REQUIREMENTS as POLICY
 from tests.redaction.requirements import REQUIREMENTS as REDACTION
 from tests.runs.requirements import REQUIREMENTS as RUNS
 
-REQUIREMENTS = (*CLI, *DURABLE, *E2E, *FAULTS, *GATEWAY, *IDENTITY, *MCP, *POLICY, *REDACTION, *RUNS)
+REQUIREMENTS = (*CLI, *CONTRACTS, *DURABLE, *E2E, *FAULTS, *GATEWAY, *IDENTITY, *MCP, *POLICY, *REDACTION, *RUNS)

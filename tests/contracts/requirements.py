@@ -1,0 +1,32 @@
+"""What must be true of several gateways on one database."""
+
+from __future__ import annotations
+
+from tests.requirement import Requirement
+
+REQUIREMENTS = (
+    Requirement(
+        "INST-01", "A step asked on several instances at once is executed once; all get its bytes.", "DESIGN section 4"
+    ),
+    Requirement("INST-02", "Attempts are numbered once, whichever instance opens them.", "DESIGN section 6"),
+    Requirement(
+        "INST-03",
+        "What an ended instance left in flight is in doubt within its lease, and audited.",
+        "DESIGN section 5",
+    ),
+    Requirement(
+        "INST-04",
+        "An instance past its lease sends nothing; its late outcome resolves the doubt or is fenced and audited.",
+        "DESIGN section 4",
+    ),
+    Requirement(
+        "INST-05", "A database that restarts in mid-traffic loses and doubles nothing.", "issue 4, PostgreSQL store"
+    ),
+    Requirement("INST-06", "Without its database an instance refuses, and goes on when it is back.", "DESIGN 4"),
+    Requirement(
+        "INST-07",
+        "The schema is made once by its owner; a service role needs no right to change it or the audit.",
+        "DESIGN section 5",
+    ),
+    Requirement("INST-08", "An instance that ends in order leaves nothing to wait for.", "DESIGN section 5"),
+)
