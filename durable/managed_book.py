@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import secrets
 from typing import TYPE_CHECKING
 
@@ -74,12 +76,19 @@ class ManagedBook(Part):
 
     async def wait_due(self, seconds_max: float) -> None:
         """Return when a run is due on any instance, or the time is up."""
-
-        async def due(tx: Transaction) -> bool:
-            when = await managed.next_due(tx)
-            return when is not None and when * MICROSECONDS <= self._backend.here().now
-
-        await self._wait(managed.DUE, due, seconds_max)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds_max
+        with self._backend.wakeups.listen(managed.DUE) as woken:
+            while (left := until - loop.time()) > 0:
+                when = await self.next_due()
+                away = left if when is None else when - self._backend.here().now / MICROSECONDS
+                if away <= 0:
+                    return
+                poll = self._backend.poll_seconds
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(min(left, away) if poll is None else min(left, away, poll)):
+                        await woken.wait()
+                woken.clear()
 
     async def wait_run_over(self, run_id: str, attempt: int, seconds_max: float) -> bool:
         """Return true once the run is not open at that attempt any more, false when the time is up."""

@@ -132,10 +132,7 @@ class Invoker:
 
     async def _wait(self) -> None:
         with contextlib.suppress(JournalUnavailable):  # the next look says so
-            following = await self._store.next_due()
-            seconds = _LOOK_SECONDS_MAX if following is None else following - time.time()
-            if seconds > 0:
-                await self._store.wait_due(min(seconds, _LOOK_SECONDS_MAX))
+            await self._store.wait_due(_LOOK_SECONDS_MAX)
 
     async def _attempt(self, due: DueRun) -> None:
         record = due.record

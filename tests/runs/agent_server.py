@@ -1,11 +1,11 @@
-"""An agent behind a URL, scripted, on a real socket: what it is sent is kept, what it answers is decided per attempt."""
+"""An agent behind a URL, scripted, on a real socket: what it is sent is kept, each attempt answered as decided."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,8 +69,8 @@ class AgentServer:
                 self.end_headers()
                 self.wfile.write(said.body)
 
-            def log_message(self, *_: object) -> None:
-                return
+            def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - the standard library's name
+                del format
 
         class Quiet(ThreadingHTTPServer):
             daemon_threads = True
@@ -85,7 +85,7 @@ class AgentServer:
     @property
     def url(self) -> str:
         """Where it is."""
-        return f"http://127.0.0.1:{cast('int', self._server.server_address[1])}/invoke"
+        return f"http://127.0.0.1:{self._server.server_address[1]}/invoke"
 
     def wait_asked(self, number: int, seconds_max: float = WAIT_SECONDS_MAX) -> list[Asked]:
         """Wait until it was invoked that often."""

@@ -31,4 +31,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(
         "RUN-11", "An agent that resumes from its own checkpoint gets the outcomes it has not shown yet.", _SCHEDULES
     ),
+    Requirement("RUN-12", "A managed run posts its input to the agent as that run; its answer is the result.", _RUNS),
+    Requirement("RUN-13", "An agent that dies or asks for patience is invoked again; its calls replay.", _FAULTS),
+    Requirement("RUN-14", "What asking again cannot mend ends a run; attempts and the deadline bound the rest.", _RUNS),
+    Requirement("RUN-15", "Policy decides who opens a managed run; its owner and its opener see it.", _RUNS),
+    Requirement("RUN-16", "A cancelled run's invocation ends; operators' deeds are in the audit with why.", _RUNS),
+    Requirement("RUN-17", "A managed run outlives its gateway: another instance goes on, nobody asking.", _FAULTS),
+    Requirement("RUN-18", "Input and result of managed runs are kept redacted.", "DESIGN section 10"),
 )
