@@ -26,7 +26,13 @@ _LOCK_SECONDS_MAX: Final = 3.0
 _STATEMENTS_CACHED_MAX: Final = 400
 
 #: The connection cannot be used, or must not be trusted, any more.
-LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+LOST: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that broke in the middle of an answer
+    OSError,
+    TimeoutError,
+)
 #: Two instances in each other's way: the same again a moment later.
 CROSSED: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 

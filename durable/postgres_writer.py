@@ -232,8 +232,10 @@ class Writer:
                     await self._undo(mark)
                     if turn.hopeless(error):
                         return fail(group, f"the journal could not be written ({said_by(error)})")
-            except Exception:  # noqa: BLE001 - an operation's own error: again, each on its own, and its caller gets it
+            except Exception:  # an operation's own error: again, each on its own, and its caller gets it
                 await self._undo(mark)
+                if turn.careful:
+                    raise
                 turn.careful = True
             else:
                 self._written = number

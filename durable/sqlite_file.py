@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BUSY_SECONDS: Final = 5.0
-#: checkpoints belong to their own thread; this bound (400 MiB) only catches one that starves
-_PAGES_MAX: Final = 100_000
+#: 16 MiB: past it a commit takes the rest of the log back itself. The thread that checkpoints has done most of it by
+#: then, but only who writes can find the log at rest; begun anew it is overwritten, which flushes twice as fast
+_PAGES_MAX: Final = 4_096
 
 
 def lock(path: Path) -> int:

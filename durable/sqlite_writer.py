@@ -34,6 +34,8 @@ GROUP_MAX: Final = 256
 #: Past this size of the write-ahead log it is taken back into the file, all readers willing.
 WAL_BYTES_MAX: Final = 128 * 1024 * 1024
 _CHECKPOINT_SECONDS: Final = 5.0
+#: often enough that little is left for the commit that takes the log back
+_CHECKPOINT_GROUPS: Final = 128
 _FATAL: Final = ("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 
@@ -106,7 +108,7 @@ class Writer:
 
     def _write(self) -> None:
         database = self._connect()
-        ending = False
+        ending, groups = False, 0
         while not ending:
             group: list[Operation[object]] = []
             operation = self._queue.get()
@@ -118,7 +120,8 @@ class Writer:
             ending = operation is None
             if group:
                 self._commit(database, group)
-                if self._log_bytes() > WAL_BYTES_MAX:
+                groups += 1
+                if groups % _CHECKPOINT_GROUPS == 0 or self._log_bytes() > WAL_BYTES_MAX:
                     self._wanted.set()
         database.close()
 
