@@ -6,23 +6,31 @@ from typing import TYPE_CHECKING, cast
 
 from durable import approvals
 from durable.parts import Part
+from durable.vault import seal
+from durable.vault import write as write_entries
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from durable.journal import Audit
     from durable.records import ApprovalRecord, Vote
     from durable.sql import Transaction, Writing
-    from durable.step import Step
+    from durable.step import Step, VaultEntry
 
 
 class ApprovalBook(Part):
     """Approvals asked for, waited for and voted on."""
 
-    async def ask_approval(self, step: Step, wanted: ApprovalRecord, shown: bytes, audit: Audit) -> ApprovalRecord:
+    async def ask_approval(
+        self, step: Step, wanted: ApprovalRecord, shown: bytes, audit: Audit, vault: Sequence[VaultEntry] = ()
+    ) -> ApprovalRecord:
         """Return the approval of `step` that counts (open, or denied for the same request), else write `wanted`."""
+        entries = seal(self._keyring, vault)
 
         async def write(tx: Writing) -> ApprovalRecord:
             found, fresh = await approvals.ask(tx, self._keyring, step, wanted, shown)
             if fresh:
+                await write_entries(tx, entries)
                 tx.audit([{**record, "approval": found.id} for record in audit])
             return found
 

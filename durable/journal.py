@@ -234,11 +234,14 @@ class ManagedRuns(Protocol):
 class Approvals(Protocol):
     """Requests for a person's approval; rows, no connection or thread is held by one."""
 
-    async def ask_approval(self, step: Step, wanted: ApprovalRecord, shown: bytes, audit: Audit) -> ApprovalRecord:
+    async def ask_approval(
+        self, step: Step, wanted: ApprovalRecord, shown: bytes, audit: Audit, vault: Sequence[VaultEntry] = ()
+    ) -> ApprovalRecord:
         """Return the open approval of `step` (`pending` or `approved`), or its newest, denied one; else write `wanted`.
 
         One for other arguments or another policy digest lapses and is written anew. `shown` is what
-        approvers see, sealed by the store. A run's pending approval makes the run `waiting`.
+        approvers see, sealed by the store; `vault` the originals of its placeholders. A run's pending
+        approval makes the run `waiting`.
         `id`, `state`, `votes`, `asked` and `decided` of `wanted` are the store's to fill.
         """
         ...

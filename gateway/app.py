@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from durable.seal import Keyring
 from durable.step import Owner
 from gateway import refusals
+from gateway.approving import Approving
 from gateway.config import timeout_seconds
 from gateway.detection import Detection
 from gateway.divergence import Divergences
@@ -32,6 +33,7 @@ from gateway.policies import Policies
 from gateway.prices import price_of
 from gateway.protocols.openai_chat import ChatAdapter, ModelTarget
 from gateway.protocols.openai_models import ModelsEntry
+from gateway.restoring import Originals
 from gateway.runs import RunDesk
 from gateway.runs_entry import RunsEntry
 from gateway.store import open_store
@@ -39,6 +41,7 @@ from gateway.telemetry import Telemetry
 from gateway.upstream.http import HttpUpstream
 from policy.decision import Question
 from policy.resources import resource_name
+from redaction import redactor
 from redaction.finding import Scope, Shape
 from redaction.model import default_folder, verify
 from redaction.profile import ProfilesInvalid, load_profiles
@@ -145,6 +148,12 @@ class Gateway:
             raise refusals.blocked(redacted.blocked)
         return redacted.tree
 
+    async def unveil(self, scope: str, tree: object, entities: frozenset[str]) -> object:
+        """Return what an approver may see of a redacted tree: the originals of these entities (`*`: of all)."""
+        found = await Originals(self.journal, scope).of(redactor.tokens_in(tree, Shape()))
+        wanted = frozenset[str]() if "*" in entities else entities
+        return redactor.restore(tree, found, entities=wanted, pointer="", shape=Shape())[0]
+
     async def _compose(self, secrets: tuple[bytes, ...]) -> None:
         config = self.config
         self.authenticator = await Authenticator.open(config, secrets=secrets, run_principal=self._run_principal)
@@ -172,6 +181,7 @@ class Gateway:
             divergences=Divergences(
                 self.journal, self.journal, agents=config.agents, on_divergence=config.runs.on_divergence
             ),
+            approving=Approving(self.journal, config.approvals),
         )  # fmt: skip
         self._servers = McpServers(
             config, self.policies, self.pipeline, Keyring(secrets),

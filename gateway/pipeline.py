@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from durable.journal import Journal, RunKeys
     from durable.step import Known, Outcome
+    from gateway.approving import Approving
     from gateway.call import Call, Headers, UpstreamRequest
     from gateway.config import Limits
     from gateway.divergence import Divergences
@@ -49,6 +50,8 @@ _log = logging.getLogger("oncegate.pipeline")
 _KEY = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 #: How long a caller waits for a call that is in flight elsewhere before it is told to ask again.
 WAIT_SECONDS_MAX = 55.0
+#: How often a call is asked for anew because policy changed while a person decided.
+_APPROVALS_MAX = 3
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,6 +83,7 @@ class Pipeline:
         limits: Limits,
         price: Callable[[str, Mapping[str, int]], float | None],
         divergences: Divergences,
+        approving: Approving,
     ) -> None:
         self._policies = policies
         self._journal = journal
@@ -89,6 +93,7 @@ class Pipeline:
         self._load = Load(limits)
         self._price = price
         self._divergences = divergences
+        self._approving = approving
 
     async def handle(self, call: Call) -> Reply:
         """Return the answer to `call`: the upstream's, the journal's, or a refusal in its protocol."""
@@ -127,7 +132,7 @@ class Pipeline:
         )
         decision = trail.decision = self._policies.current.decide(question)
         # a listing is shown unless it is certainly denied; what it lists is decided item by item
-        if decision.effect == "deny" or not (decision.allowed or question.certain_only):
+        if decision.effect == "deny" or not (decision.allowed or question.certain_only or call.journaled):
             raise refusals.denied(decision)
         for resource in call.also:
             also = self._policies.current.decide(replace(question, resource=resource))
@@ -135,6 +140,21 @@ class Pipeline:
                 trail.decision = also
                 raise refusals.denied(also)
         return decision
+
+    async def _approved(self, work: Work, intent: Intent) -> Intent:
+        """Return `intent` with the approval it needs; decided anew once a person has approved."""
+        call, trail = work.call, work.trail
+        for _ in range(_APPROVALS_MAX):
+            if work.decision.allowed:
+                return intent
+            redacted = await self._redact(work)
+            decided = (work.decision, trail)
+            approval = await self._approving.obtain(call, work.step, decided, redacted, work.veil.scope)
+            asked_under = work.decision.digest
+            work.decision = self._decide(call, trail)
+            if work.decision.digest == asked_under:
+                return replace(intent, approval=approval, rule=work.decision.rule, audit=(trail.decided(),))
+        raise refusals.approval_lost()
 
     async def _prepare(self, call: Call, trail: Trail, decision: Decision) -> Work:
         principal, run = call.exchange.principal, call.exchange.run
@@ -168,7 +188,7 @@ class Pipeline:
                 self._go_live(work, work.call.live)
         while True:
             if known is None:
-                known = await self._journal.begin(await self._intent(work))
+                known = await self._journal.begin(await self._approved(work, await self._intent(work)))
                 if isinstance(known, Began | Held | Diverges) and work.redacted is not None:
                     await self._divergences.tell(known, work.call, work.trail, work.redacted.tree)
             if not isinstance(known, InFlight):

@@ -19,7 +19,7 @@ from durable.step import (
 from gateway.call import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from durable.step import Began, Known
     from gateway.call import RefusalCode
@@ -27,21 +27,37 @@ if TYPE_CHECKING:
 
 
 def denied(decision: Decision) -> Refusal:
-    """Return the refusal of a decision that is not an allow."""
+    """Return the refusal of a decision that is not an allow, where nobody can be asked."""
     if decision.effect == "approval":
         groups = " and ".join(f"`{group}`" for group in decision.obligations.approvals)
-        return Refusal(
-            code="approval_pending",
-            message=f"this call needs the approval of {groups} before it runs; nothing was executed",
-            status=403,
-            rule=decision.rule,
-        )
+        message = f"this needs the approval of {groups}, which can be asked for tool and model calls only"
+        return Refusal(code="denied", message=message, status=403, rule=decision.rule)
     return Refusal(
         code="denied",
         message=f"not allowed by policy (rule {decision.rule}): {decision.reason}; nothing was executed",
         status=403,
         rule=decision.rule,
     )
+
+
+def approval_pending(demands: Sequence[str], rule: str) -> Refusal:
+    """Return the refusal of a call that waits for a person; asking again waits on."""
+    groups = " and ".join(f"`{demand.partition(',')[0]}`" for demand in demands)
+    return Refusal(
+        code="approval_pending",
+        message=f"approval_pending: this call waits for the approval of {groups}; nothing was executed. "
+        "ask again with the same arguments to wait on, do not call it another way",
+        status=409,
+        final=False,
+        rule=rule,
+        retry_after_seconds=5,
+    )
+
+
+def denied_by_person(rule: str) -> Refusal:
+    """Return the refusal of a call whose approval a person denied."""
+    message = "a person has denied this call; nothing was executed, do not ask for it again"
+    return Refusal(code="denied", message=message, status=403, rule=rule)
 
 
 def of_known(known: Known | Began) -> Refusal:

@@ -15,7 +15,7 @@ from gateway.evidence import Evidence
 from gateway.ids import random_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from gateway.call import Call, Refusal
     from gateway.evidence import Ending
@@ -88,6 +88,10 @@ class Trail:
     def diverged(self, call_id: str, step: int, path: str) -> dict[str, object]:
         """Return the audit record of a request that differs from the run's earlier call at `path`."""
         return self._record("divergence") | {"differs_from": call_id, "differs_from_step": step, "path": path}
+
+    def approval_asked(self, demands: Sequence[str]) -> dict[str, object]:
+        """Return the audit record of an approval that was asked for."""
+        return self._record("approval_asked") | {"arguments": self.arguments_digest, "demands": list(demands)}
 
     def refused(self, refusal: Refusal) -> dict[str, object]:
         """Return the audit record of a refusal."""

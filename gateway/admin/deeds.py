@@ -24,7 +24,8 @@ def deed_record(deed: Deed) -> dict[str, object]:
         "deed": deed.deed,
     }
     if deed.object != "-":
-        record[_OBJECTS.get(deed.resource, "object")] = deed.object
+        kind = "approval" if deed.resource.startswith("admin/approvals/") else _OBJECTS.get(deed.resource, "object")
+        record[kind] = deed.object
     if deed.reason:
         record["reason"] = deed.reason
     if deed.decision is None:

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from durable.journal import Operator
-    from durable.records import CallRecord, RunRecord
+    from durable.records import ApprovalRecord, CallRecord, RunRecord, Vote
     from gateway.call import Headers
     from policy.decision import Decision, Principal
 
 #: Actions of the admin resources (DESIGN section 7).
-AdminAction = Literal["read", "change"]
+AdminAction = Literal["read", "change", "approve"]
 #: Which door a request came through: the loopback listener, or the owner's Unix socket.
 Listener = Literal["tcp", "socket"]
 
@@ -151,6 +151,34 @@ class AcceptPast(Protocol):
         ...
 
 
+class ApprovalRows(Protocol):
+    """The part of `durable.journal.Approvals` that approvers need."""
+
+    async def list_approvals(self, *, limit: int, state: str | None, run: str | None) -> list[ApprovalRecord]:
+        """Return the newest approvals first."""
+        ...
+
+    async def read_approval(self, approval_id: str) -> ApprovalRecord | None:
+        """Return one approval or `None`."""
+        ...
+
+    async def read_shown(self, approval_id: str) -> bytes | None:
+        """Return what approvers see of the call: redacted JSON."""
+        ...
+
+    async def vote(self, approval_id: str, vote: Vote, audit: Sequence[Mapping[str, object]]) -> ApprovalRecord:
+        """Add a vote. Raises `LookupError`, `ApprovalClosed`."""
+        ...
+
+
+class Unveil(Protocol):
+    """Puts originals back for an approver, where the approval's policy line says so."""
+
+    async def __call__(self, scope: str, tree: object, entities: frozenset[str]) -> object:
+        """Return the tree with the originals of these entities in a placeholder scope; `*` means all."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminParts:
     """Everything the admin API needs.
@@ -168,6 +196,8 @@ class AdminParts:
     open_run: OpenRun
     redact_outcome: RedactOutcome
     accept_past: AcceptPast
+    approvals: ApprovalRows
+    unveil: Unveil
     hosts: frozenset[str]
     models: frozenset[str] = frozenset()
     version: str = field(default="0")

@@ -42,6 +42,7 @@ class CallState(StrEnum):
     IN_DOUBT = "in_doubt"
     FAILED = "failed"
     NOT_EXECUTED = "not_executed"
+    HELD = "held"
 
 
 class Verdict(StrEnum):

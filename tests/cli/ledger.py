@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from durable.journal import JournalUnavailable, NotInDoubt, RunOver, TooEarly
-from durable.records import CallFilter, CallRecord, RunRecord
+from durable.records import ApprovalRecord, CallFilter, CallRecord, RunRecord, Vote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,6 +62,26 @@ class Ledger:
         self.runs[run_id] = RunRecord(
             id=run_id, domain=domain, agent=agent, user="-", state="running", attempt=1, created=NOW, updated=NOW
         )
+
+    async def list_approvals(self, *, limit: int, state: str | None, run: str | None) -> list[ApprovalRecord]:
+        """Return nothing: approvals are tested on a running gateway (tests/approvals)."""
+        del limit, state, run
+        return []
+
+    async def read_approval(self, approval_id: str) -> ApprovalRecord | None:
+        """Return nothing."""
+        del approval_id
+        return None
+
+    async def read_shown(self, approval_id: str) -> bytes | None:
+        """Return nothing."""
+        del approval_id
+        return None
+
+    async def vote(self, approval_id: str, vote: Vote, audit: Sequence[Mapping[str, object]]) -> ApprovalRecord:
+        """Find nothing to vote on."""
+        del vote, audit
+        raise LookupError(approval_id)
 
     async def accept_past(self, audit: Sequence[Mapping[str, object]]) -> bool:
         """Note that it was accepted; it was never rolled back."""

@@ -59,6 +59,12 @@ async def redact_outcome(call: CallRecord, tree: object) -> object:
     return {"content": [{"type": "text", "text": "«PERSON_1»"}]} if "Ada" in str(tree) else tree
 
 
+async def unveil(scope: str, tree: object, entities: frozenset[str]) -> object:
+    """Return the tree as it is: this ledger keeps no originals."""
+    del scope, entities
+    return tree
+
+
 def parts_of(ledger: Ledger, *, host: str = HOST) -> AdminParts:
     """Return the parts over a ledger."""
 
@@ -83,6 +89,8 @@ def parts_of(ledger: Ledger, *, host: str = HOST) -> AdminParts:
         open_run=open_run,
         redact_outcome=redact_outcome,
         accept_past=ledger.accept_past,
+        approvals=ledger,
+        unveil=unveil,
         hosts=frozenset({host}),
         version="test",
         models=frozenset({"demo-model", "other-model"}),

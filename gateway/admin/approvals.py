@@ -1,0 +1,203 @@
+"""`/api/v1/approvals`: what waits for a person, shown to those who may decide it, and their votes."""
+
+import json
+import time
+from typing import Annotated, Literal, cast
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import Field, JsonValue, StringConstraints
+
+from durable.journal import ApprovalClosed
+from durable.records import ApprovalRecord, Vote
+from gateway.admin.door import PRINCIPAL
+from gateway.admin.form import Form, Reason
+from gateway.admin.parts import ROWS_MAX, AdminParts
+from gateway.admin.permit import Permit
+from gateway.admin.problem import Problem
+from policy.decision import Decision, Principal
+from policy.resources import resource_name
+
+_Id = Annotated[str, Path(max_length=128)]
+State = Literal["pending", "approved", "used", "denied", "expired", "lapsed"]
+#: Who decides on the owner's socket.
+_OWNER = "user:-/owner"
+
+
+class ApprovalQuery(Form):
+    """Which approvals a listing shows; left out means any."""
+
+    limit: int = Field(50, ge=1, le=ROWS_MAX)
+    state: State | None = None
+    run: str | None = Field(None, max_length=128)
+
+
+class VoteView(Form):
+    """One person's decision."""
+
+    voter: str
+    approves: bool
+    reason: str
+    time: float
+
+
+class Approval(Form):
+    """One request for approval. Times are seconds since the epoch; `demands` name groups with their domain."""
+
+    id: str
+    state: State
+    agent: str
+    domain: str
+    user: str | None
+    run: str | None
+    run_attempt: int
+    resource: str
+    action: str
+    demands: list[str]
+    requesters: list[str]
+    rule: str
+    policy: str
+    votes: list[VoteView]
+    asked: float
+    expires: float
+    decided: float | None
+
+
+class ShownApproval(Approval):
+    """An approval with what it is about: redacted arguments, and how much of each kind was taken out."""
+
+    arguments: JsonValue
+    withheld: dict[str, int]
+    restored: bool = Field(description="whether a policy line lets approvers see some of the originals, put back here")
+
+
+class Approves(Form):
+    """A yes, with or without words."""
+
+    reason: Reason = ""
+
+
+class Denies(Form):
+    """A no, with the reason."""
+
+    reason: Annotated[Reason, StringConstraints(min_length=1)]
+
+
+async def _asking(request: Request) -> tuple[AdminParts, Principal]:
+    principal = request.scope["state"][PRINCIPAL]
+    if not isinstance(principal, Principal):
+        raise Problem(401, "unauthenticated", "expected a credential")
+    return request.app.state.parts, principal
+
+
+_Asking = Annotated[tuple[AdminParts, Principal], Depends(_asking)]
+
+
+def routes() -> APIRouter:
+    """Return the routes; each approval is decided about on `admin/approvals/<group>`, action `approve`."""
+    router = APIRouter(prefix="/api/v1/approvals", tags=["approvals"])
+    router.add_api_route("", _list, methods=["GET"], summary="List approvals this person may decide, newest first")
+    router.add_api_route("/{approval_id}", _show, methods=["GET"], summary="Show what an approval is about")
+    router.add_api_route("/{approval_id}/approve", _approve, methods=["POST"], summary="Approve a call")
+    router.add_api_route("/{approval_id}/deny", _deny, methods=["POST"], summary="Deny a call")
+    return router
+
+
+async def _list(asking: _Asking, wanted: Annotated[ApprovalQuery, Query()]) -> list[Approval]:
+    parts, principal = asking
+    found = await parts.approvals.list_approvals(limit=wanted.limit, state=wanted.state, run=wanted.run)
+    return [_view(one) for one in found if _groups(parts, principal, one)]
+
+
+async def _show(asking: _Asking, approval_id: _Id) -> ShownApproval:
+    parts, principal = asking
+    record = await _theirs(parts, principal, approval_id)
+    shown = cast("dict[str, JsonValue]", json.loads(await parts.approvals.read_shown(approval_id) or b"{}"))
+    entities = frozenset(cast("list[str]", shown.get("restore", [])))
+    arguments = shown.get("arguments")
+    restored = bool(entities) and principal.method != "socket"
+    if restored:
+        arguments = cast("JsonValue", await parts.unveil(cast("str", shown.get("scope", "")), arguments, entities))
+        granted = _permit(parts, principal, record)
+        await parts.write_audit([granted.record("show_originals", approval_id)])
+    return ShownApproval(
+        **_view(record).model_dump(), arguments=arguments, withheld=cast("dict[str, int]", shown.get("withheld", {})),
+        restored=restored,
+    )  # fmt: skip
+
+
+async def _approve(asking: _Asking, approval_id: _Id, said: Approves) -> Approval:
+    return await _vote(asking, approval_id, said.reason, approves=True)
+
+
+async def _deny(asking: _Asking, approval_id: _Id, said: Denies) -> Approval:
+    return await _vote(asking, approval_id, said.reason, approves=False)
+
+
+async def _vote(asking: tuple[AdminParts, Principal], approval_id: str, reason: str, *, approves: bool) -> Approval:
+    parts, principal = asking
+    record = await _theirs(parts, principal, approval_id)
+    granted = _permit(parts, principal, record)
+    vote = Vote(
+        voter=_voter(principal), groups=tuple(sorted(_groups(parts, principal, record))), approves=approves,
+        reason=reason, time=time.time(),
+    )  # fmt: skip
+    audit = [granted.record("approve" if approves else "deny", approval_id, reason)]
+    try:
+        return _view(await parts.approvals.vote(approval_id, vote, audit))
+    except LookupError:
+        raise _unknown(approval_id) from None
+    except ApprovalClosed as closed:
+        await parts.write_audit([granted.record("vote_refused", approval_id, str(closed))])
+        raise Problem(409, "not_decided", str(closed)) from None
+
+
+async def _theirs(parts: AdminParts, principal: Principal, approval_id: str) -> ApprovalRecord:
+    record = await parts.approvals.read_approval(approval_id)
+    if record is None or not _groups(parts, principal, record):
+        raise _unknown(approval_id)  # what is not theirs does not exist for them
+    return record
+
+
+def _groups(parts: AdminParts, principal: Principal, record: ApprovalRecord) -> dict[str, Decision | None]:
+    """Return the demanded groups this person belongs to, by policy, each with the line that says so."""
+    found: dict[str, Decision | None] = {}
+    for demand in record.demands:
+        group = demand.partition(",")[0]
+        domain, _, name = group.partition("/")
+        if principal.method == "socket":
+            found[group] = None
+        elif domain == principal.domain:
+            decision = parts.decide(principal, resource_name("admin", "approvals", name), "approve")
+            if decision.allowed:
+                found[group] = decision
+    return found
+
+
+def _permit(parts: AdminParts, principal: Principal, record: ApprovalRecord) -> Permit:
+    group, decision = next(iter(_groups(parts, principal, record).items()))
+    resource = resource_name("admin", "approvals", group.partition("/")[2])
+    return Permit(parts=parts, principal=principal, resource=resource, action="approve", decision=decision)
+
+
+def _voter(principal: Principal) -> str:
+    if principal.method == "socket":
+        return _OWNER
+    if principal.user is not None:
+        return f"user:{principal.domain}/{principal.user}"
+    return principal.name
+
+
+def _unknown(approval_id: str) -> Problem:
+    return Problem(404, "not_found", f"there is no approval `{approval_id}` for you to decide")
+
+
+def _view(record: ApprovalRecord) -> Approval:
+    return Approval(
+        id=record.id, state=cast("State", record.state), agent=record.agent, domain=record.domain,
+        user=None if record.user == "-" else record.user, run=record.run, run_attempt=record.run_attempt,
+        resource=record.resource, action=record.action, demands=list(record.demands),
+        requesters=list(record.requesters), rule=record.rule, policy=record.policy,
+        votes=[VoteView(voter=one.voter, approves=one.approves, reason=one.reason, time=one.time)
+               for one in record.votes],
+        asked=record.asked, expires=record.expires, decided=record.decided,
+    )  # fmt: skip
