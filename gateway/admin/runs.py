@@ -61,7 +61,8 @@ async def _show(allowed: _Reader, run_id: _Id) -> Timeline:
 
 async def _cancel(allowed: _Changer, run_id: _Id, why: RunDecision) -> Run:
     audit = [allowed.record("cancel_run", run_id, why.reason)]
-    reason = f"cancelled by {allowed.principal.name}" + (f": {why.reason}" if why.reason else "")
+    who = "the owner" if allowed.decision is None else allowed.principal.name
+    reason = f"cancelled by {who}" + (f": {why.reason}" if why.reason else "")
     try:
         return run_view(await allowed.parts.runs.cancel_run(run_id, reason, audit))
     except LookupError:

@@ -7,7 +7,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import msgspec
 import typer
@@ -84,6 +84,10 @@ class Elsewhere:
         body = {"state": state, "attempt": attempt, "result": {"exit_status": status}}
         ask(self.target, "POST", f"/runs/{segment(run_id)}/finish", body=body)
 
+    def ended(self, run_id: str) -> int | None:
+        """Return the status a run's command has finished with. Raises `Failure`."""
+        return _exit_status(ask(self.target, "GET", f"/runs/{segment(run_id)}"))
+
 
 @dataclass(frozen=True, slots=True)
 class Owned:
@@ -103,6 +107,12 @@ class Owned:
         body = {"state": state, "attempt": attempt, "result": {"exit_status": status}}
         ask(self.target, "POST", f"/api/v1/runs/{segment(run_id)}/finish", body=body)
 
+    def ended(self, run_id: str) -> int | None:
+        """Return the status a run's command has finished with. Raises `Failure`."""
+        run = cast("dict[str, object]", ask(self.target, "GET", f"/api/v1/runs/{segment(run_id)}"))
+        mine = (run.get("agent"), run.get("domain")) == (self.agent, self.domain)
+        return _exit_status(run) if mine else None
+
 
 def _owned(path: Path, agent: str | None, domain: str | None) -> tuple[Owned, set[str]]:
     config = read_config(path)
@@ -116,6 +126,17 @@ def _owned(path: Path, agent: str | None, domain: str | None) -> tuple[Owned, se
 
 def _environment(opened: OpenedRun, *, secret: frozenset[str]) -> Mapping[str, str]:
     return environment(os.environ, opened, secret)
+
+
+def _exit_status(run: object) -> int | None:
+    if not isinstance(run, dict):
+        return None
+    shown = cast("dict[str, object]", run)
+    result = shown.get("result")
+    if shown.get("state") != "finished" or not isinstance(result, dict):
+        return None
+    status = cast("dict[str, object]", result).get("exit_status")
+    return status if isinstance(status, int) else None
 
 
 def _opened(answer: object) -> OpenedRun:

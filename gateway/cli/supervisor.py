@@ -1,18 +1,20 @@
 """Keeps a command alive in one run: a new attempt for each start, back-off between them, one ending.
 
 A supervisor is the only reliable signal that an agent began anew (DESIGN section 6). It survives the
-gateway being away: opening and closing wait for it, and no attempt is spent on that.
+gateway being away: opening and closing wait for it, and no attempt is spent on that. It can be the first
+process of a container: signals are passed on, and orphans that become its children are taken away.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
-from gateway.cli.output import UNREACHABLE, USAGE, Failure, note
+from gateway.cli.output import NO, UNREACHABLE, USAGE, Failure, note
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -24,6 +26,8 @@ T = TypeVar("T")
 
 #: Signals that ask the supervisor to end; the child gets them too.
 _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+#: Signals that mean something to the child alone.
+_PASSED_ON = (signal.SIGUSR1, signal.SIGUSR2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,10 @@ class Gateway(Protocol):
         """Close the run; `status` is the command's. Raises `Failure`."""
         ...
 
+    def ended(self, run_id: str) -> int | None:
+        """Return the status a run's command has finished with, `None` when the run did not finish. Raises `Failure`."""
+        ...
+
 
 @dataclass(slots=True, kw_only=True)
 class Supervisor:
@@ -67,6 +75,7 @@ class Supervisor:
     _stop: asyncio.Event | None = None
     _stopped_by: signal.Signals | None = None
     _child: Process | None = None
+    _starting: bool = False
 
     async def supervise(self) -> int:
         """Run the command to its end; return its final status (128 + n after signal n)."""
@@ -74,17 +83,25 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in _STOPPING:
             loop.add_signal_handler(number, self._on_signal, number)
+        for number in _PASSED_ON:
+            loop.add_signal_handler(number, self._pass_on, number)
+        loop.add_signal_handler(signal.SIGCHLD, self._take_orphans)
         try:
             return await self._attempts(self._stop)
         finally:
-            for number in _STOPPING:
+            for number in (*_STOPPING, *_PASSED_ON, signal.SIGCHLD):
                 loop.remove_signal_handler(number)
 
     async def _attempts(self, stop: asyncio.Event) -> int:
         status = started = 0
         seconds = self.patience.start_seconds_max
         while True:
-            opened = await self._patiently(lambda: self.gateway.open(self.run_id), seconds)
+            try:
+                opened = await self._patiently(lambda: self.gateway.open(self.run_id), seconds)
+            except Failure as failure:
+                if started or failure.code != NO or (done := await self._ended()) is None:
+                    raise
+                return done
             if opened is None:
                 return self._interrupted(status)
             self.run_id = opened.id
@@ -107,18 +124,31 @@ class Supervisor:
 
     async def _run_child(self, opened: OpenedRun) -> int:
         environment = dict(self.environment(opened))
+        self._starting = True
         try:
             # the token travels in the environment only: every user of the machine can read arguments
             child = await asyncio.create_subprocess_exec(*self.command, env=environment)
         except OSError as error:
             reason = (error.strerror or "no reason given").lower()
             raise Failure(USAGE, f"`{self.command[0]}` cannot be started ({reason})") from None
+        finally:
+            self._starting = False
         self._child = child
         if self._stopped_by is not None:
             _send(child, self._stopped_by)
         returned = await child.wait()
         self._child = None
+        self._take_orphans()
         return returned if returned >= 0 else 128 - returned
+
+    async def _ended(self) -> int | None:
+        """Return the status of a run that has finished already: a job's pod may die after its work is done."""
+        if (run_id := self.run_id) is None:
+            return None
+        status = await self._patiently(lambda: self.gateway.ended(run_id), self.patience.start_seconds_max)
+        if status is not None:
+            note(f"oncegate: run {run_id} has finished already; the command is not started")
+        return status
 
     async def _finish(self, opened: OpenedRun, state: Literal["finished", "failed"], status: int) -> None:
         try:
@@ -160,6 +190,23 @@ class Supervisor:
             self._stop.set()
         if self._child is not None and not (number in {signal.SIGINT, signal.SIGQUIT} and _in_foreground()):
             _send(self._child, number)
+
+    def _pass_on(self, number: signal.Signals) -> None:
+        if self._child is not None:
+            _send(self._child, number)
+
+    def _take_orphans(self) -> None:
+        """Take away ended processes that are not ours: the first process of a container inherits them."""
+        while not self._starting:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            # the child's own end is asyncio's to collect; then the rest is looked at again
+            if ended is None or (self._child is not None and ended.si_pid == self._child.pid):
+                return
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(ended.si_pid, os.WNOHANG)
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> bool:

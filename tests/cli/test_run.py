@@ -17,6 +17,7 @@ import pytest
 from gateway.cli.output import UNREACHABLE, Failure
 from gateway.cli.supervisor import Patience, Supervisor
 from tests.cli.stand import AgentsListener, Stand, command, loopback, oncegate, serving, surroundings
+from tests.runs.stand import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,6 +153,9 @@ class _Away:
     def finish(self, run_id: str, attempt: int, state: Literal["finished", "failed"], status: int) -> None:
         raise Failure(UNREACHABLE, f"no gateway answers for {run_id}, {attempt}, {state}, {status}")
 
+    def ended(self, run_id: str) -> int | None:
+        raise Failure(UNREACHABLE, f"no gateway answers for {run_id}")
+
 
 @pytest.mark.requirement("CLI-18")
 def test_a_gateway_that_never_answers_ends_the_wait_and_nothing_is_started() -> None:
@@ -171,8 +175,15 @@ def test_a_gateway_that_never_answers_ends_the_wait_and_nothing_is_started() -> 
 @pytest.mark.requirement("CLI-19")
 def test_a_run_that_is_over_or_someone_elses_is_not_continued(stand: Stand) -> None:
     assert oncegate(stand.folder, "run", "--run", "mine", *agent(1)).returncode == 0
-    over = oncegate(stand.folder, "run", "--run", "mine", *agent(1))
-    assert (over.returncode, over.stderr) == (1, "error: run `mine` is finished\n")
+    # a job's pod may die after its work is done: the next one has nothing to do, and did it well
+    done = oncegate(stand.folder, "run", "--run", "mine", *agent(1))
+    assert (done.returncode, done.stderr) == (
+        0,
+        "oncegate: run mine has finished already; the command is not started\n",
+    )
+    assert oncegate(stand.folder, "run", "--run", "lost", "--attempts", "1", "--", "false").returncode == 1
+    over = oncegate(stand.folder, "run", "--run", "lost", *agent(1))
+    assert (over.returncode, over.stderr) == (1, "error: run `lost` is failed\n")
     stand.ledger.add_run("theirs", "somebody")
     assert oncegate(stand.folder, "run", "--run", "theirs", *agent(1)).returncode == 1
     assert len(starts(stand.folder)) == 1
@@ -221,6 +232,40 @@ def test_an_agents_own_credential_opens_its_run_on_the_agents_listener(tmp_path:
     ]
     assert all("AGENT_CREDENTIAL" not in start["env"] for start in starts(tmp_path))
     assert (wrong.returncode, "og_wrong" in wrong.stderr) == (2, False)
+
+
+#: What a container's runtime does to its first process: orphans become its children.
+REAPER = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER; kept by exec
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+#: Leaves an orphan, tells its pid, passes two signals on to the test, ends when asked.
+PARENT = """
+import os, signal, subprocess, sys
+signal.signal(signal.SIGUSR1, lambda *_: print("asked", flush=True))
+shell = subprocess.run(["sh", "-c", "sleep 0.1 & echo $!"], stdout=subprocess.PIPE, text=True)
+print(shell.stdout.strip(), flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.requirement("RUN-19")
+def test_as_first_process_it_takes_orphans_away_and_passes_signals_on(stand: Stand) -> None:
+    words = [sys.executable, "-c", REAPER, *command("run", "--", sys.executable, "-c", PARENT)[1:]]
+    with subprocess.Popen(
+        words, cwd=stand.folder, env=surroundings(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as supervisor:
+        assert supervisor.stdin is not None
+        assert supervisor.stdout is not None
+        orphan = int(supervisor.stdout.readline())
+        supervisor.send_signal(signal.SIGUSR1)
+        assert supervisor.stdout.readline() == "asked\n"
+        assert eventually(lambda: not os.path.exists(f"/proc/{orphan}"))  # noqa: PTH110 - of another process
+        supervisor.stdin.write("\n")
+        supervisor.stdin.flush()
+        assert supervisor.wait(10) == 0
+    assert (stand.ledger.runs["run_1"].state, stand.ledger.runs["run_1"].attempt) == ("finished", 1)
 
 
 COUNTING = """

@@ -38,4 +38,8 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("RUN-16", "A cancelled run's invocation ends; operators' deeds are in the audit with why.", _RUNS),
     Requirement("RUN-17", "A managed run outlives its gateway: another instance goes on, nobody asking.", _FAULTS),
     Requirement("RUN-18", "Input and result of managed runs are kept redacted.", "DESIGN section 10"),
+    Requirement("RUN-19", "As first process of a container a supervisor passes signals on and reaps orphans.", _RUNS),
+    Requirement(
+        "RUN-20", "`runs cancel|retry|fork|show` do and say it; audited with who and why.", "DESIGN section 13"
+    ),
 )

@@ -194,7 +194,7 @@ def test_a_run_cancelled_meanwhile_ends_its_invocation_and_one_that_failed_can_b
         done = on.gateways[0].oncegate("runs", "cancel", run, "--reason", "not wanted")
         assert (done.returncode, done.stdout) == (0, f"run {run} is cancelled\n")
         ended = on.ended(run)
-        assert (ended["state"], ended["reason"]) == ("cancelled", "cancelled by agent:socket/owner: not wanted")
+        assert (ended["state"], ended["reason"]) == ("cancelled", "cancelled by the owner: not wanted")
         go_on.set()
         assert on.gateways[0].oncegate("runs", "cancel", run).returncode == 1
         assert on.gateways[0].oncegate("runs", "retry", run, "--reason", "after all").returncode == 0
