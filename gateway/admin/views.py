@@ -22,6 +22,7 @@ _SHOWN: dict[str, CallState] = {
 #: The journal's word for each state, by the word operators use.
 STORED = {shown: stored for stored, shown in _SHOWN.items()}
 
+
 class Acceptance(Form):
     """Why a store that was rolled back is accepted as it is."""
 
@@ -60,8 +61,6 @@ class Call(Form):
     meta: dict[str, JsonValue]
 
 
-
-
 class CallQuery(Form):
     """Which calls a listing shows; left out means any."""
 
@@ -70,7 +69,6 @@ class CallQuery(Form):
     run: Identifier | None = None
     agent: str | None = Field(None, max_length=256)
     resource: str | None = Field(None, max_length=2048)
-
 
 
 class Resolution(Form):
@@ -90,10 +88,6 @@ class Resolved(Form):
 
     id: str
     state: CallState
-
-
-
-
 
 
 class Health(Form):
@@ -124,8 +118,6 @@ def call_view(record: CallRecord) -> Call:
     )  # fmt: skip
 
 
-
-
 def state_view(stored: str) -> CallState:
     """Return the operators' word for a journal state."""
     return _SHOWN[stored]
@@ -133,7 +125,6 @@ def state_view(stored: str) -> CallState:
 
 def _named(user: str) -> str | None:
     return None if user == "-" else user
-
 
 
 def _simple(value: object) -> JsonValue:
