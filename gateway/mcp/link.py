@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.call import NotSent
+from gateway.mcp.downshift import Downshift
 from gateway.mcp.eras import Eras
+from gateway.mcp.parameters import Parameters
 from gateway.mcp.renewals import Renewals
 from gateway.mcp.uplift import Uplift
 
@@ -30,6 +32,8 @@ class Link:
         self.eras = Eras(config.era, send, silent_is_legacy=not self.over_http)
         self.renewals = Renewals(send)
         self.uplift = Uplift(send)
+        self.downshift = Downshift()
+        self.parameters = Parameters()
         self.under_way = UnderWay()
 
     async def send(self, request: UpstreamRequest, *, seconds_max: float) -> UpstreamResponse:
@@ -73,4 +77,4 @@ class UnderWay:
 
 
 def _whose(turn: Turn) -> tuple[str, str]:
-    return turn.place, "" if turn.session is None else turn.session.upstream_id
+    return turn.place, "" if turn.session is None else turn.session.upstream_id or turn.session.nonce

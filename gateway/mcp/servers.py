@@ -1,4 +1,4 @@
-"""The configured MCP servers: their upstreams, and the entry that serves `/mcp/{server}`."""
+"""The configured MCP servers: their upstreams, and the entry that serves `/mcp/{server}` and `/mcp`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway.config import timeout_seconds
+from gateway.mcp.joined import Joined
 from gateway.mcp.message import Unanswerable
 from gateway.mcp.sessions import Sessions
 from gateway.mcp.stdio import StdioUpstream
@@ -32,14 +33,18 @@ class McpServers:
         self._policies = policies
         self._upstreams: list[HttpUpstream | StdioUpstream] = []
         targets = {name: self._target(server) for name, server in config.mcp_servers.items()}
+        sessions = Sessions(keyring)
         self._adapter = McpAdapter(
-            targets, Sessions(keyring), self._may_use, depth_max=config.limits.depth_max, shown_key=shown_key
+            targets, sessions, self._may_use, depth_max=config.limits.depth_max, shown_key=shown_key
         )
         self._pipeline = pipeline
+        self._joined = Joined(targets, self._adapter, pipeline.handle, sessions, depth_max=config.limits.depth_max)
 
     async def answer(self, exchange: Exchange) -> Reply:
         """Return the reply to one exchange. Raises `Refusal`, `ClientGone`."""
         try:
+            if exchange.path.rstrip("/") == "/mcp":
+                return await self._joined.answer(exchange)
             call = self._adapter.read(exchange)
         except Unanswerable as error:
             return self._adapter.unanswerable(error, ((b"oncegate-correlation", exchange.correlation.encode()),))

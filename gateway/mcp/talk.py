@@ -18,6 +18,8 @@ Tree = dict[str, object]
 
 STREAM: Final[Headers] = ((b"content-type", b"text/event-stream"),)
 JSON: Final[Headers] = ((b"content-type", b"application/json"),)
+#: Says that a stream is open.
+OPEN: Final = b": open\n\n"
 #: An answer that is read whole before it is passed on.
 WHOLE_BYTES_MAX: Final = 16 * 1024 * 1024
 
@@ -39,7 +41,8 @@ class Spoken:
             yield self.content
         if self.messages is not None:
             async for message in self.messages:
-                yield event(body.encode(message), name="message")
+                # an empty message stands for a comment: the stream is open, and nothing has happened yet
+                yield event(body.encode(message), name="message") if message else OPEN
 
     async def aclose(self) -> None:
         """End it."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from gateway.mcp.message import Message
     from gateway.mcp.sessions import Session
@@ -17,8 +17,9 @@ class Turn:
     """The state that adapter, reader and transport share about one exchange.
 
     `may_list` tells whether an item of a list result may be shown; `seal_session` makes a session id of
-    the upstream's. `place` names the principal (`gateway.mcp.sessions.place_of`). `sent` is the message
-    as it goes to the server. `cut` tells the reader that another stream goes on where the last one ended.
+    the upstream's, `seal_held` of one that the gateway holds. `place` names the principal
+    (`gateway.mcp.sessions.place_of`). `sent` is the message as it goes to the server. `cut` tells the
+    reader that another stream goes on where the last one ended; `stop` ends what is under way.
     """
 
     message: Message | None
@@ -27,12 +28,17 @@ class Turn:
     session: Session | None = None
     may_list: Callable[[str, dict[str, object]], bool]
     seal_session: Callable[[str], str]
+    seal_held: Callable[[str], str] = str
+    #: whether the client speaks another era, or through the joined endpoint, so that the message is made here
+    bridged: bool = False
+    joined: bool = False
     answer_headers: dict[str, str] = field(default_factory=dict[str, str])
     sent: dict[str, object] | None = None
     answered: bool = False
     cancelled: bool = False
     last_event_id: str | None = None
     retry_seconds: float | None = None
+    stop: Callable[[], Awaitable[None]] | None = None
     cut: bool = False
     resumed: bool = False
 

@@ -19,7 +19,7 @@ from mcp_types import (
     PROTOCOL_VERSION_META_KEY,
     SERVER_INFO_META_KEY,
 )
-from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERSION
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 
 from gateway.call import NotSent, Sent
 from gateway.mcp.eras import OWN_INFO
@@ -94,7 +94,10 @@ class Uplift:
             data: Tree = {"supported": list(HANDSHAKE_PROTOCOL_VERSIONS), "requested": meta.get(
                 PROTOCOL_VERSION_META_KEY)}  # fmt: skip
             text = "the server speaks the older revisions; initialize a session"
-            return plain(error_of(message.get("id"), UNSUPPORTED_VERSION, text, data), status=400)
+            if not turn.joined:
+                return plain(error_of(message.get("id"), UNSUPPORTED_VERSION, text, data), status=400)
+            held = await self._held(turn, tuple(pair for pair in own if pair[0] != b"traceparent"))
+            return plain(result_of(message.get("id"), _discovered(held)))
         if isinstance(state := params.get("requestState"), str):
             return await self._resumed(turn, state, seconds_max)
         trace = tuple(pair for pair in own if pair[0] == b"traceparent")
@@ -325,6 +328,14 @@ class Conversation:
             result = {"ttlMs": 0, "cacheScope": "private"} | result
         meta = {SERVER_INFO_META_KEY: self._held.opened.get("serverInfo", {})} | meta_of(result)
         return message | {"result": result | {"_meta": meta}}
+
+
+def _discovered(held: Held) -> Tree:
+    """Return what a held session's server said of itself, as the newer era says it."""
+    said = {name: held.opened[name] for name in ("capabilities", "instructions") if name in held.opened}
+    return {"resultType": "complete", "supportedVersions": [LATEST_MODERN_VERSION], "ttlMs": 0,
+            "cacheScope": "private", **said,
+            "_meta": {SERVER_INFO_META_KEY: held.opened.get("serverInfo", {})}}  # fmt: skip
 
 
 def _listening(held: Held, message: Tree) -> UpstreamResponse:

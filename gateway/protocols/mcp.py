@@ -16,21 +16,19 @@ from gateway.mcp.keys import canonical_params, explicit_key, with_key
 from gateway.mcp.leg import Leg
 from gateway.mcp.link import Link
 from gateway.mcp.message import (
-    HEADER_MISMATCH,
     INVALID_PARAMS,
-    INVALID_REQUEST,
-    PARSE_ERROR,
     Unanswerable,
     demand_single,
     item_subject,
-    read_message,
     shown_name,
     subjects_of,
 )
-from gateway.mcp.mirror import mirrored_headers, unmirrored_header
+from gateway.mcp.mirror import mirrored_headers
+from gateway.mcp.received import received
 from gateway.mcp.sessions import Session, handle_of, place_of
 from gateway.mcp.stdio import PRINCIPAL
 from gateway.mcp.turn import Turn
+from gateway.mcp.waiting import may_wait, waiting_result, without_wait
 from gateway.protocols.mcp_answer import McpReader
 from gateway.sse import event
 from redaction.finding import Shape
@@ -124,18 +122,20 @@ class McpAdapter:
         session = self._session(exchange, target)
         if exchange.method != "POST":
             return self._connection_call(exchange, target, session)
-        # a browser sends other types across origins without asking first
-        if (header(exchange.headers, b"content-type") or b"").partition(b";")[0].strip().lower() != b"application/json":
-            raise Unanswerable(INVALID_REQUEST, "the content type must be `application/json`", status=415)
-        try:
-            tree = body.parse(exchange.body, depth_max=self._depth_max)
-        except body.MalformedBody as error:
-            raise Unanswerable(PARSE_ERROR, f"the body is not usable JSON: {error}") from None
-        message = read_message(tree, exchange.headers)
-        if message.era == "modern" and (name := unmirrored_header(message.params, exchange.headers)) is not None:
-            raise Unanswerable(HEADER_MISMATCH, f"the header `{name}` has no argument of its value", ident=message.id)
+        return self.call_of(exchange, target.name, received(exchange, depth_max=self._depth_max), session=session)
+
+    def call_of(
+        self, exchange: Exchange, server: str, message: Message, *, session: Session | None = None,
+        joined: bool = False, bridged: bool = False,
+    ) -> Call:  # fmt: skip
+        """Return `message` to `server` as a call; the same one whichever endpoint it came to. Raises `Unanswerable`.
+
+        `joined` and `bridged` tell whether it came to the joined endpoint, and from a client of the older era.
+        """
+        target, message = self._servers[server], without_wait(message)
         resource, action, also = subjects_of(target.name, message)
         aim = _Aim(target=target, turn=self._turn(exchange, target, session, message))
+        aim.turn.joined, aim.turn.bridged = joined, bridged
         if message.kind == "request" and message.method == "tools/call":
             return self._tool_call(exchange, aim, message, resource)
         return Call(
@@ -156,7 +156,7 @@ class McpAdapter:
         """Return what is sent: the message, its mirrored headers made anew, the gateway's credential."""
         aim = _aim(call)
         headers = [pair for pair in call.exchange.headers if pair[0] in _FORWARDED]
-        if aim.turn.session is not None:
+        if aim.turn.session is not None and not aim.turn.session.nonce:
             session_id = self._links[aim.target.name].renewals.current(aim.turn.session)
             headers.append((b"mcp-session-id", session_id.encode("latin-1")))
         credential = aim.target.config.credential
@@ -211,6 +211,8 @@ class McpAdapter:
 
     def refusal_outcome(self, refusal: Refusal, call: Call) -> Outcome:
         """Return a refusal as an outcome: `isError` for a tool call, a JSON-RPC error for other requests."""
+        if refusal.code == "approval_pending" and (asked := _aim(call).turn.message) is not None and may_wait(asked):
+            return Outcome(form="result", status=200, media="application/json", body=body.encode(waiting_result()))
         if call.kind == "tool":
             result: dict[str, object] = {
                 "content": [{"type": "text", "text": f"oncegate: {refusal.message}"}],
@@ -240,6 +242,10 @@ class McpAdapter:
         """Return nothing: tools are called here, models speak elsewhere."""
         del outcome
         return []
+
+    def may_list(self, principal: Principal, server: str) -> bool:
+        """Return whether a principal may know of a server at all."""
+        return self._may_use(principal, subject_root(server), self._servers[server].config.domain, "list")
 
     async def aclose(self) -> None:
         """End what waits and what is held with servers."""
@@ -282,9 +288,13 @@ class McpAdapter:
             opened_with = message.params if message is not None and message.method == "initialize" else {}
             return self._sessions.wrap(Session(upstream_id=upstream_id, opened_with=opened_with), name, principal)
 
+        def seal_held(nonce: str) -> str:
+            session = Session(upstream_id="", opened_with=message.params if message is not None else {}, nonce=nonce)
+            return self._sessions.wrap(session, name, principal)
+
         return Turn(
             message=message, method=message.method if message else exchange.method, place=place_of(principal),
-            session=session, may_list=may_list, seal_session=seal_session,
+            session=session, may_list=may_list, seal_session=seal_session, seal_held=seal_held,
         )  # fmt: skip
 
     def _connection_call(self, exchange: Exchange, target: ServerTarget, session: Session | None) -> Call:

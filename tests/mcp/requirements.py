@@ -50,4 +50,10 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("MCP-25", "Methods and notifications nobody knows pass where a line allows them.", "issue 5; G19"),
     Requirement("MCP-26", "A client of the newer era uses a server of the older one, questions too.", "issue 5, 2"),
     Requirement("MCP-27", "No era is claimed at a server's own endpoint that it does not speak.", "issue 5, 2"),
+    Requirement("MCP-28", "A client of the older era uses a server of the newer one, questions too.", "issue 5, 2"),
+    Requirement("MCP-29", "All servers together are one server, for clients of either era.", "issue 5, 4"),
+    Requirement("MCP-30", "A call is the same governed call whichever endpoint it comes to.", "issue 5, 4; DESIGN 3"),
+    Requirement("MCP-31", "A server that cannot be asked is left out, and that is said.", "issue 5, 4; G40"),
+    Requirement("MCP-32", "A name at the joined endpoint is exactly one server's thing, or nothing.", "G19"),
+    Requirement("MCP-33", "One stream tells what any of the servers tells.", "issue 5, 4; MCP 2026-07-28 SEP-2575"),
 )

@@ -44,6 +44,11 @@ class Stand:
         """Return the gateway's URL for a server."""
         return f"{self.gateway}/mcp/{name}"
 
+    @property
+    def joined(self) -> str:
+        """The gateway's URL for all servers as one."""
+        return f"{self.gateway}/mcp"
+
     def counted(self) -> list[str]:
         """Return the effects so far."""
         return self.effects.read_text(encoding="utf-8").splitlines() if self.effects.exists() else []

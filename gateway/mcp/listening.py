@@ -1,0 +1,110 @@
+"""One `subscriptions/listen` stream made of one of each server (MCP 2026-07-28)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final, cast
+
+from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
+
+from gateway.call import ClientGone, Sent
+from gateway.mcp.names import unwrapped_uri, wrapped_uri
+from gateway.mcp.replies import Replied, reply_of
+from gateway.mcp.talk import OPEN, Spoken, Tree, member, messages_of, meta_of, params_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+
+    from gateway.call import Headers, Reply
+    from gateway.mcp.message import Message
+
+    Listen = Callable[[str, Tree, asyncio.Event], Awaitable[Reply]]
+
+#: How long servers may take to say what they will tell of; those that say it later are heard all the same.
+ACKNOWLEDGE_SECONDS_MAX: Final = 3.0
+WAITING_MAX: Final = 10_000
+_ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
+_URIS: Final = "resourceSubscriptions"
+
+
+def joined_stream(message: Message, servers: Sequence[str], listen: Listen, extra: Headers) -> Reply:
+    """Return the reply that carries what any of `servers` tells, until its client goes."""
+    fan = _Fan(message, servers, listen)
+    return reply_of(Spoken(content=OPEN, messages=fan.messages(), ended=fan.end), extra)
+
+
+class _Fan:
+    def __init__(self, message: Message, servers: Sequence[str], listen: Listen) -> None:
+        self._message = message
+        self._servers = servers
+        self._listen = listen
+        self._gone = asyncio.Event()
+        self._queue: asyncio.Queue[Tree | None] = asyncio.Queue(WAITING_MAX)
+        self._granted: Tree = {}
+        self._silent: set[str] = set()
+        self._spoken = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def messages(self) -> AsyncGenerator[Tree]:
+        """Yield the acknowledgement, then what is told."""
+        wanted = {server: self._wanted(server) for server in self._servers}
+        self._silent = {server for server, asked in wanted.items() if asked}
+        self._tasks = [asyncio.create_task(self._hear(server, wanted[server])) for server in sorted(self._silent)]
+        if self._tasks:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._spoken.wait(), ACKNOWLEDGE_SECONDS_MAX)
+        tag: Tree = {SUBSCRIPTION_ID_META_KEY: self._message.id}
+        granted: Tree = {"_meta": tag, "notifications": dict(self._granted)}
+        yield {"jsonrpc": "2.0", "method": _ACKNOWLEDGED, "params": granted}
+        while (told := await self._queue.get()) is not None:
+            yield told
+
+    async def end(self) -> None:
+        """Let go of all servers."""
+        self._gone.set()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _wanted(self, server: str) -> Tree:
+        asked = member(self._message.params, "notifications")
+        wanted: Tree = {name: value for name, value in asked.items() if name != _URIS and value is True}
+        uris = asked.get(_URIS)
+        listed = cast("list[object]", uris) if isinstance(uris, list) else []
+        if own := [found[1] for uri in listed if (found := unwrapped_uri(uri, [server])) is not None]:
+            wanted[_URIS] = own
+        return wanted
+
+    async def _hear(self, server: str, wanted: Tree) -> None:
+        params: Tree = {"notifications": wanted, "_meta": meta_of(self._message.params)}
+        try:
+            replied = Replied(await self._listen(server, params, self._gone))
+            try:
+                async for told in messages_of(replied):
+                    if told.get("method") == _ACKNOWLEDGED:
+                        self._grant(server, member(params_of(told), "notifications"))
+                    elif "method" in told:
+                        await self._queue.put(told)
+                    else:
+                        return  # refused, or over
+            finally:
+                await replied.aclose()
+        except (Sent, ClientGone):
+            return
+        finally:
+            self._acknowledged(server)
+
+    def _grant(self, server: str, granted: Tree) -> None:
+        uris = granted.get(_URIS)
+        for name, value in granted.items():
+            if name != _URIS and value is True:
+                self._granted[name] = True
+        if isinstance(uris, list):
+            known = cast("list[object]", self._granted.setdefault(_URIS, []))
+            known += [uri if str(uri).startswith("oncegate://") else wrapped_uri(server, str(uri))
+                      for uri in cast("list[object]", uris)]  # fmt: skip
+        self._acknowledged(server)
+
+    def _acknowledged(self, server: str) -> None:
+        self._silent.discard(server)
+        if not self._silent:
+            self._spoken.set()

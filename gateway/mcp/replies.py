@@ -1,0 +1,119 @@
+"""Replies of the path as answers of an upstream, and back: how one governed endpoint stands on others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from gateway import body
+from gateway.call import Reply, header
+from gateway.mcp.names import with_wrapped_uris, wrapped_uri
+from gateway.mcp.talk import STREAM, Tree, member, message_in, params_of
+from gateway.sse import EventSplitter, event
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    from gateway.call import Headers, UpstreamResponse
+
+_STREAM_HEADERS: Headers = (*STREAM, (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+
+
+class Replied:
+    """A reply, read like an upstream's answer; closing it tells whether it was read to its end."""
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self._complete = False
+        self.status: int = reply.status
+        self.headers: Headers = reply.headers
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body."""
+        if self._reply.body:
+            yield self._reply.body
+        if self._reply.frames is not None:
+            async for frame in self._reply.frames:
+                yield frame
+        self._complete = True
+
+    async def aclose(self) -> None:
+        """End it."""
+        if self._reply.delivered is not None:
+            self._reply.delivered(self._complete or self._reply.frames is None)
+
+
+def reply_of(answer: UpstreamResponse, extra: Headers) -> Reply:
+    """Return an answer as a reply that ends when its client goes."""
+    media = header(answer.headers, b"content-type") or b""
+    extra = tuple(pair for pair in extra if header(answer.headers, pair[0]) is None)
+    gone = asyncio.Event()
+    frames = until_gone(answer, gone)
+
+    def delivered(complete: bool) -> None:  # noqa: FBT001 - a callback with one fact
+        if not complete:
+            gone.set()
+
+    if not media.startswith(b"text/event-stream"):
+        return Reply(status=answer.status, headers=(*answer.headers, *extra), frames=frames, delivered=delivered)
+    return Reply(status=answer.status, headers=(*_STREAM_HEADERS, *extra), frames=frames, delivered=delivered)
+
+
+async def until_gone(answer: UpstreamResponse, gone: asyncio.Event) -> AsyncGenerator[bytes]:
+    """Yield an answer's body until its end, or until `gone` is set; then end it."""
+    parts = aiter(answer.chunks())
+    leaving = asyncio.ensure_future(gone.wait())
+    try:
+        while True:
+            following = asyncio.ensure_future(_next(parts))
+            await asyncio.wait({following, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not following.done():
+                following.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await following
+                return
+            if (part := following.result()) is None:
+                return
+            yield part
+    finally:
+        leaving.cancel()
+        await answer.aclose()
+
+
+async def _next(parts: AsyncIterator[bytes]) -> bytes | None:
+    async for part in parts:
+        return part
+    return None
+
+
+def with_names(reply: Reply, server: str, method: str) -> Reply:
+    """Return a reply of one server with its resources named as at the joined endpoint."""
+    if reply.frames is not None:
+        return replace(reply, frames=_renamed_frames(reply.frames, server, method))
+    if b'"uri"' not in reply.body:
+        return reply
+    return replace(reply, body=body.encode(_renamed(message_in(reply.body), server, method)))
+
+
+async def _renamed_frames(frames: AsyncIterator[bytes], server: str, method: str) -> AsyncGenerator[bytes]:
+    splitter = EventSplitter()
+    async for frame in frames:
+        for one in splitter.feed(frame):
+            if one.data is None or b'"uri"' not in one.data:
+                yield one.raw
+            else:
+                renamed = body.encode(_renamed(message_in(one.data), server, method))
+                yield event(renamed, name=one.name, event_id=one.id)
+    if rest := splitter.rest():
+        yield rest
+
+
+def _renamed(message: Tree, server: str, method: str) -> Tree:
+    if "result" in message:
+        return message | {"result": with_wrapped_uris(server, method, member(message, "result"))}
+    if message.get("method") == "notifications/resources/updated":
+        params = params_of(message)
+        return message | {"params": params | {"uri": wrapped_uri(server, cast("str", params.get("uri", "")))}}
+    return message
