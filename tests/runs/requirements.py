@@ -42,4 +42,14 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(
         "RUN-20", "`runs cancel|retry|fork|show` do and say it; audited with who and why.", "DESIGN section 13"
     ),
+    Requirement("RUN-21", "Parallel calls in another order after a restart are the same calls.", _SCHEDULES),
+    Requirement("RUN-22", "Two processes with one attempt's token share each effect.", _SCHEDULES),
+    Requirement("RUN-23", "An attempt goes on over the restart of its gateway.", _SCHEDULES),
+    Requirement("RUN-24", "A zombie attempt is refused everywhere; its call under way counts once.", _SCHEDULES),
+    Requirement(
+        "RUN-25", "A framework's own checkpoint resumes on another instance without a second effect.", _SCHEDULES
+    ),
+    Requirement("RUN-26", "A divergence is told by path, never a value, and dealt with as configured.", _STEPS),
+    Requirement("RUN-27", "A fork asks another model where its journal ends.", "issue 4, runs"),
+    Requirement("RUN-28", "A process run is resumed on another machine by its id.", "issue 4, it must show"),
 )
