@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from durable import calls
+from durable import calls, vault
 from durable.parts import Part
+from durable.step import Proof
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from durable.journal import Audit
     from durable.records import CallFilter, CallRecord
     from durable.sql import Writing
     from durable.step import Outcome
+
+_SAID: Final = Proof()
 
 
 class CallBook(Part):
@@ -42,12 +47,19 @@ class CallBook(Part):
 
         await self._write("divergence", write)
 
-    async def resolve(self, call_id: str, verdict: str, outcome: Outcome | None, audit: Audit) -> str:
+    async def open_doubts(self, resources: Sequence[str], limit: int) -> list[CallRecord]:
+        """Return calls of these resources that are in doubt and not granted, those sent first first."""
+        return await self._read(lambda tx: calls.open_doubts(tx, resources, limit))
+
+    async def resolve(
+        self, call_id: str, verdict: str, outcome: Outcome | None, audit: Audit, proof: Proof = _SAID
+    ) -> str:
         """Settle a call in doubt: `happened`, `execute` or `fail`; returns the new state."""
-        sealed = self._sealed(f"call/{call_id}/outcome", None if outcome is None else outcome.body) or b""
+        content = self._sealed(f"call/{call_id}/outcome", None if outcome is None else outcome.body) or b""
+        sealed = calls.Sealed(content, vault.seal(self._keyring, proof.vault))
 
         async def write(tx: Writing) -> str:
-            state = await calls.resolve(tx, call_id, verdict, outcome, sealed)
+            state = await calls.resolve(tx, call_id, verdict, outcome, sealed, proof)
             tx.audit(audit)
             tx.wake(f"call/{call_id}")
             return state

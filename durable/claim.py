@@ -59,7 +59,7 @@ async def decide(view: View, wanted: Claim, local: Local) -> Begin | Known | End
         place = Place(secrets.token_bytes(32), 1)
     else:
         place, row = await rules.find(view, step, intent.use, local)
-    if row is not None and (known := rules.state_of(row, step)) is not None:
+    if row is not None and (known := rules.state_of(row, step, local.here.now)) is not None:
         return known
     if row is None and step.run is None and step.key is not None and await view.purged(place.name):
         return Purged()
@@ -136,9 +136,16 @@ async def _write(tx: Writing, wanted: Claim, begin: Begin) -> bool:
     return True
 
 
+def upstream_key_of(key: bytes, place: bytes) -> str:
+    """Return the upstream's idempotency key of the step at `place`; `key` is the fingerprint key of its run.
+
+    It is of the step, not of the execution: an upstream that honours keys sees a repetition as one.
+    """
+    return hmac.digest(key, b"upstream/" + place, "sha256").hex()[:_UPSTREAM_KEY_LENGTH]
+
+
 def _began(wanted: Claim, place: Place, row: Row | None) -> Began:
-    # of the step, not of the execution: an upstream that honours keys sees a repetition as one
-    upstream_key = hmac.digest(wanted.key, b"upstream/" + place.name, "sha256").hex()[:_UPSTREAM_KEY_LENGTH]
+    upstream_key = upstream_key_of(wanted.key, place.name)
     if row is None:
         return Began(id=wanted.call_id, attempt=1, occurrence=place.occurrence, upstream_key=upstream_key)
     return Began(

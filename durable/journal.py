@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from durable.records import ApprovalRecord, CallFilter, CallRecord, DueRun, InstanceRecord, RunRecord, Vote
-    from durable.step import Began, InFlight, Intent, Known, Outcome, Owner, Settlement, Step, VaultEntry
+    from durable.step import Began, InFlight, Intent, Known, Outcome, Owner, Proof, Settlement, Step, VaultEntry
 
     Audit = Sequence[Mapping[str, object]]
 
@@ -343,13 +343,27 @@ class Operator(Protocol):
         """Keep what a call was found to differ from: `<call id> <path>`."""
         ...
 
+    async def open_doubts(self, resources: Sequence[str], limit: int) -> list[CallRecord]:
+        """Return calls of these resources that are in doubt and not granted, those sent first first."""
+        ...
+
+    async def sent_key(self, call_id: str) -> str | None:
+        """Return the upstream's idempotency key of a call's step, `None` when there is no such call."""
+        ...
+
     async def resolve(
-        self, call_id: str, verdict: str, outcome: Outcome | None, audit: Sequence[Mapping[str, object]]
+        self,
+        call_id: str,
+        verdict: str,
+        outcome: Outcome | None,
+        audit: Sequence[Mapping[str, object]],
+        proof: Proof = ...,
     ) -> str:
         """Settle a call in doubt, or held: `happened` (with `outcome`), `execute` or `fail`.
 
         Returns the new state. Raises `LookupError` when there is no such call, `NotInDoubt` when it
-        is not in doubt, `TooEarly` when `execute` is asked before the owner and the call's time are over.
+        is not in doubt, `TooEarly` when `execute` is asked before the owner and the call's time are over,
+        `Claimed` when another call has the record of `proof`.
         """
         ...
 
@@ -360,6 +374,10 @@ class ApprovalClosed(JournalError):  # noqa: N818 - says what is known
 
 class NotInDoubt(JournalError):  # noqa: N818 - says what is known
     """The call is not in doubt; there is nothing to settle."""
+
+
+class Claimed(JournalError):  # noqa: N818 - says what is known
+    """The upstream's record that is to prove a call belongs to another one."""
 
 
 class TooEarly(JournalError):  # noqa: N818 - says what is known

@@ -37,6 +37,11 @@ class CallRecord:
     rule: str = ""
     #: the call of the parent run that this one was copied from
     forked_from: str | None = None
+    #: when its newest execution began, and how long it may take from then
+    sent_time: float = 0.0
+    seconds_max: float = 0.0
+    #: an operator, or a verify call, lets it be executed when it is next asked
+    granted: bool = False
     #: the call it was found to differ from, and the first differing path: `<call id> <path>`
     diverges: str | None = None
 
@@ -50,6 +55,8 @@ class CallFilter:
     run: str | None = None
     agent: str | None = None
     resource: str | None = None
+    #: of those in doubt or held: only what may be executed when it is next asked, or only what may not
+    granted: bool | None = None
     #: in the order of the run's steps instead of newest first
     by_step: bool = False
 

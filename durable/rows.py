@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 CALL_COLUMNS = (
     'id, domain, agent, "user", run, run_attempt, key, occurrence, step, resource, action, effect, state, reason, '
-    "attempt, replays, intent_time, sent_time, outcome_time, status, meta, rule, forked_from, diverges"
+    "attempt, replays, intent_time, sent_time, outcome_time, status, meta, rule, forked_from, diverges, "
+    "granted, milliseconds_max"
 )
 RUN_COLUMNS = (
     'id, domain, agent, "user", state, attempt, created, updated, calls, replays, details, sealed_result, kind, '
@@ -35,6 +36,8 @@ def call_record(row: Row) -> CallRecord:
         milliseconds=None if ended is None else (ended - row["sent_time"]) / 1000,
         status=row["status"], meta=cast("dict[str, object]", json.loads(row["meta"] or "{}")),
         rule=row["rule"], forked_from=row["forked_from"], diverges=row["diverges"],
+        sent_time=row["sent_time"] / MICROSECONDS, seconds_max=row["milliseconds_max"] / 1000,
+        granted=bool(row["granted"]) and row["state"] in {"doubt", "held"},
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from durable.stamp import MICROSECONDS
 from durable.step import Diverges, Failed, Held, InDoubt, InFlight, KeyReused, RunClosed, Superseded
 
 if TYPE_CHECKING:
@@ -243,8 +244,8 @@ async def meant_again(view: View, run: RunRef, use: bytes | None, reached: int, 
     return asked > reached or (shown >= reached and not running)
 
 
-def state_of(row: Row, step: Step) -> Known | Ended | None:  # noqa: PLR0911 - one for each state
-    """Return what is known of a call, `None` when it may be begun (again)."""
+def state_of(row: Row, step: Step, now: int) -> Known | Ended | None:  # noqa: PLR0911 - one for each state
+    """Return what is known of a call, `None` when it may be begun (again); `now` is microseconds since the epoch."""
     if row["fingerprint"] != step.fingerprint or row["resource"] != step.resource:
         return KeyReused(row["id"])
     match row["state"]:
@@ -256,11 +257,22 @@ def state_of(row: Row, step: Step) -> Known | Ended | None:  # noqa: PLR0911 - o
             return Failed(row["id"], row["reason"])
         case "held" if not row["granted"]:
             return Held(row["id"], row["reason"])
-        # the stricter of then and now: a tool declared `once` since is not repeated either
-        case "doubt" if "once" in {row["effect"], step.effect} and not row["granted"]:
+        case "doubt" if not row["granted"] and _is_once(row, step, now):
             return InDoubt(row["id"], row["reason"])
         case _:
             return None
+
+
+def _is_once(row: Row, step: Step, now: int) -> bool:
+    """Return whether a call in doubt is not repeated: the stricter of then and now.
+
+    A `keyed` one is `once` when its upstream may have forgotten the key with which it was first sent.
+    """
+    if "once" in {row["effect"], step.effect}:
+        return True
+    if "keyed" not in {row["effect"], step.effect} or step.key_seconds is None:
+        return False
+    return now - row["intent_time"] > step.key_seconds * MICROSECONDS
 
 
 def _name(*parts: str) -> bytes:

@@ -87,6 +87,8 @@ class Step:
     declared_retry: bool = False
     resume: Resume = "restart"
     on_divergence: OnDivergence = "execute"
+    #: how long the upstream knows the key of a `keyed` step; in doubt for longer, it is `once`
+    key_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +152,20 @@ class Settlement:
     uses: Mapping[bytes, int] = field(default_factory=dict[bytes, int])
     vault: tuple[VaultEntry, ...] = ()
     audit: tuple[Mapping[str, object], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What goes with the decision on a call in doubt, besides the outcome itself.
+
+    `by` is who decides, as the call's reason names it. `uses` and `vault` are as in `Settlement`. `claim`
+    names the upstream's record that proves it happened: no two calls can have the same.
+    """
+
+    by: str = "an operator"
+    uses: Mapping[bytes, int] = field(default_factory=dict[bytes, int])
+    vault: tuple[VaultEntry, ...] = ()
+    claim: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

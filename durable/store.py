@@ -20,10 +20,10 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from durable import rules, vault
+from durable import calls, rules, vault
 from durable.approval_book import ApprovalBook
 from durable.call_book import CallBook
-from durable.claim import Claim, Claiming
+from durable.claim import Claim, Claiming, upstream_key_of
 from durable.delivery import Deliveries
 from durable.ends import Auditing, Moving, Releasing, Settling
 from durable.journal import JournalUnavailable
@@ -34,7 +34,7 @@ from durable.rows import outcome_of
 from durable.rules import Ended, Local, View
 from durable.run_book import RunBook
 from durable.stamp import MICROSECONDS, random_name
-from durable.step import Began, InFlight, Replay, RunClosed
+from durable.step import Began, InFlight, Owner, Replay, RunClosed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from durable.journal import Audit
     from durable.seal import Keyring
     from durable.sql import Row, Transaction, Write, Writing
-    from durable.step import Intent, Known, Owner, Settlement, Step, VaultEntry
+    from durable.step import Intent, Known, Settlement, Step, VaultEntry
 
 Result = TypeVar("Result")
 
@@ -176,6 +176,14 @@ class Store(RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook):
             self._keys.pop(next(iter(self._keys)))
         return keys
 
+    async def sent_key(self, call_id: str) -> str | None:
+        """Return the upstream's idempotency key of a call's step, `None` when there is no such call."""
+        row = await self._read(lambda tx: calls.step_of(tx, call_id))
+        if row is None:
+            return None
+        keys = await self.run_keys(Owner(row["domain"], row["agent"], row["user"]), row["run"])
+        return upstream_key_of(keys.fingerprint, row["place"])
+
     # -- inside
 
     async def _looked_up(self, view: View, step: Step) -> Known | Ended | None:
@@ -188,7 +196,7 @@ class Store(RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook):
         ):  # fmt: skip
             return None  # needs the evidence that only the redacted intent carries
         _, row = await rules.find(view, step, None, Local(self._deliveries, self._backend.here(), handed))
-        return None if row is None else rules.state_of(row, step)
+        return None if row is None else rules.state_of(row, step, self._backend.here().now)
 
     async def _claim(self, wanted: Claim) -> Began | Known | Ended:
         claimed = self._backend.submit("intent", Claiming(wanted, self._deliveries), late=self._give_back)

@@ -12,8 +12,6 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from durable.seal import Keyring
-from durable.step import Owner
-from gateway import refusals
 from gateway.approving import Approving
 from gateway.config import timeout_seconds
 from gateway.detection import Detection
@@ -21,13 +19,14 @@ from gateway.divergence import Divergences
 from gateway.entries import AdapterEntry
 from gateway.forked import reading
 from gateway.front import Door, Front
+from gateway.given import Giving
 from gateway.housekeeping import Housekeeping
 from gateway.identify import Doorkeeper
 from gateway.identity.authenticator import Authenticator
 from gateway.invoking import Invoker
 from gateway.managed import ManagedDesk
 from gateway.mcp.servers import McpServers
-from gateway.outward import Redaction, Veil
+from gateway.outward import Redaction
 from gateway.pipeline import Pipeline
 from gateway.policies import Policies
 from gateway.prices import price_of
@@ -42,7 +41,7 @@ from gateway.upstream.http import HttpUpstream
 from policy.decision import Question
 from policy.resources import resource_name
 from redaction import redactor
-from redaction.finding import Scope, Shape
+from redaction.finding import Shape
 from redaction.model import default_folder, verify
 from redaction.profile import ProfilesInvalid, load_profiles
 from redaction.worker import PresidioInWorker
@@ -54,12 +53,10 @@ if TYPE_CHECKING:
     from durable.store import Store
     from gateway.config import Config, Model
     from gateway.front import Entry
+    from gateway.given import Given
     from policy.decision import Principal
 
 _log = logging.getLogger("oncegate.app")
-
-#: An MCP result or a model's answer as an operator writes it.
-_OUTCOME_SHAPE = Shape(keep=("content.*.type", "id", "object", "model", "choices.*.message.role"))
 
 
 class Gateway:
@@ -80,6 +77,7 @@ class Gateway:
     _telemetry: Telemetry
     _servers: McpServers
     _chat: ChatAdapter
+    _giving: Giving
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -135,18 +133,9 @@ class Gateway:
         await self.journal.aclose()
         await asyncio.to_thread(self._telemetry.close)
 
-    async def redact_outcome(self, call: CallRecord, tree: object) -> object:
-        """Return an outcome an operator gives, redacted as if the upstream had given it.
-
-        Its placeholders stay placeholders: what an operator types is not put into the vault.
-        """
-        keys = await self.journal.run_keys(Owner(call.domain, call.agent, call.user), call.run)
-        scope = Scope(id=f"run/{call.run}" if call.run else f"call/{call.id}", key=keys.placeholder)
-        veil = Veil(profile=self.redaction.default_profile, scope=scope)
-        redacted = await self.redaction.tree(tree, _OUTCOME_SHAPE, veil)
-        if redacted.blocked:
-            raise refusals.blocked(redacted.blocked)
-        return redacted.tree
+    async def given(self, call: CallRecord, tree: object) -> Given:
+        """Return an outcome an operator gives. Raises `Unusable`, `Refusal`, `DetectionError`."""
+        return await self._giving.outcome(call, tree, "operator")
 
     async def unveil(self, scope: str, tree: object, entities: frozenset[str]) -> object:
         """Return what an approver may see of a redacted tree: the originals of these entities (`*`: of all)."""
@@ -190,6 +179,7 @@ class Gateway:
         self._chat = ChatAdapter(
             {name: self._target(model) for name, model in config.models.items()}, depth_max=config.limits.depth_max
         )
+        self._giving = Giving(self.journal, self.redaction, self._chat.tools_asked)
         keeper = Doorkeeper(self.authenticator, self.desk, self.journal)
         door = Door(
             hosts=config.host_names,

@@ -93,6 +93,8 @@ class Call:
     kind: Kind
     effect: Effect
     repeat: Repeat = "once_per_arguments"
+    #: how long the upstream knows the key of a `keyed` call
+    key_seconds: float | None = None
     tree: object
     arguments: object
     arguments_path: tuple[str, ...] = ()

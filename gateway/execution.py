@@ -137,6 +137,8 @@ class Execution:
             response = await upstream.send(plan.request, seconds_max=plan.call.seconds_max)
             try:
                 await self._read(response)
+            except NotSent as error:  # of something sent later, in answer to the upstream: the call itself was sent
+                raise Sent(str(error)) from None
             finally:
                 await response.aclose()
         finally:

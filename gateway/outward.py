@@ -10,7 +10,7 @@ import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from durable.step import VaultEntry
+from durable.step import Owner, VaultEntry
 from gateway.ids import random_bytes
 from redaction import redactor
 from redaction.finding import Minted, Redacted, Scope
@@ -82,11 +82,17 @@ def scope_of(call: Call, keys: RunKeys, run: str | None) -> Scope:
     A call with an explicit key keeps its scope over retries, so that its replay can be restored.
     """
     principal = call.exchange.principal
+    return scope_in(Owner(principal.domain, principal.agent, owner_user(principal)), keys, run, call.key)
+
+
+def scope_in(owner: Owner, keys: RunKeys, run: str | None, key: str | None) -> Scope:
+    """Return the placeholder scope of what `owner` calls in a run, or with an explicit key, or without both."""
     if run is not None:
         return Scope(id=f"run/{run}", key=keys.placeholder)
-    if principal.user is not None:
-        return Scope(id=f"agent/{principal.domain}/{principal.agent}/{principal.user}", key=keys.placeholder)
-    name = call.key.encode() if call.key is not None else random_bytes(16)
+    user = owner.user.partition("|")[0]
+    if user != "-":
+        return Scope(id=f"agent/{owner.domain}/{owner.agent}/{user}", key=keys.placeholder)
+    name = key.encode() if key is not None else random_bytes(16)
     one = hmac.digest(keys.placeholder, b"call/" + name, "sha256")
     return Scope(id=f"call/{one.hex()[:32]}", key=one)
 

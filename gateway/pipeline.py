@@ -169,7 +169,7 @@ class Pipeline:
             effect=call.effect, repeat=call.repeat, declared_retry=call.declared_retry,
             fingerprint=fingerprint(keys.fingerprint, endpoint=call.endpoint, resource=call.resource,
                                     action=call.action, canonical=call.canonical),
-            resume=way.resume, on_divergence=way.on_divergence,
+            resume=way.resume, on_divergence=way.on_divergence, key_seconds=call.key_seconds,
         )  # fmt: skip
         return Work(
             call=call, trail=trail, decision=decision, owner=owner, keys=keys, veil=veil, step=step,

@@ -149,7 +149,7 @@ def _parts(gateway: Gateway) -> AdminParts:
     return AdminParts(
         runs=gateway.journal, operator=gateway.journal, authenticate=gateway.authenticator.authenticate_operator,
         decide=decide, record=deed_record, write_audit=gateway.journal.write_audit, open_run=gateway.desk.open_as,
-        redact_outcome=gateway.redact_outcome, accept_past=gateway.journal.accept_past,
+        given=gateway.given, accept_past=gateway.journal.accept_past,
         approvals=gateway.journal, unveil=gateway.unveil,
         hosts=frozenset({*names, *gateway.config.hosts}), version=version("oncegate"),
         models=frozenset(gateway.config.models),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from tests.approvals.requirements import REQUIREMENTS as APPROVALS
 from tests.cli.requirements import REQUIREMENTS as CLI
 from tests.contracts.requirements import REQUIREMENTS as CONTRACTS
+from tests.doubt.requirements import REQUIREMENTS as DOUBT
 from tests.durable.requirements import REQUIREMENTS as DURABLE
 from tests.e2e.requirements import REQUIREMENTS as E2E
 from tests.faults.requirements import REQUIREMENTS as FAULTS
@@ -14,4 +16,7 @@ from tests.policy.requirements import REQUIREMENTS as POLICY
 from tests.redaction.requirements import REQUIREMENTS as REDACTION
 from tests.runs.requirements import REQUIREMENTS as RUNS
 
-REQUIREMENTS = (*CLI, *CONTRACTS, *DURABLE, *E2E, *FAULTS, *GATEWAY, *IDENTITY, *MCP, *POLICY, *REDACTION, *RUNS)
+REQUIREMENTS = (
+    *APPROVALS, *CLI, *CONTRACTS, *DOUBT, *DURABLE, *E2E, *FAULTS, *GATEWAY, *IDENTITY, *MCP, *POLICY, *REDACTION,
+    *RUNS,
+)  # fmt: skip

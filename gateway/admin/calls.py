@@ -6,13 +6,24 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 
 from durable.journal import NotInDoubt, TooEarly
 from durable.records import CallFilter, CallRecord
-from durable.step import Outcome
+from durable.step import Proof
 from gateway.admin.door import TREE
 from gateway.admin.permit import Permit, permit
 from gateway.admin.problem import Problem
-from gateway.admin.views import STORED, Call, CallQuery, Resolution, Resolved, call_view, state_view
-from gateway.body import encode
+from gateway.admin.views import (
+    STORED,
+    Call,
+    CallQuery,
+    CallShown,
+    Resolution,
+    Resolved,
+    call_shown,
+    call_view,
+    state_view,
+)
 from gateway.call import Refusal
+from gateway.given import Given, Unusable
+from redaction.finding import DetectionError
 
 _Reader = Annotated[Permit, Depends(permit("admin/calls", "read"))]
 _Changer = Annotated[Permit, Depends(permit("admin/calls", "change"))]
@@ -29,15 +40,24 @@ def routes() -> APIRouter:
 
 
 async def _list(allowed: _Reader, wanted: Annotated[CallQuery, Query()]) -> list[Call]:
-    state = None if wanted.state is None else STORED[wanted.state]
+    # what may be executed again is in doubt, or held, no more
+    state, granted = (None, None) if wanted.state is None else STORED[wanted.state]
     found = await allowed.parts.operator.list_calls(
-        CallFilter(limit=wanted.limit, state=state, run=wanted.run, agent=wanted.agent, resource=wanted.resource)
+        CallFilter(
+            limit=wanted.limit,
+            state=state,
+            granted=granted,
+            run=wanted.run,
+            agent=wanted.agent,
+            resource=wanted.resource,
+        )
     )
     return [call_view(record) for record in found]
 
 
-async def _show(allowed: _Reader, call_id: _Id) -> Call:
-    return call_view(await _existing(allowed, call_id))
+async def _show(allowed: _Reader, call_id: _Id) -> CallShown:
+    record, operator = await _existing(allowed, call_id), allowed.parts.operator
+    return call_shown(record, await operator.read_request(call_id), await operator.read_outcome(call_id))
 
 
 async def _resolve(allowed: _Changer, call_id: _Id, wanted: Resolution, request: Request) -> Resolved:
@@ -49,17 +69,19 @@ async def _resolve(allowed: _Changer, call_id: _Id, wanted: Resolution, request:
         raise Problem(422, "invalid", "expected a `reason` with `fail`")
     # numbers stay as the operator wrote them: the tree of the front door, not a second parser's
     tree = cast("dict[str, object]", request.scope["state"][TREE])
-    outcome = await _outcome(allowed, record, tree["outcome"]) if given else None
+    found = await _given(allowed, record, tree["outcome"]) if given else None
+    proof = Proof() if found is None else Proof(uses=found.uses, vault=found.vault)
     audit = [allowed.record(f"resolve:{wanted.verdict}", call_id, wanted.reason)]
     try:
-        state = await allowed.parts.operator.resolve(call_id, wanted.verdict, outcome, audit)
+        outcome = None if found is None else found.outcome
+        state = await allowed.parts.operator.resolve(call_id, wanted.verdict, outcome, audit, proof)
     except LookupError:
         raise _unknown(call_id) from None
     except NotInDoubt:
         raise Problem(409, "not_in_doubt", f"call `{call_id}` is not in doubt, there is nothing to settle") from None
     except TooEarly as early:
         raise Problem(409, "too_early", str(early)) from None
-    return Resolved(id=call_id, state=state_view(state))
+    return Resolved(id=call_id, state=state_view(state, granted=wanted.verdict == "execute"))
 
 
 async def _existing(allowed: Permit, call_id: str) -> CallRecord:
@@ -73,21 +95,12 @@ def _unknown(call_id: str) -> Problem:
     return Problem(404, "not_found", f"there is no call `{call_id}`")
 
 
-async def _outcome(allowed: Permit, record: CallRecord, tree: object) -> Outcome:
-    kind = record.resource.partition("/")[0]
-    if not isinstance(tree, dict):
-        raise Problem(422, "invalid", "expected `outcome` to be a JSON object")
-    if kind == "mcp" and not isinstance(cast("dict[str, object]", tree).get("content"), list):
-        detail = 'expected `outcome` to be the tool\'s `result`: `{"content": [{"type": "text", "text": "…"}]}`'
-        raise Problem(422, "invalid", detail)
+async def _given(allowed: Permit, record: CallRecord, tree: object) -> Given:
     try:
-        kept = await allowed.parts.redact_outcome(record, cast("object", tree))
+        return await allowed.parts.given(record, tree)
+    except Unusable as error:
+        raise Problem(422, "invalid", str(error)) from None
+    except DetectionError:
+        raise Problem(503, "unavailable", "the outcome could not be inspected for personal data; try again") from None
     except Refusal as refusal:
         raise Problem(refusal.status, refusal.code, refusal.message) from None
-    return Outcome(
-        form="result" if kind == "mcp" else "body",
-        status=200,
-        media="application/json",
-        body=encode(kept),
-        meta={"source": "operator"},
-    )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from durable.journal import Operator
     from durable.records import ApprovalRecord, CallRecord, RunRecord, Vote
     from gateway.call import Headers
+    from gateway.given import Given
     from policy.decision import Decision, Principal
 
 #: Actions of the admin resources (DESIGN section 7).
@@ -99,11 +100,11 @@ class OpenRun(Protocol):
         ...
 
 
-class RedactOutcome(Protocol):
-    """Inward redaction of an outcome an operator gives, as if the upstream had given it."""
+class Gives(Protocol):
+    """Makes an outcome of what an operator gives, as if the upstream had given it."""
 
-    async def __call__(self, call: CallRecord, tree: object) -> object:
-        """Return the tree with placeholders. Raises `Refusal` when it may not be kept."""
+    async def __call__(self, call: CallRecord, tree: object) -> Given:
+        """Return it redacted. Raises `Unusable`, `Refusal` when it may not be kept, `DetectionError`."""
         ...
 
 
@@ -194,7 +195,7 @@ class AdminParts:
     record: Record
     write_audit: Audit
     open_run: OpenRun
-    redact_outcome: RedactOutcome
+    given: Gives
     accept_past: AcceptPast
     approvals: ApprovalRows
     unveil: Unveil

@@ -12,15 +12,19 @@ from gateway.admin.parts import ROWS_MAX
 
 if TYPE_CHECKING:
     from durable.records import CallRecord
+    from durable.step import Outcome
 
-CallState = Literal["in_flight", "done", "in_doubt", "failed", "not_executed", "held"]
+CallState = Literal["in_flight", "done", "in_doubt", "granted", "failed", "not_executed", "held"]
 
 _SHOWN: dict[str, CallState] = {
     "intent": "in_flight", "done": "done", "doubt": "in_doubt", "failed": "failed", "released": "not_executed",
     "held": "held",
 }  # fmt: skip
-#: The journal's word for each state, by the word operators use.
-STORED = {shown: stored for stored, shown in _SHOWN.items()}
+#: The journal's word for each state, by the word operators use, and whether it may be executed when next asked.
+STORED: dict[CallState, tuple[str | None, bool | None]] = {
+    "in_flight": ("intent", None), "done": ("done", None), "in_doubt": ("doubt", False), "granted": (None, True),
+    "failed": ("failed", None), "not_executed": ("released", None), "held": ("held", False),
+}  # fmt: skip
 
 
 class Acceptance(Form):
@@ -59,6 +63,14 @@ class Call(Form):
     milliseconds: float | None
     status: int | None
     meta: dict[str, JsonValue]
+
+
+class CallShown(Call):
+    """One call with what the agent asked and what it was given, both as the journal has them: redacted."""
+
+    request: JsonValue = Field(description="the request with placeholders")
+    outcome: JsonValue = Field(description="the outcome with placeholders; frames of a stream as one text")
+    may_execute_from: float | None = Field(description="when the call in doubt can be on its way no more")
 
 
 class CallQuery(Form):
@@ -111,16 +123,35 @@ def call_view(record: CallRecord) -> Call:
     return Call(
         id=record.id, key=record.key, run=record.run, run_attempt=record.run_attempt, step=record.step,
         occurrence=record.occurrence, agent=record.agent, domain=record.domain, user=_named(record.user),
-        resource=record.resource, action=record.action, effect=record.effect, state=_SHOWN[record.state],
+        resource=record.resource, action=record.action, effect=record.effect,
+        state=state_view(record.state, granted=record.granted),
         reason=record.reason, attempt=record.attempt, replays=record.replays, intent_time=record.intent_time,
         outcome_time=record.outcome_time, milliseconds=record.milliseconds, status=record.status,
         meta={name: _simple(value) for name, value in record.meta.items()},
     )  # fmt: skip
 
 
-def state_view(stored: str) -> CallState:
+def call_shown(record: CallRecord, request: bytes | None, outcome: Outcome | None) -> CallShown:
+    """Return a journal row with its bodies as operators see it."""
+    waits = record.state == "doubt" and not record.granted
+    return CallShown(
+        **dict(call_view(record)),
+        request=None if request is None else json.loads(request),
+        outcome=None if outcome is None else _said(outcome),
+        may_execute_from=record.sent_time + record.seconds_max if waits else None,
+    )
+
+
+def state_view(stored: str, *, granted: bool) -> CallState:
     """Return the operators' word for a journal state."""
-    return _SHOWN[stored]
+    return "granted" if granted and stored in {"doubt", "held"} else _SHOWN[stored]
+
+
+def _said(outcome: Outcome) -> JsonValue:
+    try:
+        return json.loads(outcome.body)
+    except ValueError:  # frames, or an error page
+        return outcome.body.decode("utf-8", "replace")
 
 
 def _named(user: str) -> str | None:

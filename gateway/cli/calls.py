@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import time
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
@@ -40,6 +42,7 @@ class CallState(StrEnum):
     IN_FLIGHT = "in_flight"
     DONE = "done"
     IN_DOUBT = "in_doubt"
+    GRANTED = "granted"
     FAILED = "failed"
     NOT_EXECUTED = "not_executed"
     HELD = "held"
@@ -112,12 +115,22 @@ def show_call(
     if call["reason"]:
         pairs.append(("reason", str(call["reason"])))
     print_pairs(pairs)
-    if call["state"] == CallState.IN_DOUBT:
-        typer.echo(_SETTLE.format(id=visible(str(call["id"]))))
+    for name in ("request", "outcome"):
+        if call[name] is not None:
+            typer.echo(f"\n{name}, as journaled:\n{_indented(call[name])}")
+    if call["state"] in {CallState.IN_DOUBT, CallState.HELD}:
+        typer.echo(_SETTLE.format(id=visible(str(call["id"])), what=_WHAT[str(call["state"])]))
+        until = cast("float | None", call["may_execute_from"])
+        if until is not None and until > time.time():
+            typer.echo(f"It may still be on its way: `execute` is refused until {stamp(until)}.")
 
 
+_WHAT: Final[dict[str, str]] = {
+    CallState.IN_DOUBT: "Nobody knows whether its effect happened.",
+    CallState.HELD: "It was not sent, and perhaps must not be.",
+}
 _SETTLE = """
-Nobody knows whether its effect happened. Look at the upstream, then say so:
+{what} Look at the upstream, then say so:
   oncegate calls resolve {id} happened --outcome FILE   it happened, and this was the answer
   oncegate calls resolve {id} execute                   it did not; the agent's next request makes it
   oncegate calls resolve {id} fail --reason "…"         give up on it"""
@@ -165,6 +178,13 @@ def _read_json(path: Path) -> object:
         raise Failure(USAGE, f"`{path}`: cannot be read ({(error.strerror or 'no reason given').lower()})") from None
     except MalformedBody as error:
         raise Failure(USAGE, f"`{path}`: expected one JSON value: {error}") from None
+
+
+def _indented(value: object) -> str:
+    if isinstance(value, str):  # the frames of a stream
+        return "\n".join(f"  {visible(line)}" for line in value.splitlines())
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return "\n".join(f"  {visible(line)}" for line in text.splitlines())
 
 
 def _row(call: Row) -> list[str | Text]:

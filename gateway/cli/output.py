@@ -159,6 +159,7 @@ def milliseconds(value: float | None) -> str:
 _STATE_STYLES = {
     "done": "green", "finished": "green", "running": "cyan", "in_flight": "cyan",
     "executed": "green", "shared": "green", "ready": "cyan", "waiting": "yellow", "held": "bold yellow",
+    "granted": "cyan",
     "in_doubt": "bold yellow", "failed": "red", "cancelled": "dim", "not_executed": "dim",
 }  # fmt: skip
 

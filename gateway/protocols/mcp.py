@@ -323,6 +323,7 @@ class McpAdapter:
         return Call(
             exchange=exchange, adapter=self, target=aim, endpoint="mcp", resource=resource,
             resource_domain=aim.target.config.domain, action="call", kind="tool", effect=effect, repeat=repeat,
+            key_seconds=None if tool is None else tool.key_seconds,
             tree=message.tree, arguments=cast("dict[str, object]", arguments), arguments_path=("params", "arguments"),
             tool_name=name, shape=REQUEST_SHAPE, canonical=canonical_params(message),
             key=explicit_key(exchange.headers, message),

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final, cast
 
 from durable.step import Outcome
 from gateway import body
+from gateway.body import parse
 from gateway.call import Call, Refusal, Reply, ToolUse, UpstreamRequest, header
 from gateway.protocols.openai_chat_answer import ChatReader
+from gateway.protocols.openai_chat_frames import frames_of
 from gateway.protocols.openai_error import error_object, error_reply
 from policy.resources import UnusableName, resource_name
 from redaction.finding import Shape
@@ -134,11 +136,16 @@ class ChatAdapter:
         return 200, ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), *extra)
 
     def present(self, call: Call, outcome: Outcome, body: bytes, extra: Headers) -> Reply:
-        """Return an outcome with the status, media type and kept headers it came with."""
-        del call
+        """Return an outcome with the status, media type and kept headers it came with.
+
+        One that was given as a whole answer is a stream to a client that asked for a stream.
+        """
+        media = outcome.media.encode()
+        if call.stream and outcome.form == "body" and "source" in outcome.meta:
+            media, body = b"text/event-stream", frames_of(cast("dict[str, object]", parse(body)))
         kept = cast("Mapping[str, str]", outcome.meta.get("headers", {}))
         named = tuple((key.encode(), value.encode()) for key, value in kept.items())
-        headers = ((b"content-type", outcome.media.encode()), *named, *extra)
+        headers = ((b"content-type", media), *named, *extra)
         return Reply(status=outcome.status, headers=headers, body=body)
 
     def refuse(self, refusal: Refusal, call: Call | None, extra: Headers) -> Reply:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from durable.journal import JournalUnavailable, NotInDoubt, RunOver, TooEarly
 from durable.records import ApprovalRecord, CallFilter, CallRecord, RunRecord, Vote
+from durable.step import Proof
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from durable.step import Outcome, Owner
 
+_SAID = Proof()
 NOW = 1_700_000_000.0
 
 _BLANK = CallRecord(
@@ -166,6 +168,7 @@ class Ledger:
             call
             for call in reversed(self.calls.values())
             if wanted.state in {None, call.state}
+            and wanted.granted in {None, call.granted}
             and wanted.run in {None, call.run}
             and wanted.agent in {None, call.agent}
             and wanted.resource in {None, call.resource}
@@ -185,9 +188,23 @@ class Ledger:
         self.calls[call_id] = replace(self.calls[call_id], diverges=text)
         self.audit.extend(audit)
 
+    async def open_doubts(self, resources: Sequence[str], limit: int) -> list[CallRecord]:
+        del resources, limit
+        return []
+
+    async def sent_key(self, call_id: str) -> str | None:
+        del call_id
+        return None
+
     async def resolve(
-        self, call_id: str, verdict: str, outcome: Outcome | None, audit: Sequence[Mapping[str, object]]
+        self,
+        call_id: str,
+        verdict: str,
+        outcome: Outcome | None,
+        audit: Sequence[Mapping[str, object]],
+        proof: Proof = _SAID,
     ) -> str:
+        del proof
         self._check()
         call = self.calls[call_id]
         if call.state != "doubt":
@@ -197,7 +214,7 @@ class Ledger:
         if outcome is not None:
             self.outcomes[call_id] = outcome
         state = {"happened": "done", "execute": "doubt", "fail": "failed"}[verdict]
-        self.calls[call_id] = replace(call, state=state)
+        self.calls[call_id] = replace(call, state=state, granted=verdict == "execute")
         self.audit.extend(audit)
         return state
 

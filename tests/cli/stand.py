@@ -23,6 +23,7 @@ from gateway.admin.deeds import deed_record
 from gateway.admin.parts import AdminAction, AdminParts, OpenedRun
 from gateway.admin.peer import OwnerProtocol, bind
 from gateway.call import Headers, Refusal, header
+from gateway.given import Given, demand, outcome_of
 from policy.decision import Decision, Principal
 from tests.cli.ledger import Ledger
 
@@ -53,10 +54,11 @@ def decide(principal: Principal, resource: str, action: AdminAction) -> Decision
     return Decision(effect="allow" if allowed else "deny", reason=reason, digest="sha256:0")
 
 
-async def redact_outcome(call: CallRecord, tree: object) -> object:
+async def given(call: CallRecord, tree: object) -> Given:
     """Hide one planted name, as inward redaction would."""
-    del call
-    return {"content": [{"type": "text", "text": "«PERSON_1»"}]} if "Ada" in str(tree) else tree
+    demand(call.resource, tree)
+    kept = {"content": [{"type": "text", "text": "«PERSON_1»"}]} if "Ada" in str(tree) else tree
+    return Given(outcome=outcome_of(call.resource, kept, "operator"), uses={}, vault=())
 
 
 async def unveil(scope: str, tree: object, entities: frozenset[str]) -> object:
@@ -87,7 +89,7 @@ def parts_of(ledger: Ledger, *, host: str = HOST) -> AdminParts:
         record=deed_record,
         write_audit=ledger.write_audit,
         open_run=open_run,
-        redact_outcome=redact_outcome,
+        given=given,
         accept_past=ledger.accept_past,
         approvals=ledger,
         unveil=unveil,

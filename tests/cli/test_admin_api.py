@@ -174,7 +174,10 @@ async def test_a_tool_call_that_happened_gets_the_result_given_and_who_and_why_i
 async def test_a_model_call_that_happened_gets_the_body_given() -> None:
     ledger = Ledger()
     ledger.add_call("call_1", state="doubt", resource="model/demo")
-    body = {"verdict": "happened", "outcome": {"object": "chat.completion"}}
+    body = {
+        "verdict": "happened",
+        "outcome": {"object": "chat.completion", "choices": [{"message": {"content": "hi"}}]},
+    }
     assert (await ask(ledger, "/api/v1/calls/call_1/resolve", method="POST", body=body)).status_code == 200
     assert ledger.outcomes["call_1"].form == "body"
 

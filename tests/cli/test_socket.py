@@ -64,7 +64,7 @@ def test_the_owner_is_answered_without_a_credential_and_audited_as_the_socket(tm
         assert get(path, "/api/v1/calls").json()[0]["id"] == "call_1"
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
             done = client.post("http://oncegate/api/v1/calls/call_1/resolve", json={"verdict": "execute"})
-    assert done.json() == {"id": "call_1", "state": "in_doubt"}
+    assert done.json() == {"id": "call_1", "state": "granted"}
     (record,) = ledger.audit
     assert (record["method"], record["credential"], record["rule"]) == ("socket", f"uid:{os.geteuid()}", "owner")
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from durable.journal import NotInDoubt, TooEarly
+from durable.journal import Claimed, NotInDoubt, TooEarly
 from durable.records import CallFilter
-from durable.step import Began, InDoubt, Replay, Settlement
+from durable.step import Began, InDoubt, Proof, Replay, Settlement, VaultEntry
 from tests.contracts.place import audited, journal_in
-from tests.durable.steps import ask, begun, intent, next_attempt, outcome, step
+from tests.durable.steps import CHARGE, USE, ask, begun, intent, next_attempt, outcome, step
 
 if TYPE_CHECKING:
     from durable.store import Store
@@ -140,3 +140,75 @@ async def test_only_what_is_in_doubt_can_be_settled(place: Place) -> None:
             await journal.resolve(began.id, "execute", None, [{"event": "refused"}])
         assert not await journal.settle(began, Settlement(outcome=outcome("late")))
     assert "refused" not in [one["event"] for one in await audited(place)]
+
+
+@pytest.mark.requirement("IND-04")
+async def test_a_keyed_call_whose_key_the_upstream_may_have_forgotten_is_held(place: Place) -> None:
+    async with journal_in(place) as journal:
+        known = replace(step(key="order-7", effect="keyed"), key_seconds=3600.0)
+        first = await begun(journal, intent(known))
+        await journal.doubt(first, "timed out", [])
+        forgotten = replace(known, key_seconds=0.0)
+        assert await journal.look_up(forgotten) == InDoubt(first.id, "timed out")
+        assert await journal.begin(intent(forgotten)) == InDoubt(first.id, "timed out")
+        second = await begun(journal, intent(known))
+        assert second == replace(first, attempt=2, again=True)
+        await journal.doubt(second, "timed out", [])
+        await journal.resolve(first.id, "execute", None, [])
+        assert (await begun(journal, intent(forgotten))).upstream_key == first.upstream_key
+
+
+@pytest.mark.requirement("IND-07")
+async def test_what_may_be_executed_again_is_listed_apart(place: Place) -> None:
+    async with journal_in(place) as journal:
+        began = await doubted(journal)
+        assert [one.id for one in await journal.list_calls(CallFilter(state="doubt", granted=False))] == [began.id]
+        assert await journal.list_calls(CallFilter(granted=True)) == []
+        assert [one.id for one in await journal.open_doubts([CHARGE, "mcp/other"], 5)] == [began.id]
+        await journal.resolve(began.id, "execute", None, [], Proof(by="verify"))
+        assert await journal.list_calls(CallFilter(state="doubt", granted=False)) == []
+        (granted,) = await journal.list_calls(CallFilter(granted=True))
+        assert (granted.id, granted.granted, granted.reason) == (began.id, True, "verify lets it be executed")
+        assert await journal.open_doubts([CHARGE], 5) == []
+        again = await begun(journal, intent(step(key="order-7")))
+        assert await journal.settle(again, Settlement(outcome=outcome()))
+        assert await journal.list_calls(CallFilter(granted=True)) == []
+
+
+@pytest.mark.requirement("IND-08")
+async def test_an_outcome_that_is_given_brings_its_originals_and_the_tool_calls_it_asks_for(place: Place) -> None:
+    async with journal_in(place) as journal:
+        run = await next_attempt(journal)
+        asked = step("asks", run=run, kind="model", effect="once")
+        began = await begun(journal, intent(asked))
+        await journal.doubt(began, "timed out", [])
+        entry = VaultEntry(scope=f"run/{run.id}", token="PERSON_A", entity="PERSON", original="Ada")
+        proof = Proof(uses={USE: 2}, vault=(entry,))
+        assert await journal.resolve(began.id, "happened", outcome("seen"), [], proof) == "done"
+        assert await journal.originals(entry.scope, ["PERSON_A"]) == {"PERSON_A": entry}
+        assert await ask(journal, asked) == ("replayed", 1)
+        assert await ask(journal, step(run=run), use=USE) == ("executed", 1)
+        assert await ask(journal, step(run=run), use=USE) == ("executed", 2)
+        assert await ask(journal, step(run=run), use=USE) == ("replayed", 2)
+
+
+@pytest.mark.requirement("IND-06")
+async def test_one_record_of_the_upstream_proves_one_call(place: Place) -> None:
+    async with journal_in(place) as journal:
+        first, other = await doubted(journal), await begun(journal, intent(step(key="order-8")))
+        await journal.doubt(other, "timed out", [])
+        assert await journal.resolve(first.id, "happened", outcome(), [], Proof(claim="record-1")) == "done"
+        with pytest.raises(Claimed, match=first.id):
+            await journal.resolve(other.id, "happened", outcome(), [{"event": "lost"}], Proof(claim="record-1"))
+        assert [one.id for one in await journal.open_doubts([CHARGE], 5)] == [other.id]
+    assert "lost" not in [one["event"] for one in await audited(place)]
+
+
+@pytest.mark.requirement("IND-06")
+async def test_the_key_a_call_was_sent_with_can_be_told_afterwards(place: Place) -> None:
+    async with journal_in(place) as journal:
+        alone = await doubted(journal)
+        in_run = await begun(journal, intent(step(run=await next_attempt(journal))))
+        assert await journal.sent_key(alone.id) == alone.upstream_key
+        assert await journal.sent_key(in_run.id) == in_run.upstream_key
+        assert await journal.sent_key("call_nowhere") is None
