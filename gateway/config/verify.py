@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from gateway.config.likeness import skeleton
 from gateway.config.problems import nearest, shown
 from gateway.config.types import DEFAULT_DOMAIN, WILDCARD_HOSTS
 from policy.resources import UnusableName, compile_pattern
@@ -25,6 +26,7 @@ def verify(config: Config, reading: Reading) -> None:
     _issuers(config.trust_domains, reading)
     _exposure(config, reading)
     _verify_calls(config, reading)
+    _server_names(config, reading)
     if config.state_password is not None and config.state.postgres is None and reading.usable("state"):
         reading.refuse_at(("state_password",), "only a PostgreSQL `state` has a password")
     for pattern in config.resilience:
@@ -45,6 +47,16 @@ def _domains(config: Config, reading: Reading) -> None:
         if domain not in known:
             message = f"trust domain {shown(domain)} is not among `trust_domains`{nearest(domain, known)}"
             reading.refuse_at((section, name, "domain"), message)
+
+
+def _server_names(config: Config, reading: Reading) -> None:
+    """Refuse servers whose names could be taken for one another: a tool's name says whose it is (G19)."""
+    seen: dict[str, str] = {}
+    for name in config.mcp_servers:
+        other = seen.setdefault(skeleton(name), name)
+        if other != name:
+            message = f"{shown(name)} looks like {shown(other)}; name one of them differently"
+            reading.refuse_at(("mcp_servers", name), message)
 
 
 def _verify_calls(config: Config, reading: Reading) -> None:

@@ -32,6 +32,7 @@ _BACK_OFF_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 #: Servers that say nothing until they have something to tell are not waited for longer.
 _LISTENING_SECONDS_MAX: Final = 1.0
 _OK: Final = 200
+_NOT_FOUND: Final = 404
 _TOO_MANY_FAILURES: Final = len(_BACK_OFF_SECONDS)
 
 
@@ -51,6 +52,8 @@ class Held:
         self.hearing: list[Callable[[Tree], None]] = []
         self.used = asyncio.get_running_loop().time()
         self.gone = False
+        #: set when the server says no more by itself: it forgot the session, or cannot be reached
+        self.silent = asyncio.Event()
         self._listener: asyncio.Task[None] | None = None
         self._listens = asyncio.Event()
 
@@ -90,6 +93,7 @@ class Held:
     async def end(self) -> None:
         """Close the session."""
         self.gone = True
+        self.silent.set()
         if self._listener is not None:
             self._listener.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -100,7 +104,7 @@ class Held:
                 await whole(await self._send(ended, 2.0))
 
     async def _listen(self) -> None:
-        failures = 0
+        failures, heard = 0, False
         while failures < _TOO_MANY_FAILURES:
             try:
                 response = await self.fetch(None)
@@ -108,7 +112,10 @@ class Held:
                 try:
                     media = header(response.headers, b"content-type") or b""
                     if response.status != _OK or not media.startswith(b"text/event-stream"):
+                        if response.status == _NOT_FOUND and heard:
+                            break  # the session is gone
                         return  # the server has no such stream
+                    heard = True
                     async for message in messages_of(response):
                         failures = 0
                         self._spread(message)
@@ -118,6 +125,7 @@ class Held:
                 self._listens.set()
                 failures += 1
             await asyncio.sleep(_BACK_OFF_SECONDS[min(failures, len(_BACK_OFF_SECONDS) - 1)])
+        self.silent.set()
 
     def _spread(self, message: Tree) -> None:
         if "id" in message and "method" in message:

@@ -33,9 +33,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("oncegate.joined")
 
-#: How long one server may take with its part of a list before it is left out.
+#: How long one server may take with its part of a list before it is left out, and how long one that took longer.
 LIST_SECONDS_MAX: Final = 10.0
-PAGES_MAX: Final = 50
+SLOW_LIST_SECONDS_MAX: Final = 1.0
+SLOW_SECONDS: Final = 30.0
+PAGES_MAX: Final = 100
 METHOD_NOT_FOUND: Final = -32601
 #: The joined endpoint's place among servers; no server can have this name.
 EVERYTHING: Final = "*"
@@ -57,6 +59,10 @@ class Servers(Protocol):
         """Return whether a principal may know of a server at all."""
         ...
 
+    def may_read(self, principal: Principal, server: str, uri: str) -> bool:
+        """Return whether reading a server's resource is not certainly denied."""
+        ...
+
 
 class Joined:
     """The entry of `/mcp`."""
@@ -76,6 +82,8 @@ class Joined:
         self._sessions = sessions
         self._depth_max = depth_max
         self._downshift = Downshift()
+        #: when a server last took too long with a list
+        self._slow: dict[str, float] = {}
 
     async def answer(self, exchange: Exchange) -> Reply:
         """Return the reply to one exchange. Raises `Refusal`, `ClientGone`, `Unanswerable`."""
@@ -120,7 +128,7 @@ class Joined:
         """Refuse a subscription to what is not there, so that it spoils no other. Raises `Unanswerable`."""
         if message.method in {"resources/subscribe", "resources/unsubscribe"}:
             found = unwrapped_uri(message.params.get("uri"), self._names)
-            if found is None or not self._servers.may_list(exchange.principal, found[0]):
+            if found is None or not self._servers.may_read(exchange.principal, *found):
                 raise Unanswerable(INVALID_PARAMS, "there is no such resource; see resources/list", ident=message.id)
 
     def _asking(self, exchange: Exchange) -> Callable[[Tree], Awaitable[UpstreamResponse]]:
@@ -141,8 +149,11 @@ class Joined:
         extra = ((b"oncegate-correlation", exchange.correlation.encode()),)
         if message.method in LISTS:
             found, unavailable = await self._gathered(exchange, message, bridged=bridged)
-            result = merge.merged_list(message.method, found, unavailable, self._names)
-            return reply_of(plain(result_of(message.id, result)), extra)
+            listed = merge.merged_list(message.method, found, unavailable, self._names)
+            page = merge.page_of(message.method, listed, message.params.get("cursor"))
+            if page is None:
+                raise Unanswerable(INVALID_PARAMS, "the list has changed; ask for it from its start", ident=message.id)
+            return reply_of(plain(result_of(message.id, page)), extra)
         if message.method == "server/discover":
             found, unavailable = await self._gathered(exchange, message, bridged=bridged)
             said = {server: pages[0] for server, pages in found.items() if pages}
@@ -205,20 +216,30 @@ class Joined:
         return {name: found for name, found in zip(names, pages, strict=True) if found is not None}, unavailable
 
     async def _pages(self, exchange: Exchange, message: Message, server: str, *, bridged: bool) -> list[Tree] | None:
+        """Return all pages of a server's list, `None` when it did not give all of it in time."""
+        loop = asyncio.get_running_loop()
+        slow = loop.time() - self._slow.get(server, -SLOW_SECONDS) < SLOW_SECONDS
+        until = loop.time() + (SLOW_LIST_SECONDS_MAX if slow else LIST_SECONDS_MAX)
         pages: list[Tree] = []
         cursor: object = None
-        for _ in range(PAGES_MAX):
+        while len(pages) < PAGES_MAX and (left := until - loop.time()) > 0:
             params: Tree = {"_meta": meta_of(message.params)} | ({} if cursor is None else {"cursor": cursor})
             call = self._call(exchange, message, server, params, bridged=bridged)
-            final = await self._final(replace(call, seconds_max=min(call.seconds_max, LIST_SECONDS_MAX)))
+            final = await self._final(replace(call, seconds_max=min(call.seconds_max, left)))
             if "result" not in final:
                 error = member(final, "error")
-                refused = member(error, "data").get("code") == "denied"
-                return pages if refused or error.get("code") == METHOD_NOT_FOUND else None
-            pages.append(member(final, "result"))
-            if (cursor := pages[-1].get("nextCursor")) is None:
+                if member(error, "data").get("code") == "denied" or error.get("code") == METHOD_NOT_FOUND:
+                    return pages
                 break
-        return pages
+            pages.append(member(final, "result"))
+            if sum(merge.count_items(message.method, page) for page in pages) > merge.ITEMS_MAX:
+                break
+            if (cursor := pages[-1].get("nextCursor")) is None:
+                self._slow.pop(server, None)
+                return pages
+        if loop.time() >= until:
+            self._slow[server] = loop.time()
+        return None
 
     async def _final(self, call: Call) -> Tree:
         replied = Replied(await self._handle(call))

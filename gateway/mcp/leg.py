@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 from gateway import body
-from gateway.call import Sent, UpstreamRequest, header
+from gateway.call import NotSent, Sent, UpstreamRequest, header
 from gateway.mcp.eras import modern_post
 from gateway.mcp.keys import with_trace
 from gateway.mcp.parameters import HEADER_MISMATCH, PAGES_MAX
@@ -74,7 +74,11 @@ class Leg:
     async def _modern(self, request: UpstreamRequest, seconds_max: float) -> UpstreamResponse:
         own = own_headers(request.headers)
         if not await self._link.eras.modern(own, seconds_max=seconds_max):
-            return await self._link.uplift.send(self._turn, own, seconds_max=seconds_max)
+            try:
+                return await self._link.uplift.send(self._turn, own, seconds_max=seconds_max)
+            except NotSent:  # it opened no session: another server may be there now
+                self._link.eras.forget()
+                raise
         if self._turn.bridged and self._turn.method == "tools/call":
             return await self._mirrored(self._turn.sent or {}, own, seconds_max)
         response = await self._link.send(request, seconds_max=seconds_max)

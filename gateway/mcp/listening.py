@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Final, cast
 
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 
 from gateway.call import ClientGone, Sent
-from gateway.mcp.names import unwrapped_uri, wrapped_uri
+from gateway.mcp.names import SCHEME, unwrapped_uri, wrapped_uri
 from gateway.mcp.replies import Replied, reply_of
 from gateway.mcp.talk import OPEN, Spoken, Tree, member, messages_of, meta_of, params_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 
     from gateway.call import Headers, Reply
     from gateway.mcp.message import Message
@@ -26,6 +27,15 @@ ACKNOWLEDGE_SECONDS_MAX: Final = 3.0
 WAITING_MAX: Final = 10_000
 _ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
 _URIS: Final = "resourceSubscriptions"
+#: How long a server whose stream ended is left alone before it is listened to again.
+BACK_OFF_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
+#: Refusals that pass: the server could not be asked.
+_PASSING: Final = frozenset({"upstream_unreachable", "upstream_failed", "unavailable", "limited", "internal"})
+_TOLD: Final = {
+    "toolsListChanged": "notifications/tools/list_changed",
+    "promptsListChanged": "notifications/prompts/list_changed",
+    "resourcesListChanged": "notifications/resources/list_changed",
+}
 
 
 def joined_stream(message: Message, servers: Sequence[str], listen: Listen, extra: Headers) -> Reply:
@@ -43,6 +53,8 @@ class _Fan:
         self._queue: asyncio.Queue[Tree | None] = asyncio.Queue(WAITING_MAX)
         self._granted: Tree = {}
         self._silent: set[str] = set()
+        #: servers that were not heard for a while
+        self._missed: set[str] = set()
         self._spoken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -75,34 +87,63 @@ class _Fan:
         return wanted
 
     async def _hear(self, server: str, wanted: Tree) -> None:
+        """Hear one server as long as the client listens; one that comes back may have changed meanwhile."""
+        for pause in chain(BACK_OFF_SECONDS, repeat(BACK_OFF_SECONDS[-1])):
+            again = await self._heard(server, wanted)
+            self._acknowledged(server)
+            if not again:
+                return
+            self._missed.add(server)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._gone.wait(), pause)
+            if self._gone.is_set():
+                return
+
+    async def _heard(self, server: str, wanted: Tree) -> bool:
+        """Hear one stream of a server to its end; returns whether it is worth another try."""
         params: Tree = {"notifications": wanted, "_meta": meta_of(self._message.params)}
         try:
             replied = Replied(await self._listen(server, params, self._gone))
             try:
                 async for told in messages_of(replied):
                     if told.get("method") == _ACKNOWLEDGED:
-                        self._grant(server, member(params_of(told), "notifications"))
+                        await self._grant(server, member(params_of(told), "notifications"))
                     elif "method" in told:
                         await self._queue.put(told)
-                    else:
-                        return  # refused, or over
+                    elif "error" in told:
+                        return member(member(told, "error"), "data").get("code") in _PASSING
             finally:
                 await replied.aclose()
-        except (Sent, ClientGone):
-            return
-        finally:
-            self._acknowledged(server)
+        except Sent:
+            return True
+        except ClientGone:
+            return False
+        return True
 
-    def _grant(self, server: str, granted: Tree) -> None:
+    async def _grant(self, server: str, granted: Tree) -> None:
         uris = granted.get(_URIS)
+        own = [str(uri) for uri in cast("list[object]", uris)] if isinstance(uris, list) else []
+        own = [uri if uri.startswith(SCHEME) else wrapped_uri(server, uri) for uri in own]
         for name, value in granted.items():
             if name != _URIS and value is True:
                 self._granted[name] = True
-        if isinstance(uris, list):
+        if own:
             known = cast("list[object]", self._granted.setdefault(_URIS, []))
-            known += [uri if str(uri).startswith("oncegate://") else wrapped_uri(server, str(uri))
-                      for uri in cast("list[object]", uris)]  # fmt: skip
+            known += [uri for uri in own if uri not in known]
         self._acknowledged(server)
+        if server in self._missed:
+            self._missed.discard(server)
+            for one in self._changed(granted, own):
+                await self._queue.put(one)
+
+    def _changed(self, granted: Tree, uris: Sequence[str]) -> Iterator[Tree]:
+        """Yield what tells that anything may have changed while a server was not heard."""
+        tag: Tree = {"_meta": {SUBSCRIPTION_ID_META_KEY: self._message.id}}
+        for name, method in _TOLD.items():
+            if granted.get(name) is True:
+                yield {"jsonrpc": "2.0", "method": method, "params": tag}
+        for uri in uris:
+            yield {"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": uri, **tag}}
 
     def _acknowledged(self, server: str) -> None:
         self._silent.discard(server)

@@ -7,7 +7,6 @@ that could be two things is none (G19): a server's name holds no `__`, and what 
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway.mcp.talk import Tree, member
@@ -52,12 +51,6 @@ def unwrapped_uri(uri: object, servers: Collection[str]) -> tuple[str, str] | No
         return None
     server, slash, own = uri.removeprefix(SCHEME).partition("/")
     return (server, own) if slash and own and server in servers else None
-
-
-def skeleton(name: str) -> str:
-    """Return what a name looks like to somebody who reads quickly: two of one skeleton are look-alikes."""
-    plain = unicodedata.normalize("NFKC", name).casefold()
-    return re.sub(r"[-_.]", "", plain).translate(str.maketrans("0135", "olis"))
 
 
 def with_wrapped_uris(server: str, method: str, result: Tree) -> Tree:

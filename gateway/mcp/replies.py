@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from gateway import body
-from gateway.call import Reply, header
+from gateway.call import Reply, Sent, header
 from gateway.mcp.names import with_wrapped_uris, wrapped_uri
 from gateway.mcp.talk import STREAM, Tree, member, message_in, params_of
 from gateway.sse import EventSplitter, event
@@ -92,9 +92,10 @@ def with_names(reply: Reply, server: str, method: str) -> Reply:
     """Return a reply of one server with its resources named as at the joined endpoint."""
     if reply.frames is not None:
         return replace(reply, frames=_renamed_frames(reply.frames, server, method))
-    if b'"uri"' not in reply.body:
-        return reply
-    return replace(reply, body=body.encode(_renamed(message_in(reply.body), server, method)))
+    with contextlib.suppress(Sent):  # a body that is no message names nothing
+        if b'"uri"' in reply.body:
+            return replace(reply, body=body.encode(_renamed(message_in(reply.body), server, method)))
+    return reply
 
 
 async def _renamed_frames(frames: AsyncIterator[bytes], server: str, method: str) -> AsyncGenerator[bytes]:

@@ -358,8 +358,18 @@ def _listening(held: Held, message: Tree) -> UpstreamResponse:
                              "params": {"uri": uri}})  # fmt: skip
         granted: Tree = {"notifications": asked, "_meta": tag}
         yield {"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": granted}
-        while True:
-            yield await queue.get()
+        over = asyncio.ensure_future(held.silent.wait())
+        try:
+            while True:
+                following = asyncio.ensure_future(queue.get())
+                await asyncio.wait({following, over}, return_when=asyncio.FIRST_COMPLETED)
+                if not following.done():
+                    following.cancel()
+                    held.gone = True  # who listens anew gets a new session
+                    return
+                yield following.result()
+        finally:
+            over.cancel()
 
     async def ended() -> None:
         if hear in held.hearing:

@@ -26,12 +26,12 @@ from gateway.mcp.message import (
 from gateway.mcp.mirror import mirrored_headers
 from gateway.mcp.received import received
 from gateway.mcp.sessions import Session, handle_of, place_of
+from gateway.mcp.shape import REQUEST_SHAPE
 from gateway.mcp.stdio import PRINCIPAL
 from gateway.mcp.turn import Turn
 from gateway.mcp.waiting import may_wait, waiting_result, without_wait
 from gateway.protocols.mcp_answer import McpReader
 from gateway.sse import event
-from redaction.finding import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,19 +44,6 @@ if TYPE_CHECKING:
     from policy.decision import Principal
 
 CALL_META: Final = "dev.oncegate/call"
-
-#: Structure of messages from an agent; names of tools and prompts are decided by policy and stay as decided.
-REQUEST_SHAPE: Final = Shape(
-    keep=(
-        "jsonrpc", "id", "method", "params.name", "params.protocolVersion", "params.capabilities.**",
-        "params.clientInfo.**", "params.requestId", "params.cursor", "params.requestState", "params.level",
-        "params.ref.type", "params.ref.name", "params.progressToken", "params._meta.progressToken",
-        r"params._meta.io\.modelcontextprotocol/protocolVersion", r"params._meta.io\.modelcontextprotocol/logLevel",
-        r"params._meta.io\.modelcontextprotocol/clientCapabilities.**",
-        r"params._meta.io\.modelcontextprotocol/clientInfo.**", "params.notifications.**", "result.role",
-        "result.content.type", "result.model", "result.stopReason", "result.action",
-    ),
-)  # fmt: skip
 
 #: Of a tool call; vendors' own `_meta` counts in the fingerprint, but is nothing an agent decides.
 _UNHASHED: Final = frozenset({("jsonrpc",), ("id",), ("params", "_meta")})
@@ -246,6 +233,11 @@ class McpAdapter:
     def may_list(self, principal: Principal, server: str) -> bool:
         """Return whether a principal may know of a server at all."""
         return self._may_use(principal, subject_root(server), self._servers[server].config.domain, "list")
+
+    def may_read(self, principal: Principal, server: str, uri: str) -> bool:
+        """Return whether reading a server's resource is not certainly denied."""
+        subject = item_subject(server, "resources/list", {"uri": uri})
+        return subject is not None and self._may_use(principal, subject[0], self._servers[server].config.domain, "read")
 
     async def aclose(self) -> None:
         """End what waits and what is held with servers."""

@@ -15,8 +15,9 @@ import pytest
 from gateway.call import Refusal
 from gateway.config import McpServer
 from gateway.mcp.message import shown_name
+from gateway.mcp.shape import REQUEST_SHAPE
 from gateway.mcp.talk import plain, result_of
-from gateway.protocols.mcp import REQUEST_SHAPE, McpAdapter, ServerTarget
+from gateway.protocols.mcp import McpAdapter, ServerTarget
 from gateway.trail import Trail
 from redaction.walk import texts_in
 from tests.mcp.stand import eventually
