@@ -16,6 +16,7 @@ from gateway.config.problems import nearest
 from gateway.config.types import DEFAULT_DOMAIN
 from gateway.identity.key_file import KeyFiles
 from gateway.identity.key_set import KeySetUnusable, read_key_set
+from gateway.mcp.confinement import unconfined
 from gateway.secrets import SecretError, SecretReference
 from policy.source import PolicyInvalid
 from policy.source import load as load_policies
@@ -62,6 +63,7 @@ def findings(path: Path) -> Iterator[Finding]:
     yield from _key_sets(config)
     yield from _policies(config)
     yield from _secrets(config)
+    yield from _errors(tuple(unconfined(config)))
 
 
 def _keys(config: Config) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from gateway.mcp.confinement import unconfined, unstartable
 from gateway.secrets import SecretError
 
 if TYPE_CHECKING:
@@ -131,6 +132,17 @@ def upstreams(config: Config) -> Iterator[Check]:
                 yield Check(subject=f"issuer {issuer.issuer}", health="failure", finding=finding, advice="write it")
     if config.telemetry.otlp_url is not None:
         yield _connected("telemetry", config.telemetry.otlp_url)
+
+
+def commands(config: Config) -> Iterator[Check]:
+    """Look whether servers that are commands are kept from keys, state and policies."""
+    problems = [*unconfined(config), *unstartable(config)]
+    for problem in problems:
+        advice = "docs/mcp.md, Servers that are commands, says how"
+        yield Check(subject="commands", health="failure", finding=problem.message, advice=advice)
+    if not problems and any(server.command is not None for server in config.mcp_servers.values()):
+        finding = "not checked in development" if config.development else "reach neither keys, state nor policies"
+        yield Check(subject="commands", health="ok", finding=finding)
 
 
 def file_system(folder: Path) -> str:

@@ -58,6 +58,7 @@ def _looked_at(path: Path) -> Iterator[Check]:
     yield from engine_checks.policies(config)
     yield engine_checks.language_model(config)
     yield from checks.upstreams(config)
+    yield from checks.commands(config)
     yield _running(config)
 
 

@@ -286,6 +286,11 @@ class McpServer:
         Setting("env", ListOf(Text("the name of an environment variable", r"[A-Za-z_][A-Za-z0-9_]*"), items_min=0),
                 "Names of environment variables the command gets to see besides the minimum."),
     ] = ()  # fmt: skip
+    user: Annotated[
+        str | None,
+        Setting("user", Text("the name of an account", r"[A-Za-z_][A-Za-z0-9_.-]{0,31}[$]?"),
+                "The account a `command` runs as; needed outside `development`."),
+    ] = None  # fmt: skip
     domain: Annotated[str, Setting("domain", _DOMAIN, "The trust domain the server belongs to.")] = DEFAULT_DOMAIN
     credential: Annotated[
         McpCredential | None,
@@ -309,6 +314,8 @@ class McpServer:
         """Yield settings that mean nothing for this kind of server."""
         if self.url is not None and self.environment:
             yield "env", "only a `command` has an environment"
+        if self.url is not None and self.user is not None:
+            yield "user", "only a `command` runs as somebody"
         if self.command is not None and self.credential is not None:
             yield "credential", "a `command` gets its secrets by `env`, not by a header"
         if self.command is not None and not self.command[0]:

@@ -22,6 +22,8 @@ from gateway.call import NotSent, Sent
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gateway.mcp.account import Account
+
 _log = logging.getLogger("oncegate.stdio")
 
 LINE_BYTES_MAX: Final = 32 * 1024 * 1024
@@ -68,12 +70,17 @@ class Child:
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._drain_errors())]
 
     @classmethod
-    async def start(cls, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
-        """Start the process, without a shell. Raises `NotSent`."""
+    async def start(
+        cls, name: str, command: Sequence[str], environment: Mapping[str, str], account: Account | None = None
+    ) -> Child:
+        """Start the process, without a shell, as `account` where there is one. Raises `NotSent`."""
+        switch: dict[str, object] = {}
+        if account is not None:
+            switch = {"user": account.uid, "group": account.gid, "extra_groups": sorted(account.groups)}
         try:
             process = await asyncio.create_subprocess_exec(
                 *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-                env=dict(environment), limit=LINE_BYTES_MAX, start_new_session=True,
+                env=dict(environment), limit=LINE_BYTES_MAX, start_new_session=True, **switch,  # pyright: ignore[reportArgumentType] - as `subprocess.Popen` takes them
             )  # fmt: skip
         except (OSError, ValueError):
             raise NotSent(f"the command of server `{name}` could not be started") from None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from gateway.config import timeout_seconds
+from gateway.config import ConfigInvalid, timeout_seconds
+from gateway.mcp.confinement import unconfined, unstartable
 from gateway.mcp.joined import Joined
 from gateway.mcp.message import Unanswerable
 from gateway.mcp.sessions import Sessions
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
 
 
 class McpServers:
-    """Everything behind `/mcp/`."""
+    """Everything behind `/mcp/`. Making it raises `ConfigInvalid` where a command could reach what it must not."""
 
     def __init__(
         self, config: Config, policies: Policies, pipeline: Pipeline, keyring: Keyring, *, shown_key: bytes = b""
     ) -> None:
+        if problems := [*unconfined(config), *unstartable(config)]:
+            raise ConfigInvalid(problems)
         self._config = config
         self._policies = policies
         self._upstreams: list[HttpUpstream | StdioUpstream] = []
@@ -65,7 +68,7 @@ class McpServers:
         if server.url is not None:
             upstream = HttpUpstream(server.url)
         else:
-            upstream = StdioUpstream(server.name, server.command or (), server.environment)
+            upstream = StdioUpstream(server.name, server.command or (), server.environment, user=server.user)
         self._upstreams.append(upstream)
 
         def timeout(resource: str, tool: Tool | None) -> float:

@@ -15,6 +15,7 @@ from mcp.client.stdio import get_default_environment
 
 from gateway import body
 from gateway.call import NotSent, Sent, header
+from gateway.mcp.account import account_of
 from gateway.mcp.child import Child
 from gateway.secrets import SecretReference, SecretUnavailable
 from gateway.sse import event
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from gateway.call import Headers, UpstreamRequest, UpstreamResponse
+    from gateway.mcp.account import Account
     from gateway.mcp.child import Message, Pending
 
 #: Names the principal to this transport; it never leaves the process.
@@ -39,8 +41,11 @@ _NOT_FOUND: Final = 404
 class StdioUpstream:
     """The processes of one configured command, behind the same method as an HTTP upstream."""
 
-    def __init__(self, name: str, command: Sequence[str], environment: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Sequence[str], *, user: str | None = None
+    ) -> None:
         self._name = name
+        self._user = user
         self._command = tuple(command)
         self._environment = tuple(environment)
         self._children: dict[str, Child] = {}
@@ -105,7 +110,8 @@ class StdioUpstream:
             loop = asyncio.get_running_loop()
             if loop.time() < self._not_before:
                 raise NotSent(f"the process of server `{self._name}` ends again and again; it is started again later")
-            child = await Child.start(self._name, self._command, self._allowed())
+            account = self._account()
+            child = await Child.start(self._name, self._command, self._allowed(account), account)
             self._children[session] = child
             return child
 
@@ -125,8 +131,18 @@ class StdioUpstream:
         self._failures = 0 if child.answered else min(self._failures + 1, len(_BACK_OFF_SECONDS) - 1)
         self._not_before = now + _BACK_OFF_SECONDS[self._failures]
 
-    def _allowed(self) -> dict[str, str]:
+    def _account(self) -> Account | None:
+        if self._user is None:
+            return None
+        account = account_of(self._user)
+        if account is None:
+            raise NotSent(f"there is no account `{self._user}` for server `{self._name}`")
+        return account
+
+    def _allowed(self, account: Account | None) -> dict[str, str]:
         environment = dict(get_default_environment())
+        if account is not None:
+            environment |= {"HOME": account.home, "USER": account.name, "LOGNAME": account.name}
         for name in self._environment:
             try:
                 environment[name] = SecretReference("env", name).read()

@@ -57,4 +57,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("MCP-32", "A name at the joined endpoint is exactly one server's thing, or nothing.", "G19"),
     Requirement("MCP-33", "One stream tells what any of the servers tells.", "issue 5, 4; MCP 2026-07-28 SEP-2575"),
     Requirement("MCP-34", "A merged list comes in pages, and nothing of it is cut unsaid.", "issue 5, 4"),
+    Requirement(
+        "MCP-35", "A command runs as an account that reaches no key, state or policy, or not at all.", "DESIGN 13"
+    ),
 )
