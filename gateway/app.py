@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 
 from durable.seal import Keyring
 from gateway.approving import Approving
+from gateway.asking import Asking
 from gateway.config import timeout_seconds
 from gateway.detection import Detection
 from gateway.divergence import Divergences
@@ -38,6 +39,7 @@ from gateway.runs_entry import RunsEntry
 from gateway.store import open_store
 from gateway.telemetry import Telemetry
 from gateway.upstream.http import HttpUpstream
+from gateway.verifying import Verifying
 from policy.decision import Question
 from policy.resources import resource_name
 from redaction import redactor
@@ -78,6 +80,7 @@ class Gateway:
     _servers: McpServers
     _chat: ChatAdapter
     _giving: Giving
+    _verifying: Verifying
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -115,6 +118,7 @@ class Gateway:
         gateway._housekeeping = Housekeeping(gateway.journal, config)
         gateway._housekeeping.start()
         gateway._invoker.start()
+        gateway._verifying.start()
         gateway.ready = True
         return gateway
 
@@ -122,6 +126,7 @@ class Gateway:
         """Finish what is under way, bounded, and let everything go."""
         self.ready = False
         await self._invoker.aclose()
+        await self._verifying.aclose()
         await self.pipeline.drain(self.config.limits.drain_seconds_max)
         await self._servers.aclose()
         for upstream in self._upstreams:
@@ -164,22 +169,25 @@ class Gateway:
             ),
             trace=self._telemetry.context,
         )  # fmt: skip
+        self._chat = ChatAdapter(
+            {name: self._target(model) for name, model in config.models.items()}, depth_max=config.limits.depth_max
+        )
+        self._giving = Giving(self.journal, self.redaction, self._chat.tools_asked)
+        asking = Asking(self.policies)
+        self._verifying = Verifying(self.journal, self._giving, config.mcp_servers, asking)
         self.pipeline = Pipeline(
             policies=self.policies, journal=self.journal, redaction=self.redaction, telemetry=self._telemetry,
             limits=config.limits, price=price_of(config.models),
             divergences=Divergences(
                 self.journal, self.journal, agents=config.agents, on_divergence=config.runs.on_divergence
             ),
-            approving=Approving(self.journal, config.approvals),
+            approving=Approving(self.journal, config.approvals), doubts=self._verifying,
         )  # fmt: skip
         self._servers = McpServers(
             config, self.policies, self.pipeline, Keyring(secrets),
             shown_key=hmac.digest(secrets[0], b"oncegate/shown-names/1", "sha256"),
         )  # fmt: skip
-        self._chat = ChatAdapter(
-            {name: self._target(model) for name, model in config.models.items()}, depth_max=config.limits.depth_max
-        )
-        self._giving = Giving(self.journal, self.redaction, self._chat.tools_asked)
+        asking.serve(self._servers.adapter.call_of, self.pipeline.handle)
         keeper = Doorkeeper(self.authenticator, self.desk, self.journal)
         door = Door(
             hosts=config.host_names,

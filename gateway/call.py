@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from durable.step import Effect, Kind, Outcome, Repeat, RunRef
     from policy.decision import Principal
-    from redaction.finding import Shape
+    from redaction.finding import Scope, Shape
 
 #: Header name in lower case and value, as ASGI gives them.
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -119,6 +119,10 @@ class Call:
     seconds_max: float = 60.0
     #: paths of object keys in `tree` that the fingerprint leaves out
     unhashed: frozenset[tuple[str, ...]] = frozenset()
+    #: whose placeholders the arguments hold, where they come from another call; `None`: the call's own
+    scope: Scope | None = None
+    #: is told the answer itself as it came, before redaction (the gateway's own calls)
+    hears: Callable[[object], None] | None = None
     #: what is called instead where the journal holds no outcome (a fork's other model)
     live: Call | None = None
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from durable.journal import Journal
     from durable.step import Began
-    from gateway.call import AnswerReader, Call, Headers, UpstreamRequest, UpstreamResponse, Verdict
+    from gateway.call import AnswerReader, Call, Headers, Unit, UpstreamRequest, UpstreamResponse, Verdict
     from gateway.evidence import Ending
     from gateway.inward import Clean
     from gateway.outward import Redaction, Veil
@@ -153,10 +153,17 @@ class Execution:
             self._bytes += len(chunk)
             if self._bytes > self._bytes_max and not self._passing:
                 raise Sent(f"the answer is longer than {self._bytes_max} bytes")
-            for clean in await self._inward.take(read(chunk)):
+            for clean in await self._inward.take(self._heard(read(chunk))):
                 await self._pass(clean)
-        for clean in await self._inward.take(self._reader.end()):
+        for clean in await self._inward.take(self._heard(self._reader.end())):
             await self._pass(clean)
+
+    def _heard(self, units: list[Unit]) -> list[Unit]:
+        if (hears := self._plan.call.hears) is not None:
+            for unit in units:
+                if unit.final:
+                    hears(unit.tree)
+        return units
 
     async def _pass(self, clean: Clean) -> None:
         if clean.unit.final:

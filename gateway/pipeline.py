@@ -10,10 +10,10 @@ import logging
 import re
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from durable.journal import JournalUnavailable
-from durable.step import Began, Diverges, Held, InFlight, Intent, Owner, Replay, Step, fingerprint
+from durable.step import Began, Diverges, Held, InDoubt, InFlight, Intent, Owner, Replay, Step, fingerprint
 from gateway import body, refusals
 from gateway.body import at
 from gateway.call import ClientGone, Refusal, Reply, header
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from gateway.outward import Redaction
     from gateway.policies import Policies
     from gateway.telemetry import Telemetry
-    from policy.decision import Decision
+    from policy.decision import Decision, Principal
     from redaction.finding import Redacted
 
 _log = logging.getLogger("oncegate.pipeline")
@@ -70,6 +70,14 @@ class Work:
     redacted: Redacted | None = None
 
 
+class Doubts(Protocol):
+    """Finds out what became of calls in doubt (`gateway/verifying.py`)."""
+
+    async def settled(self, call_id: str, resource: str, principal: Principal) -> bool:
+        """Return whether the call is in doubt no more: it has an outcome now, or may be executed."""
+        ...
+
+
 class Pipeline:
     """The composed path. `handle` never raises but `ClientGone` and cancellation."""
 
@@ -84,6 +92,7 @@ class Pipeline:
         price: Callable[[str, Mapping[str, int]], float | None],
         divergences: Divergences,
         approving: Approving,
+        doubts: Doubts,
     ) -> None:
         self._policies = policies
         self._journal = journal
@@ -94,6 +103,7 @@ class Pipeline:
         self._price = price
         self._divergences = divergences
         self._approving = approving
+        self._doubts = doubts
 
     async def handle(self, call: Call) -> Reply:
         """Return the answer to `call`: the upstream's, the journal's, or a refusal in its protocol."""
@@ -104,6 +114,10 @@ class Pipeline:
             if not call.journaled:
                 return await self._execute(work, None)
             known = await self._find_or_begin(work)
+            if isinstance(known, InDoubt) and await self._doubts.settled(
+                known.id, call.resource, call.exchange.principal
+            ):
+                known = await self._find_or_begin(work)
             if isinstance(known, Began):
                 return await self._execute(work, known)
             if isinstance(known, Replay):
@@ -161,7 +175,7 @@ class Pipeline:
         owner = Owner(principal.domain, principal.agent, owner_user(principal))
         keys = await self._journal.run_keys(owner, run.id if run else None)
         profile = self._redaction.profile_of(decision)
-        veil = Veil(profile=profile, scope=scope_of(call, keys, run.id if run else None))
+        veil = Veil(profile=profile, scope=call.scope or scope_of(call, keys, run.id if run else None))
         trail.arguments_digest = digest_of(keys.fingerprint, call.canonical)
         way = self._divergences.way(principal)
         step = Step(

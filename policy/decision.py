@@ -33,7 +33,8 @@ class Principal:
     user: str | None = None
     user_roles: frozenset[str] = frozenset()
     actors: tuple[str, ...] = ()
-    method: Literal["jwt", "api_key", "run_token", "anonymous", "socket"]
+    #: `gateway` is the gateway itself, on behalf of who made a call before
+    method: Literal["jwt", "api_key", "run_token", "anonymous", "socket", "gateway"]
     issuer: str | None = None
     #: a public id of the credential (key id, jti digest) for the audit; never the credential itself
     credential: str = "-"

@@ -37,29 +37,29 @@ class McpServers:
         self._upstreams: list[HttpUpstream | StdioUpstream] = []
         targets = {name: self._target(server) for name, server in config.mcp_servers.items()}
         sessions = Sessions(keyring)
-        self._adapter = McpAdapter(
+        self.adapter = McpAdapter(
             targets, sessions, self._may_use, depth_max=config.limits.depth_max, shown_key=shown_key
         )
         self._pipeline = pipeline
-        self._joined = Joined(targets, self._adapter, pipeline.handle, sessions, depth_max=config.limits.depth_max)
+        self._joined = Joined(targets, self.adapter, pipeline.handle, sessions, depth_max=config.limits.depth_max)
 
     async def answer(self, exchange: Exchange) -> Reply:
         """Return the reply to one exchange. Raises `Refusal`, `ClientGone`."""
         try:
             if exchange.path.rstrip("/") == "/mcp":
                 return await self._joined.answer(exchange)
-            call = self._adapter.read(exchange)
+            call = self.adapter.read(exchange)
         except Unanswerable as error:
-            return self._adapter.unanswerable(error, ((b"oncegate-correlation", exchange.correlation.encode()),))
+            return self.adapter.unanswerable(error, ((b"oncegate-correlation", exchange.correlation.encode()),))
         return await self._pipeline.handle(call)
 
     def refuse(self, refusal: Refusal, extra: Headers) -> Reply:
         """Say a refusal in the protocol."""
-        return self._adapter.refuse(refusal, None, extra)
+        return self.adapter.refuse(refusal, None, extra)
 
     async def aclose(self) -> None:
         """Close sessions and connections, and end processes."""
-        await self._adapter.aclose()
+        await self.adapter.aclose()
         for upstream in self._upstreams:
             await upstream.aclose()
 
