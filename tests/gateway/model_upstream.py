@@ -26,6 +26,8 @@ class Script:
     cut_after: int | None = None
     headers: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
     hold: threading.Event | None = None
+    #: after how many chunks of a stream it is held, instead of before the answer
+    hold_after: int | None = None
 
 
 def completion(text: str = "hello", **more: object) -> dict[str, object]:
@@ -81,7 +83,7 @@ class ModelUpstream:
         headers = dict(cast("list[tuple[bytes, bytes]]", scope["headers"]))
         self.authorizations.append(headers.get(b"authorization", b"").decode())
         script = self.script(request)
-        if script.hold is not None:
+        if script.hold is not None and script.hold_after is None:
             await asyncio.to_thread(script.hold.wait, 30)
         chunks = script.chunks if script.chunks is not None else chunks_of(["hel", "lo"])
         streamed = bool(request.get("stream")) and script.status == 200 and script.body is None
@@ -99,8 +101,14 @@ class ModelUpstream:
             if script.cut_after is not None:
                 raise ConnectionError("cut, as the script says")
             return
-        for number, one in enumerate(chunks):
-            if script.cut_after is not None and number == script.cut_after:
-                raise ConnectionError("cut, as the script says")
-            await send({"type": "http.response.body", "body": f"data: {one}\n\n".encode(), "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        await _stream(script, chunks, send)
+
+
+async def _stream(script: Script, chunks: list[str], send: Callable[[Message], Awaitable[None]]) -> None:
+    for number, one in enumerate(chunks):
+        if script.cut_after is not None and number == script.cut_after:
+            raise ConnectionError("cut, as the script says")
+        if script.hold is not None and number == script.hold_after:
+            await asyncio.to_thread(script.hold.wait, 30)
+        await send({"type": "http.response.body", "body": f"data: {one}\n\n".encode(), "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
