@@ -172,7 +172,9 @@ class Gateway:
         self._chat = ChatAdapter(
             {name: self._target(model) for name, model in config.models.items()}, depth_max=config.limits.depth_max
         )
-        self._giving = Giving(self.journal, self.redaction, self._chat.tools_asked)
+        domains = {resource_name("model", name): model.domain for name, model in config.models.items()}
+        domains |= {resource_name("mcp", name): server.domain for name, server in config.mcp_servers.items()}
+        self._giving = Giving(self.journal, self.redaction, self.policies, domains, self._chat.tools_asked)
         asking = Asking(self.policies)
         self._verifying = Verifying(self.journal, self._giving, config.mcp_servers, asking)
         self.pipeline = Pipeline(

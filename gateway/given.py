@@ -6,26 +6,32 @@ calls they ask for, so that the agent's next request gets them as if nothing had
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from durable.step import Outcome, Owner
 from gateway import refusals
-from gateway.body import encode
+from gateway.body import at, encode, parse
+from gateway.managed import principal_from
 from gateway.outward import Veil, scope_in, vault_entries
 from gateway.tool_use import count_uses
+from policy.decision import Principal, Question
 from redaction.finding import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from durable.journal import Journal
     from durable.records import CallRecord
     from durable.step import VaultEntry
+    from durable.store import Store
     from gateway.call import ToolUse
     from gateway.outward import Redaction
+    from gateway.policies import Policies
     from redaction.finding import Scope
+    from redaction.profile import Profile
 
+_ARGUMENTS: Final = ("params", "arguments")
 #: An MCP result or a model's answer as it is given.
 _SHAPE: Final = Shape(
     keep=(
@@ -51,37 +57,70 @@ class Given:
 
 
 class Giving:
-    """Makes outcomes of what is given for a call. `tools_asked` reads a model's answer."""
+    """Makes outcomes of what is given for a call. `tools_asked` reads a model's answer.
+
+    `domains` holds the trust domain of each server and model, by the resource that names it.
+    """
 
     def __init__(
-        self, journal: Journal, redaction: Redaction, tools_asked: Callable[[Outcome], Sequence[ToolUse]]
+        self,
+        store: Store,
+        redaction: Redaction,
+        policies: Policies,
+        domains: Mapping[str, str],
+        tools_asked: Callable[[Outcome], Sequence[ToolUse]],
     ) -> None:
-        self._journal = journal
+        self._store = store
         self._redaction = redaction
+        self._policies = policies
+        self._domains = domains
         self._tools_asked = tools_asked
 
     async def scope(self, record: CallRecord) -> Scope:
         """Return within which the call's placeholders stand for their originals."""
         owner = Owner(record.domain, record.agent, record.user)
-        keys = await self._journal.run_keys(owner, record.run)
+        keys = await self._store.run_keys(owner, record.run)
         return scope_in(owner, keys, record.run, record.key)
+
+    async def principal(self, record: CallRecord) -> Principal:
+        """Return as whom a call was made, as far as the journal knows: roles of a token only within a run."""
+        run = None if record.run is None else await self._store.read_run(record.run)
+        if run is not None and run.details:
+            return principal_from(run.details, record.domain, record.agent)
+        user, *actors = record.user.split("|")
+        return Principal(
+            agent=record.agent, domain=record.domain, user=None if user == "-" else user, actors=tuple(actors),
+            method="gateway",
+        )  # fmt: skip
 
     async def outcome(self, record: CallRecord, tree: object, source: str) -> Given:
         """Return `tree`, given by `source`, as the outcome of a call.
 
-        Raises `Unusable`, `Refusal` when the default profile withholds it, `DetectionError`.
+        Raises `Unusable`, `Refusal` when the call's profile withholds it, `DetectionError`.
         """
         demand(record.resource, tree)
-        veil = Veil(profile=self._redaction.default_profile, scope=await self.scope(record))
+        veil = Veil(profile=await self._profile(record), scope=await self.scope(record))
         redacted = await self._redaction.tree(tree, _SHAPE, veil)
         if redacted.blocked:
             raise refusals.blocked(redacted.blocked)
         outcome = outcome_of(record.resource, redacted.tree, source)
         uses: Mapping[bytes, int] = {}
         if record.resource.startswith("model/"):
-            keys = await self._journal.run_keys(Owner(record.domain, record.agent, record.user), record.run)
+            keys = await self._store.run_keys(Owner(record.domain, record.agent, record.user), record.run)
             uses = count_uses(keys.fingerprint, self._tools_asked(outcome))
         return Given(outcome=outcome, uses=uses, vault=vault_entries(veil.scope, redacted.minted))
+
+    async def _profile(self, record: CallRecord) -> Profile:
+        """Return the profile today's policy demands of the call, the strictest of all where it allows it no more."""
+        request = await self._store.read_request(record.id)
+        tree = None if request is None else parse(request)
+        question = Question(
+            principal=await self.principal(record), resource=record.resource,
+            resource_domain=self._domains.get("/".join(record.resource.split("/")[:2]), ""), action=record.action,
+            arguments=at(tree, _ARGUMENTS) if record.resource.startswith("mcp/") else tree, time=time.time(),
+        )  # fmt: skip
+        decision = self._policies.current.decide(question)
+        return self._redaction.strictest if decision.effect == "deny" else self._redaction.profile_of(decision)
 
 
 def outcome_of(resource: str, tree: object, source: str) -> Outcome:

@@ -49,6 +49,11 @@ class Redaction:
         """The profile of what no policy line speaks of."""
         return self._profiles[self._default]
 
+    @property
+    def strictest(self) -> Profile:
+        """All profiles as one: what is redacted while nobody can say which of them counts."""
+        return combine(list(self._profiles.values()))
+
     def profile_of(self, decision: Decision) -> Profile:
         """Return the strictest of the profiles the decision demands, the default where it names none."""
         names = decision.obligations.profiles or (self._default,)

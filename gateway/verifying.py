@@ -22,11 +22,9 @@ from durable.step import Owner, Proof
 from gateway import body
 from gateway.body import at
 from gateway.call import Refusal
-from gateway.managed import principal_from
 from gateway.proof import Sought, Unclear, arguments_of, find, names, records_in, value_at
 from gateway.restoring import Originals
 from gateway.trail import new_audit_id
-from policy.decision import Principal
 from policy.resources import resource_name
 from redaction import redactor
 from redaction.finding import DetectionError, Shape
@@ -39,6 +37,7 @@ if TYPE_CHECKING:
     from gateway.config import McpServer, Tool
     from gateway.config.durability import Verify
     from gateway.given import Giving
+    from policy.decision import Principal
     from redaction.finding import Scope
 
 _log = logging.getLogger("oncegate.verifying")
@@ -149,7 +148,7 @@ class Verifying:
         record, request = await self._store.read_call(call_id), await self._store.read_request(call_id)
         if record is None or request is None or record.state != "doubt" or record.granted:
             raise NotInDoubt(call_id)
-        how, who = verified.how, principal or await self._principal(record)
+        how, who = verified.how, principal or await self._giving.principal(record)
         scope = await self._giving.scope(record)
         sought = await self._sought(record, request, verified.tool, scope)
         begun = time.time()
@@ -222,17 +221,6 @@ class Verifying:
         """Return what stands for a server's record in the journal; not to be read back."""
         keys = await self._store.run_keys(Owner("-", "-"), None)  # no agent's: claims go across owners
         return hmac.new(keys.fingerprint, f"claim/{server}/{ident}".encode(), hashlib.sha256).hexdigest()
-
-    async def _principal(self, record: CallRecord) -> Principal:
-        """Return as whom a call was made, as far as the journal knows: roles of a token only within a run."""
-        run = None if record.run is None else await self._store.read_run(record.run)
-        if run is not None and run.details:
-            return principal_from(run.details, record.domain, record.agent)
-        user, *actors = record.user.split("|")
-        return Principal(
-            agent=record.agent, domain=record.domain, user=None if user == "-" else user, actors=tuple(actors),
-            method="gateway",
-        )  # fmt: skip
 
     def _audit(self, record: CallRecord, who: Principal, said: Said) -> dict[str, object]:
         return {

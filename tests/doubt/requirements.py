@@ -20,4 +20,5 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("IND-12", "An error after the effect is in doubt; one that says nothing was done is not.", "DESIGN 6"),
     Requirement("IND-13", "A replay is decided and veiled by today's policy.", "DESIGN 3.4, 6"),
     Requirement("IND-14", "Rotated keys and another redaction change no step of a run.", "DESIGN 5, 6; issue 4"),
+    Requirement("IND-15", "What settles a call in doubt is veiled like any call, and restored like it.", "DESIGN 10"),
 )

@@ -169,7 +169,8 @@ def test_rotated_keys_and_another_redaction_change_no_step(desk: Desk, bank: Ban
     (folder / "newer.key").chmod(0o600)
     rotated = config.replace("secret_key: file:oncegate.key", "secret_key: [file:newer.key, file:oncegate.key]")
     desk.gateway.config.write_text(rotated, encoding="utf-8")
-    profiles.write_text(PROFILES.replace("{default: placeholder}", "{default: placeholder, entities: {PERSON: keep}}"), "utf-8")
+    kept = "{default: placeholder, entities: {PERSON: keep}}"
+    profiles.write_text(PROFILES.replace("{default: placeholder}", kept), encoding="utf-8")
     try:
         desk.gateway.start()
         second = next_attempt(desk, run)
