@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Opening = tuple[Owner, str, Mapping[str, object]]
 
 #: What a run's details say of the run itself; a new attempt says anew only who opened it.
-LASTING: Final = ("models", "repeat_effects")
+LASTING: Final = ("models", "policies", "repeat_effects")
 _READ: Final = f"SELECT {RUN_COLUMNS} FROM run WHERE id = $1"  # noqa: S608 - constant columns
 
 

@@ -104,7 +104,9 @@ class Gateway:
             known = ", ".join(sorted(profiles))
             raise ProfilesInvalid(f"{config.file}: `default_profile` names no profile; expected one of {known}")
         domains = {"default", *config.trust_domains}
-        gateway.policies = Policies(config.policies_folder, profiles=profiles, domains=domains)
+        gateway.policies = Policies(
+            config.policies_folder, profiles=profiles, domains=domains, named=config.policy_sets
+        )
         gateway._detection = Detection(PresidioInWorker(folder), await asyncio.to_thread(verify, folder))
         gateway.redaction = Redaction(gateway._detection, profiles, config.redaction.default_profile)
         gateway.journal = await open_store(
@@ -178,7 +180,8 @@ class Gateway:
         asking = Asking(self.policies)
         self._verifying = Verifying(self.journal, self._giving, config.mcp_servers, asking)
         self.pipeline = Pipeline(
-            policies=self.policies, journal=self.journal, redaction=self.redaction, telemetry=self._telemetry,
+            policies_of=self.desk.policies_of, journal=self.journal, redaction=self.redaction,
+            telemetry=self._telemetry,
             limits=config.limits, price=price_of(config.models),
             divergences=Divergences(
                 self.journal, self.journal, agents=config.agents, on_divergence=config.runs.on_divergence

@@ -32,16 +32,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from durable.journal import Journal, RunKeys
-    from durable.step import Known, Outcome
+    from durable.step import Known, Outcome, RunRef
     from gateway.approving import Approving
     from gateway.call import Call, Headers, UpstreamRequest
     from gateway.config import Limits
     from gateway.divergence import Divergences
     from gateway.evidence import Ending
     from gateway.outward import Redaction
-    from gateway.policies import Policies
     from gateway.telemetry import Telemetry
     from policy.decision import Decision, Principal
+    from policy.source import PolicySet
     from redaction.finding import Redacted
 
 _log = logging.getLogger("oncegate.pipeline")
@@ -84,7 +84,7 @@ class Pipeline:
     def __init__(
         self,
         *,
-        policies: Policies,
+        policies_of: Callable[[RunRef | None], PolicySet],
         journal: Journal,
         redaction: Redaction,
         telemetry: Telemetry,
@@ -94,7 +94,7 @@ class Pipeline:
         approving: Approving,
         doubts: Doubts,
     ) -> None:
-        self._policies = policies
+        self._policies_of = policies_of
         self._journal = journal
         self._redaction = redaction
         self._telemetry = telemetry
@@ -144,12 +144,13 @@ class Pipeline:
             time=trail.start,
             certain_only=call.action == "list",
         )
-        decision = trail.decision = self._policies.current.decide(question)
+        policies = self._policies_of(call.exchange.run)
+        decision = trail.decision = policies.decide(question)
         # a listing is shown unless it is certainly denied; what it lists is decided item by item
         if decision.effect == "deny" or not (decision.allowed or question.certain_only or call.journaled):
             raise refusals.denied(decision)
         for resource in call.also:
-            also = self._policies.current.decide(replace(question, resource=resource))
+            also = policies.decide(replace(question, resource=resource))
             if not also.allowed:
                 trail.decision = also
                 raise refusals.denied(also)

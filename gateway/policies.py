@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType] - names the event of trio, not installed
@@ -14,17 +15,28 @@ from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType] - na
 from policy.source import PolicyInvalid, PolicySet, load
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 _log = logging.getLogger("oncegate.policies")
 
 
 class Policies:
-    """Holds the current set. `last_error` is what was wrong at the last reload, `None` when it was good."""
+    """Holds the current set. `last_error` is what was wrong at the last reload, `None` when it was good.
 
-    def __init__(self, folder: Path, *, profiles: Collection[str], domains: Collection[str]) -> None:
+    `named` are sets that decide nothing but forks that were made with them.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        profiles: Collection[str],
+        domains: Collection[str],
+        named: Mapping[str, Path] = MappingProxyType({}),
+    ) -> None:
         """Load the set. Raises `PolicyInvalid`: a gateway without policies does not start."""
+        self.named = {name: Policies(other, profiles=profiles, domains=domains) for name, other in named.items()}
         self._folder = folder
         self._profiles = frozenset(profiles)
         self._domains = frozenset(domains)
@@ -39,10 +51,14 @@ class Policies:
 
     def watch(self) -> None:
         """Reload whenever a file changes."""
+        for other in self.named.values():
+            other.watch()
         self._task = asyncio.create_task(self._watch())
 
     async def aclose(self) -> None:
         """Stop watching."""
+        for other in self.named.values():
+            await other.aclose()
         self._stop.set()
         if self._task is not None:
             await self._task

@@ -7,6 +7,7 @@ as that principal.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from durable.step import Owner
@@ -28,10 +29,19 @@ if TYPE_CHECKING:
     from durable.step import RunRef, VaultEntry
     from gateway.outward import Redaction
     from gateway.policies import Policies
+    from policy.source import PolicySet
 
 _OPEN = frozenset({"ready", "running", "waiting"})
-#: Forks whose other models are remembered; what is forgotten is read again with the next call.
+#: Forks whose other models and policies are remembered; what is forgotten is read again with the next call.
 _FORKS_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Fork:
+    """What a fork does otherwise: other models by those the agent asks for, a policy set by name."""
+
+    models: Mapping[str, str]
+    policies: str | None
 
 
 class RunDesk:
@@ -55,7 +65,7 @@ class RunDesk:
         self._public_url = public_url.rstrip("/")
         self._seconds_max = seconds_max
         self._redaction = redaction
-        self._models: dict[str, Mapping[str, str]] = {}
+        self._forks: dict[str, _Fork] = {}
 
     async def open(self, principal: Principal, run_id: str | None, labels: tuple[str, ...] = ()) -> OpenedRun:
         """Return a new run, or the next attempt of `run_id`. Raises `Refusal`, `LookupError`, `RunOver`.
@@ -91,7 +101,7 @@ class RunDesk:
             raise refusals.run_closed(record.state)
         if record.attempt != attempt:
             raise refusals.superseded(record.attempt)
-        self._note_models(record)
+        self._note_fork(record)
         return principal_from(record.details, record.domain, record.agent)
 
     async def admit(self, principal: Principal, run: RunRef) -> None:
@@ -103,12 +113,26 @@ class RunDesk:
             record = await self._runs.touch_run(owner, run.id, details_of(principal))
         if (record.domain, record.agent, record.user) != (owner.domain, owner.agent, owner.user):
             raise refusals.no_such_run()
-        self._note_models(record)
+        self._note_fork(record)
 
     def other_model(self, run: RunRef, model: str) -> str | None:
         """Return the model that `run`, a fork, asks instead of `model`; `None` where it asks that one."""
-        models = self._models.get(run.id)
-        return None if models is None else models.get(model)
+        fork = self._forks.get(run.id)
+        return None if fork is None else fork.models.get(model)
+
+    def policies_of(self, run: RunRef | None) -> PolicySet:
+        """Return what decides the calls of a run: the set in force, or the one its fork was made with.
+
+        Raises `Refusal` where that one is not configured any more.
+        """
+        fork = None if run is None else self._forks.get(run.id)
+        if fork is None or fork.policies is None:
+            return self._policies.current
+        named = self._policies.named.get(fork.policies)
+        if named is None:
+            message = f"the policy set `{fork.policies}` this run was forked with is not in `policy_sets` any more"
+            raise Refusal(code="denied", message=message, status=403)
+        return named.current
 
     async def finish(self, principal: Principal, run_id: str, attempt: int, state: str, result: object) -> bool:
         """Close a run of this owner's; false when it is not running that attempt."""
@@ -139,13 +163,14 @@ class RunDesk:
             raise refusals.blocked(redacted.blocked)
         return body.encode(redacted.tree), vault_entries(scope, redacted.minted)
 
-    def _note_models(self, record: RunRecord) -> None:
-        models = record.details.get("models")
-        if not models or not isinstance(models, dict):
+    def _note_fork(self, record: RunRecord) -> None:
+        models, policies = record.details.get("models"), record.details.get("policies")
+        if not models and policies is None:
             return
-        if len(self._models) >= _FORKS_MAX:
-            self._models.clear()
-        self._models[record.id] = cast("dict[str, str]", models)
+        self._forks.pop(record.id, None)
+        if len(self._forks) >= _FORKS_MAX:  # the one whose last call is longest ago
+            del self._forks[next(iter(self._forks))]
+        self._forks[record.id] = _Fork(cast("dict[str, str]", models or {}), cast("str | None", policies))
 
     async def _may_create(self, principal: Principal) -> None:
         question = Question(

@@ -153,4 +153,5 @@ def _parts(gateway: Gateway) -> AdminParts:
         approvals=gateway.journal, unveil=gateway.unveil,
         hosts=frozenset({*names, *gateway.config.hosts}), version=version("oncegate"),
         models=frozenset(gateway.config.models),
+        policy_sets=frozenset(gateway.config.policy_sets),
     )  # fmt: skip

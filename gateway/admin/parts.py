@@ -185,7 +185,7 @@ class AdminParts:
     """Everything the admin API needs.
 
     `hosts` are the accepted values of the `Host` header on the TCP listener (`127.0.0.1:8081`), `models`
-    the names of the configured models.
+    the names of the configured models, `policy_sets` those of the policy sets a fork may be decided by.
     """
 
     runs: RunRows
@@ -201,4 +201,5 @@ class AdminParts:
     unveil: Unveil
     hosts: frozenset[str]
     models: frozenset[str] = frozenset()
+    policy_sets: frozenset[str] = frozenset()
     version: str = field(default="0")

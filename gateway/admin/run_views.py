@@ -53,6 +53,7 @@ class Run(Form):
     parent: str | None = Field(None, description="the run it was forked from, at `fork_step`")
     fork_step: int | None = None
     models: dict[str, str] = Field(default_factory=dict, description="a fork's other models")
+    policies: str | None = Field(None, description="the policy set that decides a fork, where not the one in force")
 
 
 class Difference(Form):
@@ -136,12 +137,14 @@ class RunDecision(Form):
 class ForkRequest(Form):
     """A run to be made of another one's journal up to `step`.
 
-    `models` names, by the model the agent asks for, the one that is asked instead. With `repeat_effects`
+    `models` names, by the model the agent asks for, the one that is asked instead; `policies` one of the
+    configured `policy_sets`, which decides the fork's calls instead of the set in force. With `repeat_effects`
     later `once` calls of the other run are not held.
     """
 
     step: int = Field(ge=0)
     models: dict[_MODEL_NAME, _MODEL_NAME] = Field(default_factory=dict, max_length=_MODELS_MAX)
+    policies: str | None = Field(None, max_length=64)
     repeat_effects: bool = False
     reason: Reason = ""
 
@@ -155,6 +158,7 @@ def run_view(record: RunRecord) -> Run:
         reason=record.reason, waiting=record.waiting, due=record.due, deadline=record.deadline,
         attempts_max=record.attempts_max, labels=list(record.labels), parent=record.parent,
         fork_step=record.fork_step, models=cast("dict[str, str]", record.details.get("models") or {}),
+        policies=cast("str | None", record.details.get("policies")),
     )  # fmt: skip
 
 

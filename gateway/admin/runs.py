@@ -85,7 +85,11 @@ async def _fork(allowed: _Changer, run_id: _Id, wanted: ForkRequest) -> Run:
     for model in (*wanted.models, *wanted.models.values()):
         if model not in allowed.parts.models:
             raise Problem(422, "invalid", "`models`: expected names of configured models")
+    if wanted.policies is not None and wanted.policies not in allowed.parts.policy_sets:
+        raise Problem(422, "invalid", "`policies`: expected a name of `policy_sets` in the configuration")
     details: dict[str, object] = {"models": dict(wanted.models)} if wanted.models else {}
+    if wanted.policies is not None:
+        details["policies"] = wanted.policies
     audit = [allowed.record(f"fork_run:{wanted.step}", run_id, wanted.reason) | {"parent": run_id}]
     try:
         fork = await allowed.parts.runs.fork_run(

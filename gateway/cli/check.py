@@ -98,11 +98,12 @@ def _policies(config: Config) -> Iterator[Finding]:
     if profiles is not None and default not in profiles:
         yield Finding(_SEVERE, str(path), 0, f"holds no profile `{default}`, the default{nearest(default, profiles)}")
     domains = frozenset({*config.trust_domains, DEFAULT_DOMAIN})
-    try:
-        load_policies(config.policies_folder, profiles=profiles, domains=domains)
-    except PolicyInvalid as invalid:
-        for problem in invalid.problems:
-            yield Finding(_SEVERE, str(config.policies_folder / problem.file), problem.line, problem.message)
+    for folder in (config.policies_folder, *config.policy_sets.values()):
+        try:
+            load_policies(folder, profiles=profiles, domains=domains)
+        except PolicyInvalid as invalid:
+            for problem in invalid.problems:
+                yield Finding(_SEVERE, str(folder / problem.file), problem.line, problem.message)
 
 
 def _placed(text: str, path: Path) -> Finding:

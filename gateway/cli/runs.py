@@ -134,6 +134,9 @@ def fork_run(
         list[str] | None,
         typer.Option("--model", metavar="OLD=NEW", help="Ask NEW wherever the agent asks OLD, after that step."),
     ] = None,
+    policies: Annotated[
+        str | None, typer.Option("--policies", metavar="SET", help="Decide the fork by this one of `policy_sets`.")
+    ] = None,
     repeat_effects: Annotated[
         bool, typer.Option("--repeat-effects", help="Do not hold `once` calls that the run has made after that step.")
     ] = False,
@@ -144,7 +147,9 @@ def fork_run(
     as_json: options.JsonOption = False,
 ) -> None:
     """Make a new run that shares a run's journal up to a step, then goes on live."""
-    body = {"step": at, "models": _models(model or []), "repeat_effects": repeat_effects, "reason": reason}
+    body: Row = {"step": at, "models": _models(model or []), "repeat_effects": repeat_effects, "reason": reason}
+    if policies is not None:
+        body["policies"] = policies
     target = chosen(config, url, token)
     run = cast("Row", ask(target, "POST", f"/api/v1/runs/{segment(run_id)}/fork", body=body))
     if as_json:
@@ -199,6 +204,8 @@ def _summary(run: Row) -> list[tuple[str, str | Text]]:
     pairs.append(("attempt", attempts))
     if run["parent"] is not None:
         pairs.append(("forked from", f"{run['parent']} at step {run['fork_step']}"))
+    if run["policies"] is not None:
+        pairs.append(("policies", str(run["policies"])))
     models = cast("dict[str, str]", run["models"])
     if models:
         pairs.append(("models", ", ".join(f"{old} is {new}" for old, new in models.items())))

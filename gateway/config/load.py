@@ -46,5 +46,6 @@ def _completed(config: Config, file: Path, folder: Path) -> Config:
         state=dataclasses.replace(config.state, path=folder / config.state.path),
         secret_keys=config.secret_keys or (SecretReference.parse("file:oncegate.key", folder=folder),),
         policies_folder=policies,
+        policy_sets={name: folder / path for name, path in config.policy_sets.items()},
         redaction=redaction,
     )

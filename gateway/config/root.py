@@ -111,6 +111,12 @@ class Config:
     policies_folder: Annotated[
         Path, Setting("policies", PathText("the path of a folder"), "The folder of policy files.")
     ] = Path("policies")
+    policy_sets: Annotated[
+        Mapping[str, Path],
+        Setting("policy_sets",
+                MapOf(PathText("the path of a folder"), r"[a-z0-9][a-z0-9._-]{0,63}", "a policy set's name"),
+                "Other folders of policy files, by name: what a fork of a run may be decided by instead."),
+    ] = field(default_factory=lambda: MappingProxyType({}))  # fmt: skip
     development: Annotated[
         bool, Setting("development", Flag(), "Admits callers without credentials; on loopback only.")
     ] = False

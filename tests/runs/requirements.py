@@ -51,5 +51,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     ),
     Requirement("RUN-26", "A divergence is told by path, never a value, and dealt with as configured.", _STEPS),
     Requirement("RUN-27", "A fork asks another model where its journal ends.", "issue 4, runs"),
+    Requirement("RUN-29", "A fork is decided by the policy set it was made with.", "issue 4, runs"),
     Requirement("RUN-28", "A process run is resumed on another machine by its id.", "issue 4, it must show"),
 )

@@ -250,6 +250,32 @@ def test_a_fork_goes_on_live_with_another_model_and_holds_what_its_parent_did_la
         assert on.at(0, on.open(run)[2]).chat("one").content == first
 
 
+@pytest.mark.requirement("RUN-29")
+def test_a_fork_is_decided_by_the_policy_set_it_was_made_with_on_every_instance(tmp_path: Path, database: str) -> None:
+    strict = "p, role:any, acme, model/*, call, -, allow, redact=off\np, role:any, acme, mcp/**, *, -, deny, -\n"
+    folder = tmp_path / "strict"
+    folder.mkdir()
+    (folder / "strict.csv").write_text(strict)
+    with pair(tmp_path, database, more=f"policy_sets: {{strict: {folder}}}\n") as on:
+        run, _, token = on.open()
+        agent = on.at(0, token)
+        said = agent.chat("one").content
+        wrong = on.gateways[0].oncegate("runs", "fork", run, "--at", "1", "--policies", "lax")
+        assert wrong.returncode != 0
+        assert "policy_sets" in wrong.stderr
+        done = on.gateways[0].oncegate("runs", "fork", run, "--at", "1", "--policies", "strict")
+        assert done.returncode == 0, done.stderr
+        fork = done.stdout.strip()
+        for gateway in (0, 1):
+            forked = on.at(gateway, on.open(fork, gateway=gateway)[2])
+            assert forked.chat("one").content == said
+            assert "strict.csv:2" in forked.charge(7)
+        assert cast("Row", on.gateways[1].json("runs", "show", fork))["policies"] == "strict"
+        # the parent goes on under the set in force
+        assert agent.charge(7) == "charge 1"
+        assert len(on.tool.effects) == 1
+
+
 SUPERVISED = """
 import json, os, signal, sys, urllib.request
 def post(path, body, **headers):
