@@ -8,6 +8,7 @@ from tests.contracts.requirements import REQUIREMENTS as CONTRACTS
 from tests.doubt.requirements import REQUIREMENTS as DOUBT
 from tests.durable.requirements import REQUIREMENTS as DURABLE
 from tests.e2e.requirements import REQUIREMENTS as E2E
+from tests.engines.requirements import REQUIREMENTS as ENGINES
 from tests.faults.requirements import REQUIREMENTS as FAULTS
 from tests.gateway.requirements import REQUIREMENTS as GATEWAY
 from tests.identity.requirements import REQUIREMENTS as IDENTITY
@@ -17,6 +18,6 @@ from tests.redaction.requirements import REQUIREMENTS as REDACTION
 from tests.runs.requirements import REQUIREMENTS as RUNS
 
 REQUIREMENTS = (
-    *APPROVALS, *CLI, *CONTRACTS, *DOUBT, *DURABLE, *E2E, *FAULTS, *GATEWAY, *IDENTITY, *MCP, *POLICY, *REDACTION,
-    *RUNS,
+    *APPROVALS, *CLI, *CONTRACTS, *DOUBT, *DURABLE, *E2E, *ENGINES, *FAULTS, *GATEWAY, *IDENTITY, *MCP, *POLICY,
+    *REDACTION, *RUNS,
 )  # fmt: skip
