@@ -8,7 +8,9 @@ _ABOVE = "issue 4, engine above; DESIGN section 5"
 
 REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(
-        "ENG-01", "An activity whose worker was killed in its call joins that call when executed again.", _ABOVE
+        "ENG-01",
+        "An activity whose worker was killed in its call gets that one call's answer when executed again.",
+        _ABOVE,
     ),
     Requirement("ENG-02", "An activity killed between answer and checkpoint gets the journaled answer again.", _ABOVE),
     Requirement("ENG-03", "The crash of an engine's own server executes no effect again.", _ABOVE),

@@ -37,7 +37,7 @@ def result(folder: Path, workflow: str, running: subprocess.Popen[bytes]) -> lis
 
 
 @pytest.mark.requirement("ENG-01", "ENG-05")
-def test_an_activity_of_dbos_killed_in_its_call_joins_that_call(below: Above) -> None:
+def test_an_activity_of_dbos_killed_in_its_call_gets_that_calls_answer(below: Above) -> None:
     folder, until = below.settings(), threading.Event()
     asking, charging = "dbos-in-ask", "dbos-in-charge"
     below.hold_model(asking, until)

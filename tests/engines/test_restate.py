@@ -63,7 +63,7 @@ def restate(folder: Path) -> Generator[Engine]:
 
 
 @pytest.mark.requirement("ENG-01")
-def test_an_activity_of_restate_killed_in_its_call_joins_that_call(below: Above) -> None:
+def test_an_activity_of_restate_killed_in_its_call_gets_that_calls_answer(below: Above) -> None:
     name, until = "restate-in-flight", threading.Event()
     below.hold(name)
     below.hold_model(name, until)
