@@ -5,18 +5,16 @@ from gateway.config.forms import Address
 from gateway.config.load import load
 from gateway.config.problems import ConfigInvalid, Problem
 from gateway.config.root import Config
+from gateway.config.servers import McpCredential, McpServer, Tool
 from gateway.config.timeouts import timeout_seconds
 from gateway.config.types import (
     Issuer,
     Limits,
-    McpCredential,
-    McpServer,
     Model,
     Price,
     Redaction,
     Resilience,
     Telemetry,
-    Tool,
     TrustDomain,
 )
 

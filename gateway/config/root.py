@@ -11,14 +11,13 @@ from urllib.parse import urlsplit
 from gateway.config.durability import Agent, ApprovalTimes, Retention, RunLimits, State
 from gateway.config.forms import Address, Duration, Flag, Listen, PathText, Secret, Text, Url
 from gateway.config.reading import ListOf, MapOf, Reading, Section, Setting, Where
+from gateway.config.servers import SERVER_NAME, McpServer
 from gateway.config.tree import Leaf, Node
 from gateway.config.types import (
     DOMAIN_NAME,
     MODEL_NAME,
-    SERVER_NAME,
     WILDCARD_HOSTS,
     Limits,
-    McpServer,
     Model,
     Redaction,
     Resilience,

@@ -8,7 +8,7 @@ from policy.resources import compile_pattern
 
 if TYPE_CHECKING:
     from gateway.config.root import Config
-    from gateway.config.types import Tool
+    from gateway.config.servers import Tool
 
 #: How long a call may take when nothing is said.
 CALL_SECONDS: Final = 60.0

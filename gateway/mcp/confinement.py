@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gateway.config import Config
-    from gateway.config.types import McpServer
+    from gateway.config import Config, McpServer
     from gateway.mcp.account import Account
     from gateway.secrets import SecretReference
 

@@ -23,13 +23,14 @@ class Link:
     def __init__(self, config: McpServer, upstream: Upstream) -> None:
         self.name = config.name
         self.config = config
-        self.over_http = config.url is not None
+        self.over_http = config.over_http
         self._upstream = upstream
 
         async def send(request: UpstreamRequest, seconds_max: float) -> UpstreamResponse:
             return await self.send(request, seconds_max=seconds_max)
 
-        self.eras = Eras(config.era, send, silent_is_legacy=not self.over_http)
+        era = "legacy" if config.transport == "sse" else config.era
+        self.eras = Eras(era, send, silent_is_legacy=not self.over_http)
         self.renewals = Renewals(send)
         self.uplift = Uplift(send)
         self.downshift = Downshift()

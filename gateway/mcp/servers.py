@@ -9,6 +9,7 @@ from gateway.config import ConfigInvalid, timeout_seconds
 from gateway.mcp.confinement import unconfined, unstartable
 from gateway.mcp.joined import Joined
 from gateway.mcp.message import Unanswerable
+from gateway.mcp.old_http import OldHttpUpstream
 from gateway.mcp.sessions import Sessions
 from gateway.mcp.stdio import StdioUpstream
 from gateway.protocols.mcp import McpAdapter, ServerTarget
@@ -17,7 +18,7 @@ from policy.decision import Question
 
 if TYPE_CHECKING:
     from durable.seal import Keyring
-    from gateway.call import Exchange, Headers, Refusal, Reply
+    from gateway.call import Exchange, Headers, Refusal, Reply, Upstream
     from gateway.config import Config, McpServer, Tool
     from gateway.pipeline import Pipeline
     from gateway.policies import Policies
@@ -34,7 +35,7 @@ class McpServers:
             raise ConfigInvalid(problems)
         self._config = config
         self._policies = policies
-        self._upstreams: list[HttpUpstream | StdioUpstream] = []
+        self._upstreams: list[Upstream] = []
         targets = {name: self._target(server) for name, server in config.mcp_servers.items()}
         sessions = Sessions(keyring)
         self.adapter = McpAdapter(
@@ -64,11 +65,16 @@ class McpServers:
             await upstream.aclose()
 
     def _target(self, server: McpServer) -> ServerTarget:
-        upstream: HttpUpstream | StdioUpstream
-        if server.url is not None:
-            upstream = HttpUpstream(server.url)
+        upstream: HttpUpstream | StdioUpstream | OldHttpUpstream
+        if server.url is None:
+            upstream = StdioUpstream(
+                server.name, server.command or (), server.environment, user=server.user,
+                show_errors=server.stderr == "log",
+            )  # fmt: skip
+        elif server.transport == "sse":
+            upstream = OldHttpUpstream(server.name, server.url)
         else:
-            upstream = StdioUpstream(server.name, server.command or (), server.environment, user=server.user)
+            upstream = HttpUpstream(server.url)
         self._upstreams.append(upstream)
 
         def timeout(resource: str, tool: Tool | None) -> float:

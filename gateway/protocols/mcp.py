@@ -24,10 +24,10 @@ from gateway.mcp.message import (
     subjects_of,
 )
 from gateway.mcp.mirror import mirrored_headers
+from gateway.mcp.peers import PRINCIPAL
 from gateway.mcp.received import received
 from gateway.mcp.sessions import Session, handle_of, place_of
 from gateway.mcp.shape import REQUEST_SHAPE
-from gateway.mcp.stdio import PRINCIPAL
 from gateway.mcp.turn import Turn
 from gateway.mcp.waiting import may_wait, waiting_result, without_wait
 from gateway.protocols.mcp_answer import McpReader
@@ -149,7 +149,7 @@ class McpAdapter:
         credential = aim.target.config.credential
         if credential is not None:
             headers.append((credential.header_name.encode(), credential.header_value().encode()))
-        if aim.target.config.command is not None:
+        if not aim.target.config.over_http:
             headers.append((PRINCIPAL, handle_of(call.exchange.principal)))
         if call.exchange.method != "POST":
             return UpstreamRequest(method=call.exchange.method, path="", headers=tuple(headers), body=b"")

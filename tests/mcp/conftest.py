@@ -22,6 +22,8 @@ p, role:any, *, mcp/older, list, -, allow, -
 p, role:any, *, mcp/older/**, *, -, allow, redact=off
 p, role:any, *, mcp/older_spoken, list, -, allow, -
 p, role:any, *, mcp/older_spoken/**, *, -, allow, redact=off
+p, role:any, *, mcp/old, list, -, allow, -
+p, role:any, *, mcp/old/**, *, -, allow, redact=off
 p, role:any, *, mcp/newer, list, -, allow, -
 p, role:any, *, mcp/newer/**, *, -, allow, redact=off
 p, role:any, *, mcp/newer_spoken, list, -, allow, -
@@ -53,6 +55,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         f"  spoken: {{command: {spoken}, env: [PYTHONPATH], tools: {_TOOLS}}}\n"
         f"  older: {{url: '@direct@', era: legacy, tools: {_TOOLS}}}\n"
         f"  older_spoken: {{command: {spoken}, env: [PYTHONPATH], era: legacy}}\n"
+        "  old: {url: '@old@', transport: sse}\n"
         f"  newer: {{url: '@direct@', era: modern, tools: {_TOOLS}}}\n"
         f"  newer_spoken: {{command: {spoken}, env: [PYTHONPATH], era: modern}}\n"
         f"  clock: {{command: {clock}}}\n"

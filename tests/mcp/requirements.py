@@ -60,4 +60,5 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(
         "MCP-35", "A command runs as an account that reaches no key, state or policy, or not at all.", "DESIGN 13"
     ),
+    Requirement("MCP-36", "Servers of the transport of 2024 are used like others, at their own origin.", "issue 5, 3"),
 )

@@ -59,6 +59,9 @@ def stand(folder: Path, *, policy: str = POLICY, servers: str = "", tools: str =
     """Run the fixture and the gateway in `folder` until the block ends; `servers` are further YAML lines."""
     effects = folder / "effects.txt"
     with fixture(effects) as direct, contextlib.ExitStack() as stack:
+        old = ""
+        if "@old@" in servers:
+            old = stack.enter_context(fixture(folder / "old.txt", "tests.mcp.fixture_old")).replace("/mcp", "/sse")
         port, admin = free_port(), free_port()
         (folder / "policies").mkdir()
         shutil.copy(TOP / "policies" / "redaction.yaml", folder / "policies" / "redaction.yaml")
@@ -68,7 +71,8 @@ def stand(folder: Path, *, policy: str = POLICY, servers: str = "", tools: str =
         (folder / "oncegate.yaml").write_text(
             f"version: 1\ndevelopment: true\nlisten: 127.0.0.1:{port}\nadmin: 127.0.0.1:{admin}\n"
             f"state: sqlite:///oncegate.db\nsecret_key: file:oncegate.key\npolicies: policies\n"
-            f"mcp_servers:\n  everything: {{url: '{direct}', tools: {tools}}}\n{servers.replace('@direct@', direct)}",
+            f"mcp_servers:\n  everything: {{url: '{direct}', tools: {tools}}}\n"
+            f"{servers.replace('@direct@', direct).replace('@old@', old)}",
             encoding="utf-8",
         )
         command = [sys.executable, "-m", "gateway.cli", "serve", "-c", str(folder / "oncegate.yaml")]
@@ -79,9 +83,9 @@ def stand(folder: Path, *, policy: str = POLICY, servers: str = "", tools: str =
 
 
 @contextlib.contextmanager
-def fixture(effects: Path) -> Generator[str]:
+def fixture(effects: Path, module: str = "tests.mcp.fixture_server") -> Generator[str]:
     """Run the fixture over HTTP; yields its URL."""
-    command = [sys.executable, "-m", "tests.mcp.fixture_server", "--port", "0", "--effects", str(effects)]
+    command = [sys.executable, "-m", module, "--port", "0", "--effects", str(effects)]
     child = subprocess.Popen(
         command, cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )

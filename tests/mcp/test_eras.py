@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-#: Servers that speak the older era only: by configuration over HTTP, and over standard streams.
-OLDER = ["older", "older_spoken"]
+#: Servers that speak the older era only: by configuration over HTTP, over standard streams, by transport.
+OLDER = ["older", "older_spoken", "old"]
 
 
 @pytest.mark.requirement("MCP-26")

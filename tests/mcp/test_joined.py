@@ -32,7 +32,7 @@ MODES = ["legacy", "2026-07-28", "auto"]
 
 @pytest.mark.requirement("MCP-29")
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("server", ["everything", "spoken", "older", "newer"])
+@pytest.mark.parametrize("server", ["everything", "spoken", "older", "old", "newer"])
 async def test_everything_of_every_server_is_there_for_a_client_of_either_era(
     running: Stand, server: str, mode: Literal["legacy", "auto"]
 ) -> None:

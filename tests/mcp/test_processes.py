@@ -13,7 +13,8 @@ import pytest
 
 from gateway import body
 from gateway.call import NotSent, Sent, UpstreamRequest
-from gateway.mcp.stdio import PRINCIPAL, StdioUpstream
+from gateway.mcp.peers import PRINCIPAL
+from gateway.mcp.stdio import StdioUpstream
 from tests.mcp.stand import eventually
 from tests.mcp.wire import called, modern
 
@@ -224,3 +225,17 @@ async def test_a_subscription_over_standard_streams_bears_the_clients_own_id() -
 
 def _in_session(session: tuple[tuple[bytes, bytes], ...], message: Tree) -> UpstreamRequest:
     return UpstreamRequest(method="POST", path="", headers=session, body=body.encode(message))
+
+
+@pytest.mark.requirement("MCP-18")
+@pytest.mark.parametrize("shown", [False, True])
+async def test_standard_error_is_shown_only_where_the_file_says_so_and_does_nothing_to_the_log(
+    caplog: pytest.LogCaptureFixture, *, shown: bool
+) -> None:
+    caplog.set_level("DEBUG", "oncegate.stdio")
+    code = answering("sys.stderr.write('word\\x1b[2J\\n') and sys.stderr.flush()")
+    one = StdioUpstream("s", [sys.executable, "-c", code], (), show_errors=shown)
+    async with contextlib.aclosing(one):
+        await result_of(one)
+    assert ("server `s`: word [2J" in caplog.text) is shown
+    assert ("wrote 9 bytes" in caplog.text) is not shown
