@@ -11,7 +11,7 @@ from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 
 from gateway.call import ClientGone, Sent
 from gateway.mcp.names import SCHEME, unwrapped_uri, wrapped_uri
-from gateway.mcp.replies import Replied, reply_of
+from gateway.mcp.replies import Leaving, reply_of
 from gateway.mcp.talk import OPEN, Spoken, Tree, member, messages_of, meta_of, params_of
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class _Fan:
         """Hear one stream of a server to its end; returns whether it is worth another try."""
         params: Tree = {"notifications": wanted, "_meta": meta_of(self._message.params)}
         try:
-            replied = Replied(await self._listen(server, params, self._gone))
+            replied = Leaving(await self._listen(server, params, self._gone), self._gone)
             try:
                 async for told in messages_of(replied):
                     if told.get("method") == _ACKNOWLEDGED:

@@ -27,6 +27,7 @@ class Replied:
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
         self._complete = False
+        self._ended = False
         self.status: int = reply.status
         self.headers: Headers = reply.headers
 
@@ -41,8 +42,26 @@ class Replied:
 
     async def aclose(self) -> None:
         """End it."""
-        if self._reply.delivered is not None:
+        if self._reply.delivered is not None and not self._ended:
+            self._ended = True
             self._reply.delivered(self._complete or self._reply.frames is None)
+
+
+class Leaving:
+    """A reply as an upstream's answer that ends when `gone` is set."""
+
+    def __init__(self, reply: Reply, gone: asyncio.Event) -> None:
+        inner = Replied(reply)
+        self.status: int = inner.status
+        self.headers: Headers = inner.headers
+        self.aclose = inner.aclose
+        self._inner = inner
+        self._gone = gone
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body."""
+        async for part in until_gone(self._inner, self._gone):
+            yield part
 
 
 def reply_of(answer: UpstreamResponse, extra: Headers) -> Reply:

@@ -125,6 +125,29 @@ async def test_a_server_that_comes_back_is_heard_again_and_may_have_changed() ->
     assert (asked.count("a"), asked.count("b"), asked.count("c")) == (1, 2, 1)
 
 
+@pytest.mark.requirement("MCP-33")
+async def test_a_client_that_leaves_leaves_every_server() -> None:
+    left: list[bool] = []
+
+    async def listen(server: str, params: Tree, gone: asyncio.Event) -> Reply:
+        del server, gone
+        never = asyncio.Event()
+        return Reply(status=200, headers=_STREAM, frames=_acknowledging(params, never), delivered=left.append)
+
+    asking = modern("subscriptions/listen", {"notifications": {"toolsListChanged": True}}, ident="mine")
+    message = Message(
+        tree=asking, kind="request", era="modern", method="subscriptions/listen", id="mine", params=asking["params"]
+    )
+    replied = Replied(joined_stream(message, ["a", "b"], listen, ()))
+    async with asyncio.timeout(5):
+        told = messages_of(replied)
+        assert (await anext(told))["method"] == "notifications/subscriptions/acknowledged"
+        following = asyncio.ensure_future(anext(told, None))
+        await replied.aclose()
+        assert await following is None
+    assert left == [False, False]
+
+
 _JSON = ((b"content-type", b"application/json"),)
 _STREAM = ((b"content-type", b"text/event-stream"),)
 
