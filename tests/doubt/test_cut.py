@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from gateway.call import NotSent, Sent, UpstreamRequest
-from gateway.mcp.stdio import PRINCIPAL, StdioUpstream
+from gateway.mcp.peers import PRINCIPAL
+from gateway.mcp.stdio import StdioUpstream
 from gateway.upstream.http import HttpUpstream
 from tests.doubt.cutter import Cutter, Stage
 from tests.doubt.stand import desk_in
