@@ -142,6 +142,10 @@ class Verifying:
         except (Unclear, JournalError, DetectionError, Refusal, LookupError) as error:
             _log.info("call %s stays in doubt: %s", call_id, error)
             return False
+        except Exception:  # noqa: BLE001 - the outermost handler
+            # the outermost handler of an asking: an error of ours leaves the call in doubt, and the next one is asked
+            _log.exception("asking about call %s ended by an error of the gateway", call_id)
+            return False
         return True
 
     async def _verify(self, call_id: str, verified: _Verified, principal: Principal | None) -> None:
