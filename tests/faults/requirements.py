@@ -35,4 +35,20 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "A write the disk refuses is an error before sending; after an I/O error the journal is dead and says so.",
         "DESIGN sections 4 and 5",
     ),
+    Requirement(
+        "FAULT-10",
+        "A running gateway killed at any named point of a call, on a file, a database, or one of two on a database, "
+        "keeps each promise to `once`, `keyed` and `safe`, as a checker finds that shares no code with it.",
+        "issue 4, the fault rig; DESIGN section 4",
+    ),
+    Requirement(
+        "FAULT-11",
+        "After a kill every call is answered or said to be in doubt within a second of the restart, or of the lease.",
+        "issue 4, recovery time",
+    ),
+    Requirement(
+        "FAULT-12",
+        "The checker finds each broken promise in a doctored ledger, log or journal.",
+        "issue 4, the checker",
+    ),
 )
