@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import multiprocessing
 import os
 import shutil
+import secrets
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -22,7 +25,6 @@ from gateway.identity.api_keys import new_key
 from gateway.identity.keys_edit import add_key
 from tests.faults.rig.armed import serve_armed
 from tests.faults.rig.child import TOP
-from tests.mcp.stand import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +67,18 @@ redaction: {{default_profile: "off"}}
 {more}"""
 
 
+def own_ports(count: int) -> list[int]:
+    """Return free ports that no outgoing connection is given, so that a killed gateway finds its own again."""
+    found: set[int] = set()
+    while len(found) < count:
+        port = 12_000 + secrets.randbelow(20_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            found.add(port)
+    return list(found)
+
+
 @dataclass(frozen=True, slots=True)
 class Secrets:
     """What every gateway of a rig shares: the secret key and the agents' keys."""
@@ -89,15 +103,15 @@ def new_secrets(folder: Path) -> Secrets:
 class Gate:
     """One gateway; it may be started, killed, paused and started again."""
 
-    def __init__(self, folder: Path, secrets: Secrets, *, state: str, upstream: str, more: str = "") -> None:
-        shutil.copytree(secrets.folder, folder)
+    def __init__(self, folder: Path, shared: Secrets, *, state: str, upstream: str, more: str = "") -> None:
+        shutil.copytree(shared.folder, folder)
         (folder / "policies").mkdir()
         (folder / "policies" / "rules.csv").write_text(_RULES, encoding="utf-8")
         (folder / "policies" / "redaction.yaml").write_text(_PROFILES, encoding="utf-8")
         self.folder = folder
-        self.port = free_port()
+        self.port, admin = own_ports(2)
         self.config = folder / "oncegate.yaml"
-        settings = {"port": self.port, "admin": free_port(), "state": state, "upstream": upstream, "more": more}
+        settings = {"port": self.port, "admin": admin, "state": state, "upstream": upstream, "more": more}
         self.config.write_text(_CONFIG.format(lease=LEASE_SECONDS, **settings), encoding="utf-8")
         self._armed = folder / "armed"
         self._log = folder / "gateway.log"
