@@ -7,8 +7,8 @@ import http.client
 import json
 import multiprocessing
 import os
-import shutil
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
