@@ -1,6 +1,6 @@
 # `make run` and `make test` do all set-up themselves. PYTHON=... names the Python to set up with.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-full check bench lock clean
+.PHONY: help setup run demo test test-full chaos check bench lock clean
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 MAKEFLAGS += --no-print-directory
 
@@ -21,6 +21,9 @@ test: check ## All checks and tests but the slow ones
 
 test-full: check ## All checks and tests, the slow ones too; before a release
 	@pytest -q -n 2 --dist worksteal
+
+chaos: setup ## N kills (500) and other faults under traffic, judged; SEED=… goes on with an earlier one
+	@python -m tests.faults.rig.chaos --kills $(or $(N),500) $(if $(SEED),--seed $(SEED))
 
 check: setup ## Lint, format, types, import contracts, tidiness
 	@scripts/check
