@@ -51,4 +51,15 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "The checker finds each broken promise in a doctored ledger, log or journal.",
         "issue 4, the checker",
     ),
+    Requirement(
+        "FAULT-13",
+        "200 concurrent calls over 50 keys at two gateways on one database have 50 effects; callers of a key are told "
+        "the same.",
+        "issue 4, it must show",
+    ),
+    Requirement(
+        "FAULT-14",
+        "A gateway paused past its lease in mid-call repeats no `once` call and takes no answer back when it goes on.",
+        "DESIGN section 4; issue 4, clock suspended past the lease",
+    ),
 )
