@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(240)
 CALLERS, KEYS = 200, 50
-_SECONDS_MAX = 120.0
+_SECONDS_MAX = 180.0
 
 
 @pytest.mark.requirement("FAULT-13")
