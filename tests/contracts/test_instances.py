@@ -251,7 +251,7 @@ async def test_a_role_without_the_right_to_change_the_schema_serves_and_cannot_c
     with pytest.raises(JournalRefused, match="oncegate store migrate"):
         await open_postgres(url, keyring=KEYRING)
     await migrate_postgres(database)
-    cluster.psql(name, GRANTS.replace("gateway", role))
+    cluster.psql(name, GRANTS.replace("oncegate_service", role))
     journal = await open_postgres(url, keyring=KEYRING, lease_seconds=LEASE_SECONDS)
     run = await next_attempt(journal)
     for key in (None, "order-7"):
