@@ -44,6 +44,7 @@ from policy.decision import Question
 from policy.resources import resource_name
 from redaction import redactor
 from redaction.finding import Shape
+from redaction.masking import operator as masking_operator
 from redaction.model import default_folder, verify
 from redaction.profile import ProfilesInvalid, load_profiles
 from redaction.worker import PresidioInWorker
@@ -114,6 +115,8 @@ class Gateway:
         )
         gateway._telemetry = Telemetry(config.telemetry.otlp_url)
         await gateway._compose(secrets)
+        if any(profile.masks for profile in profiles.values()):
+            await asyncio.to_thread(masking_operator)
         if any(profile.inspects for profile in profiles.values()):  # else nobody needs the model's memory
             await gateway._detection.start()
         gateway.policies.watch()

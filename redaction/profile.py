@@ -52,6 +52,11 @@ class Profile:
         return self.entities.get(entity, self.default)
 
     @property
+    def masks(self) -> bool:
+        """Whether anything it finds is masked."""
+        return self.inspects and any(rule.treatment == "mask" for rule in (self.default, *self.entities.values()))
+
+    @property
     def digest(self) -> str:
         """Return what names the profile's meaning."""
         meaning = repr((self.inspects, self.default, sorted(self.entities.items())))

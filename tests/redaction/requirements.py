@@ -30,5 +30,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("RED-17", "Overlapping finds become one that leaves nothing any of them covered.", "DESIGN 10"),
     Requirement("RED-18", "Waiting calls take turns; one that leaves takes nothing from the others.", "DESIGN 10"),
     Requirement("RED-19", "Nothing a recognizer says of its text leaves the worker.", "STYLE 14"),
+    Requirement("RED-21", "The gateway's own process loads no language libraries unless a profile masks.", "STYLE 12"),
     Requirement("RED-20", "A segment is its own only segment, and no longer than a detector takes.", "facts 4"),
 )
