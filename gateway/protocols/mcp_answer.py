@@ -41,6 +41,7 @@ ANSWER_SHAPE: Final = Shape(
 
 _NOT_EXECUTED: Final = frozenset({401, 404, 405, 429})
 _UNKNOWN: Final = frozenset({408, 409})
+_CUT: Final = "the stream was closed before the response"
 #: JSON-RPC errors with which a server says that it did not look at the request.
 _UNREAD: Final = frozenset({-32700, -32600, -32020, -32021, -32022})
 #: How long a server wants to be left alone before a stream is resumed, in milliseconds (WHATWG HTML 9.2.6).
@@ -92,6 +93,8 @@ class McpReader:
     def end(self) -> list[Unit]:
         """Return the one message of a plain answer. Raises `Sent` when a response is missing."""
         if self._splitter is not None:
+            if self._lost:
+                raise Sent(_CUT)
             return []
         content = b"".join(self._plain)
         if not content.strip():
@@ -107,6 +110,14 @@ class McpReader:
         if not isinstance(tree, dict):
             raise Sent("the server's answer is no JSON-RPC message")
         return [self._message(content, cast("dict[str, object]", tree))]
+
+    @property
+    def _lost(self) -> bool:
+        """Whether the response will never come: of a stream with event ids its client may ask for the rest."""
+        turn, message = self._turn, self._turn.message
+        if self._final is not None or message is None or not turn.expects or turn.method == "subscriptions/listen":
+            return False
+        return self._status < 400 and (message.era == "modern" or turn.last_event_id is None)  # noqa: PLR2004 - an error says enough
 
     def encode(self, unit: Unit, tree: object) -> bytes:
         """Return `tree` framed as `unit` was."""
@@ -130,8 +141,7 @@ class McpReader:
         if self._final is None:
             if not self._turn.expects:
                 return self._verdict("outcome", meta)
-            reason = "the stream was closed before the response"
-            return Verdict(kind="unknown", form="body", status=self._status, media=self._media, reason=reason)
+            return Verdict(kind="unknown", form="body", status=self._status, media=self._media, reason=_CUT)
         if "error" in self._final:
             return self._failed(self._final["error"])
         result = self._final.get("result")

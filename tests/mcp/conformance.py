@@ -5,6 +5,7 @@ A scenario's result is the set of its checks that hold, so that "the same passes
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Final, cast
 from tests.mcp.stand import TOP, stand
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
 
 REVISIONS: Final = ("2025-11-25", "2026-07-28")
 PEERS: Final = TOP / ".build" / "node" / "node_modules" / "@modelcontextprotocol"
@@ -87,11 +88,28 @@ def _required(revision: str) -> frozenset[str]:
     return frozenset(line.removeprefix("  - ") for line in section.splitlines())
 
 
+@contextlib.contextmanager
+def unnamed(joined: str) -> Generator[str]:
+    """Run what puts names on and takes them off before the joined endpoint; yields its URL."""
+    command = [sys.executable, "-m", "tests.mcp.renaming", "--to", joined]
+    child = subprocess.Popen(command, cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with child:
+        try:
+            assert child.stdout is not None
+            yield f"http://localhost:{int(child.stdout.readline())}/mcp"
+        finally:
+            child.terminate()
+
+
 def main() -> None:
     """Print a table."""
-    with tempfile.TemporaryDirectory() as folder, stand(Path(folder)) as running:
+    with (
+        tempfile.TemporaryDirectory() as folder, stand(Path(folder)) as running, unnamed(running.joined) as joined
+    ):  # fmt: skip
+        ways = (("directly", running.direct), ("through the gateway", running.server("everything")),
+                ("through all as one", joined))  # fmt: skip
         for revision in REVISIONS:
-            for where, url in (("directly", running.direct), ("through the gateway", running.server("everything"))):
+            for where, url in ways:
                 result = run(url, revision)
                 held = result.required - len(result.missed)
                 sys.stdout.write(

@@ -61,4 +61,14 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "MCP-35", "A command runs as an account that reaches no key, state or policy, or not at all.", "DESIGN 13"
     ),
     Requirement("MCP-36", "Servers of the transport of 2024 are used like others, at their own origin.", "issue 5, 3"),
+    Requirement(
+        "MCP-37",
+        "A server that is broken or means harm is contained, said clearly, and hurts nobody else.",
+        "issue 5; G40",
+    ),
+    Requirement(
+        "MCP-38",
+        "The conformance suite passes through the joined endpoint but for listed exceptions.",
+        "issue 5, It must show",
+    ),
 )

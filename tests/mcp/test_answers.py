@@ -86,6 +86,16 @@ def test_an_error_page_is_no_outcome(content: bytes) -> None:
 def test_a_stream_that_ends_before_its_response_proves_nothing() -> None:
     reader = begun(read(adapter(), called("kept")), headers=STREAM)
     assert [unit.hold for unit in reader.feed(event(body.encode(PROGRESS), event_id="1"))] == [False]
+    with pytest.raises(Sent, match="closed before the response"):
+        reader.end()
+    assert reader.verdict().kind == "unknown"
+
+
+@pytest.mark.requirement("MCP-17")
+def test_a_client_that_can_ask_for_the_rest_of_a_stream_is_told_nothing_instead() -> None:
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "kept", "arguments": {}}}
+    reader = begun(read(adapter(), asked), headers=STREAM)
+    reader.feed(event(body.encode(PROGRESS), event_id="1"))
     assert reader.end() == []
     assert reader.verdict().kind == "unknown"
 

@@ -1,0 +1,147 @@
+"""What a gateway adds to an MCP `tools/call`: Oncegate, FastMCP's proxy and nginx before the same server, in one run.
+
+`python -m benchmarks.mcp [rounds]`. The server is the tests' fixture (the official SDK). FastMCP is installed into
+`.build/fastmcp` the first time; nginx is measured where it is on PATH. `added` is p50 minus the direct p50 of the
+same round, the median over rounds; rounds are interleaved. Oncegate decides, journals and audits each call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import venv
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import uvloop
+
+from benchmarks.load import measure
+from benchmarks.run import free_port, p
+from tests.mcp.stand import process, stand
+from tests.mcp.wire import called, headers_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+ROUNDS = 3
+CALLS = {1: 200, 16: 800}
+#: Tens of milliseconds each.
+CALLS_SLOW = {1: 30, 16: 96}
+FASTMCP = "fastmcp==4.1.6"
+POLICY = (
+    "p, role:any, *, mcp/everything, list, -, allow, -\np, role:any, *, mcp/everything/**, *, -, allow, redact=off\n"
+)
+PROXY = """import sys; from fastmcp.server import create_proxy
+create_proxy(sys.argv[1]).run(transport="http", host="127.0.0.1", port=int(sys.argv[2]), show_banner=False)
+"""
+NGINX = """daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
+events {{ worker_connections 512; }}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
+  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  upstream server {{ server {upstream}; keepalive 64; }}
+  server {{ listen 127.0.0.1:{port}; location / {{
+    proxy_pass http://server; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; }} }}
+}}
+"""
+
+
+def request_of(port: int, path: str, offset: int) -> Callable[[int], bytes]:
+    def request(number: int) -> bytes:
+        message: dict[str, Any] = called("echo", {"word": f"w{number + offset}"}, ident=number)
+        body = json.dumps(message).encode()
+        fields = headers_for(message) | {"host": f"127.0.0.1:{port}", "content-length": str(len(body))}
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        return f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body
+
+    return request
+
+
+@contextlib.contextmanager
+def fastmcp(direct: str, folder: Path) -> Generator[int]:
+    home = Path(".build/fastmcp").resolve()
+    if not (home / "bin" / "fastmcp").exists():
+        venv.create(home, with_pip=True)
+        subprocess.run([home / "bin" / "python", "-m", "pip", "install", "-q", FASTMCP], check=True)
+    port = free_port()
+    with process([str(home / "bin" / "python"), "-c", PROXY, direct, str(port)], folder / "fastmcp.log"):
+        wait(port)
+        yield port
+
+
+@contextlib.contextmanager
+def nginx(direct: str, folder: Path) -> Generator[int]:
+    port = free_port()
+    authority = direct.removeprefix("http://").partition("/")[0]
+    path = folder / "nginx.conf"
+    path.write_text(NGINX.format(folder=folder, upstream=authority, port=port), encoding="utf-8")
+    with process(["nginx", "-p", str(folder), "-c", str(path)], folder / "nginx.out"):
+        wait(port)
+        yield port
+
+
+def wait(port: int) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2):
+                return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"nothing listens on port {port}")
+
+
+async def main(rounds: int) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oncegate-bench-")))
+        stood = stack.enter_context(stand(folder, policy=POLICY, tools="{echo: {effect: once}}"))
+        ways = {
+            "direct": (port_of(stood.direct), "/mcp", CALLS),
+            "oncegate /mcp/everything": (port_of(stood.gateway), "/mcp/everything", CALLS),
+        }
+        if shutil.which("nginx"):
+            ways["nginx"] = (stack.enter_context(nginx(stood.direct, folder)), "/mcp", CALLS)
+        ways["fastmcp proxy"] = (stack.enter_context(fastmcp(stood.direct, folder)), "/mcp", CALLS_SLOW)
+        print(f"{'way':28}{'c':>3} {'p50':>9} {'p99':>9} {'added p50':>10} {'calls/s':>9}")
+        for callers in CALLS:
+            found: dict[str, list[tuple[float, ...]]] = {name: [] for name in ways}
+            for number in range(rounds + 1):
+                direct = 0.0
+                for name, (port, path, calls) in ways.items():
+                    request = request_of(port, path, (number + 1) * 100_000 + callers * 5000)
+                    got = await measure(port, request, callers=callers, calls=calls[callers])
+                    half = p(got.whole, 50)
+                    direct = half if name == "direct" else direct
+                    if number:  # the first round warms up
+                        found[name].append((half, p(got.whole, 99), half - direct, got.calls_per_second))
+            for name, figures in found.items():
+                half, worst, added, rate = (median(column) for column in zip(*figures, strict=True))
+                rows.append({"way": name, "callers": callers, "p50": half, "p99": worst, "added": added, "rate": rate})
+                print(f"{name:28}{callers:3} {half:9.3f} {worst:9.3f} {added:10.3f} {rate:9.0f}", flush=True)
+    return rows
+
+
+def port_of(url: str) -> int:
+    return int(url.removeprefix("http://").partition("/")[0].rpartition(":")[2])
+
+
+if __name__ == "__main__":
+    found = uvloop.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS))
+    load = os.getloadavg()[0]
+    Path(".build").mkdir(exist_ok=True)
+    result = {"load": load, "processors": os.cpu_count(), "rows": found}
+    Path(".build/bench-mcp.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+    print(f"milliseconds; medians of rounds; load {load:.1f} on {os.cpu_count()} processors; .build/bench-mcp.json")
