@@ -93,7 +93,7 @@ def test_a_stream_that_ends_before_its_response_proves_nothing() -> None:
 
 @pytest.mark.requirement("MCP-17")
 def test_a_client_that_can_ask_for_the_rest_of_a_stream_is_told_nothing_instead() -> None:
-    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "kept", "arguments": {}}}
+    asked: Tree = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "kept", "arguments": {}}}
     reader = begun(read(adapter(), asked), headers=STREAM)
     reader.feed(event(body.encode(PROGRESS), event_id="1"))
     assert reader.end() == []
