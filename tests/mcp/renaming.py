@@ -61,7 +61,7 @@ def application(to: str) -> Starlette:
 
     async def pass_on(request: Request) -> StreamingResponse:
         own = request.url.netloc
-        headers = [(name, value) for name, value in request.headers.items() if name not in _HOPS]
+        headers = [(name, value.strip()) for name, value in request.headers.items() if name not in _HOPS]
         host = request.headers.get("host", "")
         if host != own or not own.startswith(("localhost:", "127.0.0.1:")):
             headers.append(("host", host))
@@ -84,6 +84,8 @@ def application(to: str) -> Starlette:
                     for line in whole:
                         yield (plain(line) + "\n").encode()
                 yield plain(rest).encode()
+            except httpx.RemoteProtocolError:
+                return  # the gateway ended the stream, as it does for a client that has left
             finally:
                 await answer.aclose()
 

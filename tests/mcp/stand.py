@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
 TOP: Final = Path(__file__).parent.parent.parent
-START_SECONDS_MAX: Final = 45.0
+START_SECONDS_MAX: Final = 120.0
 
 POLICY: Final = """\
 p, role:any, *, mcp/everything, list, -, allow, -
@@ -55,7 +55,9 @@ class Stand:
 
 
 @contextlib.contextmanager
-def stand(folder: Path, *, policy: str = POLICY, servers: str = "", tools: str = "{}") -> Generator[Stand]:
+def stand(
+    folder: Path, *, policy: str = POLICY, servers: str = "", tools: str = "{}", era: str = "auto"
+) -> Generator[Stand]:
     """Run the fixture and the gateway in `folder` until the block ends; `servers` are further YAML lines."""
     effects = folder / "effects.txt"
     with fixture(effects) as direct, contextlib.ExitStack() as stack:
@@ -71,7 +73,7 @@ def stand(folder: Path, *, policy: str = POLICY, servers: str = "", tools: str =
         (folder / "oncegate.yaml").write_text(
             f"version: 1\ndevelopment: true\nlisten: 127.0.0.1:{port}\nadmin: 127.0.0.1:{admin}\n"
             f"state: sqlite:///oncegate.db\nsecret_key: file:oncegate.key\npolicies: policies\n"
-            f"mcp_servers:\n  everything: {{url: '{direct}', tools: {tools}}}\n"
+            f"mcp_servers:\n  everything: {{url: '{direct}', tools: {tools}, era: {era}}}\n"
             f"{servers.replace('@direct@', direct).replace('@old@', old)}",
             encoding="utf-8",
         )

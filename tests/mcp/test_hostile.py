@@ -24,14 +24,14 @@ _KINDS: Final = ("garbage", "html", "hangs", "huge", "cut", "drips", "array", "e
 #: Speak over standard streams what their name says, once they are asked for a tool.
 _SPOKEN: Final = {
     "dies": "os._exit(1)",
-    "babbles": "print('{\"jsonrpc\": 7, not json', flush=True) or time.sleep(60)",
+    "babbles": "print('{\"jsonrpc\": 7, not json', flush=True) or signal.pause()",
     "floods": "sys.stdout.write('x' * 100_000_000) and sys.stdout.flush()",
-    "silent": "time.sleep(60)",
+    "silent": "signal.pause()",
     "many": "[print(json.dumps({'jsonrpc': '2.0', 'method': 'notifications/message', 'params': {'data': 'x' * 100}}))"
             " for _ in range(200_000)]",
 }  # fmt: skip
 _LOOP: Final = """
-import json, os, sys, time
+import json, os, signal, sys
 for line in sys.stdin:
     message = json.loads(line)
     if message.get("method") == "server/discover":
