@@ -27,6 +27,7 @@ from gateway.identity.authenticator import Authenticator
 from gateway.invoking import Invoker
 from gateway.managed import ManagedDesk
 from gateway.mcp.servers import McpServers
+from gateway.oauth.resource import WELL_KNOWN, ProtectedResource
 from gateway.outward import Redaction
 from gateway.pipeline import Pipeline
 from gateway.policies import Policies
@@ -191,18 +192,19 @@ class Gateway:
             ),
             approving=Approving(self.journal, config.approvals), doubts=self._verifying,
         )  # fmt: skip
+        resource = ProtectedResource(config)
+        keeper = Doorkeeper(self.authenticator, self.desk, self.journal, resource)
         self._servers = McpServers(
-            config, self.policies, self.pipeline, Keyring(secrets),
+            config, self.policies, self.pipeline, Keyring(secrets), resource=resource, note_scopes=keeper.note_scopes,
             shown_key=hmac.digest(secrets[0], b"oncegate/shown-names/1", "sha256"),
         )  # fmt: skip
         asking.serve(self._servers.adapter.call_of, self.pipeline.handle)
-        keeper = Doorkeeper(self.authenticator, self.desk, self.journal)
         door = Door(
             hosts=config.host_names,
             body_bytes_max=config.limits.body_bytes_max,
             header_bytes_max=config.limits.header_bytes_max,
         )
-        self.front = Front(door, keeper.identify, self._entries(), self._application())
+        self.front = Front(door, keeper.identify, self._entries(), self._application(resource))
 
     async def _run_principal(self, run_id: str, attempt: int) -> Principal | None:
         return await self.desk.principal_of(run_id, attempt)  # the desk is made after the authenticator
@@ -249,7 +251,7 @@ class Gateway:
         )  # fmt: skip
         return self.policies.current.decide(question).effect != "deny"
 
-    def _application(self) -> FastAPI:
+    def _application(self, resource: ProtectedResource) -> FastAPI:
         application = FastAPI(title="Oncegate", docs_url=None, redoc_url=None, openapi_url=None)
 
         async def healthy() -> PlainTextResponse:
@@ -261,6 +263,13 @@ class Gateway:
                 state["policies_last_reload"] = "failed; the last good set stays in force"
             return JSONResponse(state, status_code=200 if self.ready else 503)
 
+        async def protected(path: str) -> JSONResponse:
+            said = resource.metadata(path)
+            known = {"cache-control": "max-age=300", "access-control-allow-origin": "*"}
+            missing = {"error": "no such protected resource"}
+            return JSONResponse(missing if said is None else said, 404 if said is None else 200, known)
+
+        application.add_api_route(WELL_KNOWN + "{path:path}", protected)
         application.add_api_route("/healthz", healthy)
         application.add_api_route("/readyz", readiness)
         return application

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 from durable.journal import JournalUnavailable
 from gateway.identity.refused import Unidentified
+from gateway.trail import principal_record
 
 if TYPE_CHECKING:
     from durable.journal import Journal
     from gateway.call import Headers
     from gateway.identity.authenticator import Authenticator, Identified
+    from gateway.oauth.resource import ProtectedResource
     from gateway.runs import RunDesk
+    from policy.decision import Principal
 
 _log = logging.getLogger("oncegate.identity")
 
@@ -27,32 +30,44 @@ _SECONDS_PER_RECORD: Final = 1.0
 class Doorkeeper:
     """Identifies callers, and admits the runs they name."""
 
-    def __init__(self, authenticator: Authenticator, desk: RunDesk, journal: Journal) -> None:
+    def __init__(
+        self, authenticator: Authenticator, desk: RunDesk, journal: Journal, resource: ProtectedResource
+    ) -> None:
+        self._resource = resource
         self._authenticator = authenticator
         self._desk = desk
         self._journal = journal
         self._refused: dict[str, tuple[float, int]] = {}
 
-    async def identify(self, headers: Headers, path_token: str | None, query: bytes) -> Identified:
-        """Return the caller. Raises `Refusal`."""
+    async def identify(self, headers: Headers, path_token: str | None, query: bytes, path: str) -> Identified:
+        """Return the caller of a request to `path`. Raises `Refusal`."""
         try:
-            found = await self._authenticator.identify(headers, path_token, query=query)
+            found = await self._authenticator.identify(
+                headers, path_token, query=query, resource=self._resource.identifier(path)
+            )
         except Unidentified as refused:
-            await self._note(refused)
+            await self._note(refused.reason, {"event": "unidentified", "reason": refused.reason}, refused.status)
+            if refused.challenge is not None and path_token is None:
+                error = "invalid_token" if "error=" in refused.challenge else ""
+                refused.challenge = self._resource.challenge(path, error=error)
             raise
         if found.run is not None and not found.own_tokens:
             await self._desk.admit(found.principal, found.run)
         return found
 
-    async def _note(self, refused: Unidentified) -> None:
+    async def note_scopes(self, principal: Principal, resource: str) -> None:
+        """Audit that a token's scopes did not suffice for `resource`."""
+        record = {"event": "insufficient_scope", **principal_record(principal), "resource": resource}
+        await self._note("insufficient_scope", record, 403)
+
+    async def _note(self, reason: str, record: dict[str, object], status: int) -> None:
         now = time.monotonic()
-        since, count = self._refused.get(refused.reason, (0.0, 0))
+        since, count = self._refused.get(reason, (0.0, 0))
         if now - since < _SECONDS_PER_RECORD:
-            self._refused[refused.reason] = (since, count + 1)
+            self._refused[reason] = (since, count + 1)
             return
-        self._refused[refused.reason] = (now, 0)
-        record = {"event": "unidentified", "reason": refused.reason, "status": refused.status, "besides": count}
+        self._refused[reason] = (now, 0)
         try:
-            await self._journal.write_audit([record])
+            await self._journal.write_audit([{**record, "status": status, "besides": count}])
         except JournalUnavailable:  # the refusal stands without its record; nothing is executed either way
-            _log.warning("a refused credential could not be audited: %s", refused.reason)
+            _log.warning("a refused credential could not be audited: %s", reason)

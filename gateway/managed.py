@@ -75,6 +75,7 @@ class ManagedDesk:
         invoked = Principal(
             agent=agent.name, domain=agent.domain, user=user, actors=actors, method="run_token",
             user_roles=principal.user_roles if user is not None else frozenset(), credential=principal.credential,
+            scopes=principal.scopes,
         )  # fmt: skip
         run = run_id or f"run_{random_name()}"
         keys = secrets.token_bytes(_KEYS_BYTES)
@@ -190,11 +191,13 @@ def details_of(principal: Principal) -> dict[str, object]:
         "actors": list(principal.actors),
         "issuer": principal.issuer,
         "credential": principal.credential,
+        "scopes": None if principal.scopes is None else sorted(principal.scopes),
     }
 
 
 def principal_from(details: Mapping[str, object], domain: str, agent: str) -> Principal:
     """Return the principal a run's calls are decided as."""
+    scopes = cast("list[str] | None", details.get("scopes"))
     return Principal(
         agent=agent,
         domain=domain,
@@ -206,6 +209,7 @@ def principal_from(details: Mapping[str, object], domain: str, agent: str) -> Pr
         method="run_token",
         issuer=cast("str | None", details.get("issuer")),
         credential=cast("str", details.get("credential", "-")),
+        scopes=None if scopes is None else frozenset(scopes),
     )
 
 

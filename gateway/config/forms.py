@@ -29,6 +29,15 @@ def is_loopback(host: str) -> bool:
     return host.strip("[]").lower() in _LOOPBACK or re.fullmatch(r"127(\.[0-9]{1,3}){3}", host) is not None
 
 
+def secure_url(text: str) -> bool:
+    """Return whether `text` is an https URL, or a plain http one of this machine, without query or fragment."""
+    try:
+        host = urlsplit(text).hostname or ""
+    except ValueError:
+        return False
+    return bool(re.fullmatch(_URL, text)) and bool(host) and (text.startswith("https:") or is_loopback(host))
+
+
 def _text(node: Node) -> str | None:
     return node.value if isinstance(node, Leaf) and isinstance(node.value, str) else None
 

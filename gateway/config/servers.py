@@ -8,62 +8,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
+from gateway.config.credentials import SCOPE, McpCredential
 from gateway.config.durability import Verify
-from gateway.config.forms import Choice, Duration, Flag, Secret, Text, Url
+from gateway.config.forms import Choice, Duration, Flag, Text, Url
 from gateway.config.reading import ListOf, MapOf, Section, Setting
 from gateway.config.types import DEFAULT_DOMAIN, DOMAIN
-from gateway.secrets import SecretReference
 
 SERVER_NAME: Final = r"[A-Za-z0-9]([A-Za-z0-9.-]|_(?!_)){0,63}"
-_HEADER_NAME: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}"
 _DAY: Final = 86400.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeaderCredential:
-    """A credential in a header of the upstream's choice."""
-
-    name: Annotated[str, Setting("name", Text("the name of a header", _HEADER_NAME), "The header's name.")]
-    value: Annotated[SecretReference, Setting("value", Secret(), "The header's value.")]
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Yield header names that are the gateway's to write."""
-        reserved = {"host", "content-length", "content-type", "transfer-encoding", "connection", "accept", "cookie"}
-        if self.name.lower() in reserved or self.name.lower().startswith("mcp-"):
-            yield "name", f"`{self.name}` is written by the gateway itself and cannot carry a credential"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class McpCredential:
-    """How the gateway proves itself to an MCP server. The caller's own credential never travels."""
-
-    bearer: Annotated[
-        SecretReference | None, Setting("bearer", Secret(), "A token sent as `Authorization: Bearer`.")
-    ] = None
-    header: Annotated[
-        HeaderCredential | None, Setting("header", Section(HeaderCredential), "A secret in a header of another name.")
-    ] = None
-
-    @property
-    def header_name(self) -> str:
-        """The name of the header that carries it, lower case."""
-        return "authorization" if self.header is None else self.header.name.lower()
-
-    def header_value(self) -> str:
-        """Return the header's value, read now. Raises `gateway.secrets.SecretUnavailable`."""
-        if self.header is not None:
-            return self.header.value.read_header()
-        if self.bearer is None:
-            raise AssertionError("a credential is a bearer token or a header")
-        return f"Bearer {self.bearer.read_header()}"
-
-    @property
-    def reference(self) -> SecretReference:
-        """Where the secret stands."""
-        found = self.bearer if self.header is None else self.header.value
-        if found is None:
-            raise AssertionError("a credential is a bearer token or a header")
-        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +49,10 @@ class Tool:
         float | None,
         Setting("key_ttl", Duration(1.0), "How long the upstream knows a key; a `keyed` call is `once` after that."),
     ] = None
+    scopes: Annotated[
+        tuple[str, ...],
+        Setting("scopes", ListOf(SCOPE, or_one=True), "The scopes a token must carry to call it, beside the server's."),
+    ] = ()
     verify: Annotated[
         Verify | None, Setting("verify", Section(Verify), "How to find out whether a call in doubt has happened.")
     ] = None
@@ -107,6 +63,19 @@ class Tool:
             yield "key_ttl", "only a `keyed` tool has one"
         if self.on_disconnect == "cancel" and self.effect == "once":
             yield "on_disconnect", "a `once` tool is finished, not cancelled: its effect would be in doubt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scopes:
+    """What a signed token's `scope` must hold; API keys have no scopes and are limited by policy alone."""
+
+    list: Annotated[
+        tuple[str, ...], Setting("list", ListOf(SCOPE, or_one=True), "Needed for whatever is asked of the server.")
+    ] = ()
+    call: Annotated[
+        tuple[str, ...],
+        Setting("call", ListOf(SCOPE, or_one=True), "Needed besides to call tools, get prompts and read resources."),
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +112,9 @@ class McpServer:
         McpCredential | None,
         Setting("credential", Section(McpCredential, one_of=("bearer", "header")), "How the gateway proves itself."),
     ] = None
+    scopes: Annotated[
+        Scopes, Setting("scopes", Section(Scopes), "What a signed token must be allowed to, by its issuer.")
+    ] = field(default_factory=Scopes)
     era: Annotated[
         Literal["auto", "legacy", "modern"],
         Setting("era", Choice(("auto", "legacy", "modern")), "The protocol revision: with sessions, without, or ask."),

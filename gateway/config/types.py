@@ -21,6 +21,7 @@ from gateway.config.forms import (
     Size,
     Text,
     Url,
+    secure_url,
 )
 from gateway.config.reading import ListOf, Section, Setting
 from gateway.secrets import SecretReference
@@ -64,7 +65,12 @@ class Issuer:
         Setting("algorithms", ListOf(Choice(tuple(ALGORITHM_FAMILIES))), "Allowed signature algorithms, one family."),
     ]
     jwks_url: Annotated[
-        str | None, Setting("jwks_url", Url(secure=True), "Where the issuer publishes its keys; https except loopback.")
+        str | None,
+        Setting(
+            "jwks_url",
+            Url(secure=True),
+            "Where the issuer publishes its keys; left out, its metadata says so; https except loopback.",
+        ),
     ] = None
     jwks_file: Annotated[
         Path | None, Setting("jwks_file", PathText("the path of a JWKS file"), "A file with the issuer's keys.")
@@ -110,6 +116,10 @@ class Issuer:
         families = {ALGORITHM_FAMILIES[name] for name in self.algorithms}
         if len(families) > 1:
             yield "algorithms", f"algorithms of one family are expected, not of {', '.join(sorted(families))}"
+        if self.jwks_url is not None and self.jwks_file is not None:
+            yield "jwks_file", "`jwks_url` or `jwks_file`, and only one of them"
+        if self.jwks_url is None and self.jwks_file is None and not secure_url(self.issuer):
+            yield "issuer", "without `jwks_url` or `jwks_file` the issuer must be an https URL, whose metadata is asked"
         if set(self.audience) & set(self.admin_audience):
             yield "admin_audience", "the admin listener needs an audience of its own"
         claims = [self.agent_claim, self.user_claim, self.roles_claim, self.groups_claim]
@@ -125,7 +135,7 @@ class TrustDomain:
     name: str
     issuers: Annotated[
         tuple[Issuer, ...],
-        Setting("issuers", ListOf(Section(Issuer, one_of=("jwks_url", "jwks_file")), items_min=0),
+        Setting("issuers", ListOf(Section(Issuer), items_min=0),
                 "Who may sign tokens for agents of this domain."),
     ] = ()  # fmt: skip
     api_keys_file: Annotated[

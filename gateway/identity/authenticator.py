@@ -15,6 +15,7 @@ from durable.step import RunRef
 from gateway.config.problems import ConfigInvalid, Problem
 from gateway.identity import run_token
 from gateway.identity.credential import Credential, Picked, find_credential, pick, run_tokens_in
+from gateway.identity.discovery import discover
 from gateway.identity.key_cache import KeyCache, fetch_file, fetch_url
 from gateway.identity.key_file import KeyFiles
 from gateway.identity.names import ANONYMOUS
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from gateway.call import Headers
-    from gateway.config import Config
+    from gateway.config import Config, Issuer
     from gateway.identity.api_keys import ApiKey
-    from gateway.identity.key_cache import Pace
+    from gateway.identity.key_cache import Fetch, Pace
 
     #: The principal of a run's row for (run id, attempt), `None` when there is no such run. May raise `Refusal`.
     RunPrincipal = Callable[[str, int], Awaitable[Principal | None]]
@@ -73,7 +74,7 @@ class Authenticator:
         self._anonymous = anonymous
         self._client = client
         self._clock = clock
-        self._remembered: OrderedDict[tuple[Listener, bytes], _Remembered] = OrderedDict()
+        self._remembered: OrderedDict[tuple[Listener, str | None, bytes], _Remembered] = OrderedDict()
         self._of_keys: dict[str, tuple[ApiKey, Principal]] = {}
 
     @classmethod
@@ -91,8 +92,7 @@ class Authenticator:
         issuers: dict[str, Trusted] = {}
         for name, domain in config.trust_domains.items():
             for entry in domain.issuers:
-                fetch = fetch_file(entry.jwks_file) if entry.jwks_file else fetch_url(client, entry.jwks_url or "")
-                cache = KeyCache(entry.issuer, entry.algorithms, fetch, pace=pace)
+                cache = KeyCache(entry.issuer, entry.algorithms, _fetch(entry, client), pace=pace)
                 issuers[entry.issuer] = Trusted(domain=name, entry=entry, keys=cache)
         found = cls(
             issuers=issuers,
@@ -106,10 +106,12 @@ class Authenticator:
         return found
 
     async def identify(
-        self, headers: Headers, path_token: str | None = None, *, query: bytes = b"", listener: Listener = "agents"
-    ) -> Identified:
+        self, headers: Headers, path_token: str | None = None, *, query: bytes = b"", listener: Listener = "agents",
+        resource: str | None = None,
+    ) -> Identified:  # fmt: skip
         """Return the caller of a request, and the run it belongs to.
 
+        A token may be for `resource`, the URL of the endpoint, instead of a configured audience.
         With `path_token` (the run token of the URL path) every other credential is ignored.
         Raises `Unidentified`, and what the run's look-up raises.
         """
@@ -120,7 +122,7 @@ class Authenticator:
             credential = find_credential(picked, query)
             if credential is not None and credential.kind == "run_token":
                 return await self._by_run_token(credential.text, picked, listener)
-            principal = await self._principal(credential, listener)
+            principal = await self._principal(credential, listener, resource)
             return Identified(principal=principal, run=named_run(picked))
         except CredentialRefused as refused:
             raise unidentified(refused.reason) from None
@@ -165,14 +167,14 @@ class Authenticator:
             await self.aclose()
             raise ConfigInvalid(problems)
 
-    async def _principal(self, credential: Credential | None, listener: Listener) -> Principal:
+    async def _principal(self, credential: Credential | None, listener: Listener, resource: str | None) -> Principal:
         if credential is None:
             if self._anonymous and listener == "agents":
                 return Principal(agent=ANONYMOUS, domain="default", method="anonymous")
             raise CredentialRefused("no_credential")
         if credential.kind == "api_key":
             return await self._by_api_key(credential.text, listener)
-        return (await self._by_token(credential.text, listener)).principal
+        return (await self._by_token(credential.text, listener, resource)).principal
 
     async def _by_api_key(self, text: str, listener: Listener) -> Principal:
         key = await self._keys.find(text)
@@ -189,14 +191,14 @@ class Authenticator:
             made = self._of_keys[key.name] = key, principal
         return made[1]
 
-    async def _by_token(self, text: str, listener: Listener) -> Verified:
-        place = (listener, hashlib.sha256(text.encode()).digest())
+    async def _by_token(self, text: str, listener: Listener, resource: str | None) -> Verified:
+        place = (listener, resource, hashlib.sha256(text.encode()).digest())
         now = self._clock()
         known = self._remembered.get(place)
         if known is not None and known.until > now and known.generation == known.verified.issuer.keys.generation:
             self._remembered.move_to_end(place)
             return known.verified
-        verified = await verify(text, self._issuers, listener=listener)
+        verified = await verify(text, self._issuers, listener=listener, resource=resource)
         until = min(verified.until, now + TOKEN_SECONDS_MAX)
         self._remembered[place] = _Remembered(verified, verified.issuer.keys.generation, until)
         self._remembered.move_to_end(place)
@@ -217,3 +219,9 @@ class Authenticator:
             raise CredentialRefused("run_unknown")
         own = tuple(dict.fromkeys((text, *run_tokens_in(picked))))
         return Identified(principal=principal, run=RunRef(said.run_id, said.attempt), own_tokens=own)
+
+
+def _fetch(entry: Issuer, client: httpx.AsyncClient) -> Fetch:
+    if entry.jwks_file is not None:
+        return fetch_file(entry.jwks_file)
+    return discover(client, entry.issuer) if entry.jwks_url is None else fetch_url(client, entry.jwks_url)

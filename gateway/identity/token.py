@@ -67,8 +67,10 @@ class Verified:
     until: float
 
 
-async def verify(token: str, issuers: Mapping[str, Trusted], *, listener: Listener) -> Verified:
-    """Return what `token` proves to `listener`.
+async def verify(
+    token: str, issuers: Mapping[str, Trusted], *, listener: Listener, resource: str | None = None
+) -> Verified:
+    """Return what `token` proves to `listener`; at the endpoint `resource` it may be for that alone (RFC 8707).
 
     Raises `CredentialRefused`.
     """
@@ -78,6 +80,8 @@ async def verify(token: str, issuers: Mapping[str, Trusted], *, listener: Listen
     audience = trusted.entry.audience if listener == "agents" else trusted.entry.admin_audience
     if not audience:
         raise CredentialRefused("wrong_listener")
+    if resource is not None:
+        audience = (*audience, resource)
     times = {name: _time(compact.claims[name]) for name in _TIMES if name in compact.claims}
     key = await trusted.keys.find(_kid(compact.header), algorithm)
     _check_signature(token, key, algorithm, trusted.entry, audience)
@@ -200,6 +204,7 @@ def _principal(compact: Compact, trusted: Trusted) -> Principal:
         method="jwt",
         issuer=entry.issuer,
         credential=_public_id(compact),
+        scopes=_scopes(claims),
     )
 
 
@@ -219,6 +224,16 @@ def _names(claims: dict[str, object], claim: str | None) -> frozenset[str]:
     if len(names) != len(listed):
         # leaving one out could leave out what a deny line names
         raise CredentialRefused("claim_unusable")
+    return frozenset(names)
+
+
+def _scopes(claims: dict[str, object]) -> frozenset[str]:
+    """Return what the token is limited to (RFC 9068 section 2.2.3; `scp` of several issuers); unreadable is none."""
+    value = claims.get("scope", claims.get("scp"))
+    listed: list[object] = list(value.split()) if isinstance(value, str) else []
+    if isinstance(value, list):
+        listed = cast("list[object]", value)
+    names = [name for name in listed[:NAMES_MAX] if isinstance(name, str)]
     return frozenset(names)
 
 

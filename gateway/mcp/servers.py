@@ -12,25 +12,34 @@ from gateway.mcp.message import Unanswerable
 from gateway.mcp.old_http import OldHttpUpstream
 from gateway.mcp.sessions import Sessions
 from gateway.mcp.stdio import StdioUpstream
+from gateway.oauth.resource import JOINED
+from gateway.oauth.scopes import InsufficientScope, insufficient, lacks, scopes_needed
 from gateway.protocols.mcp import McpAdapter, ServerTarget
 from gateway.upstream.http import HttpUpstream
 from policy.decision import Question
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from durable.seal import Keyring
-    from gateway.call import Exchange, Headers, Refusal, Reply, Upstream
+    from gateway.call import Call, Exchange, Headers, Refusal, Reply, Upstream
     from gateway.config import Config, McpServer, Tool
+    from gateway.oauth.resource import ProtectedResource
     from gateway.pipeline import Pipeline
     from gateway.policies import Policies
     from policy.decision import Principal
+
+    #: Audits that a principal's token lacks scopes for a resource.
+    NoteScopes = Callable[[Principal, str], Awaitable[None]]
 
 
 class McpServers:
     """Everything behind `/mcp/`. Making it raises `ConfigInvalid` where a command could reach what it must not."""
 
     def __init__(
-        self, config: Config, policies: Policies, pipeline: Pipeline, keyring: Keyring, *, shown_key: bytes = b""
-    ) -> None:
+        self, config: Config, policies: Policies, pipeline: Pipeline, keyring: Keyring, *,
+        resource: ProtectedResource, note_scopes: NoteScopes, shown_key: bytes = b"",
+    ) -> None:  # fmt: skip
         if problems := [*unconfined(config), *unstartable(config)]:
             raise ConfigInvalid(problems)
         self._config = config
@@ -42,7 +51,9 @@ class McpServers:
             targets, sessions, self._may_use, depth_max=config.limits.depth_max, shown_key=shown_key
         )
         self._pipeline = pipeline
-        self._joined = Joined(targets, self.adapter, pipeline.handle, sessions, depth_max=config.limits.depth_max)
+        self._resource = resource
+        self._note_scopes = note_scopes
+        self._joined = Joined(targets, self.adapter, self._handle_joined, sessions, depth_max=config.limits.depth_max)
 
     async def answer(self, exchange: Exchange) -> Reply:
         """Return the reply to one exchange. Raises `Refusal`, `ClientGone`."""
@@ -52,7 +63,25 @@ class McpServers:
             call = self.adapter.read(exchange)
         except Unanswerable as error:
             return self.adapter.unanswerable(error, ((b"oncegate-correlation", exchange.correlation.encode()),))
+        await self._demand_scopes(call, exchange.path)
         return await self._pipeline.handle(call)
+
+    async def _handle_joined(self, call: Call) -> Reply:
+        try:
+            await self._demand_scopes(call, JOINED)
+        except InsufficientScope as refusal:
+            if call.action != "list":
+                raise
+            return self.adapter.refuse(refusal, call, ())  # its part of the list is left out
+        return await self._pipeline.handle(call)
+
+    async def _demand_scopes(self, call: Call, path: str) -> None:
+        """Let nothing begin for which the caller's token was not issued. Raises `InsufficientScope`."""
+        principal, server = call.exchange.principal, call.resource.split("/")[1]
+        needed = scopes_needed(self._config.mcp_servers[server], call.action, call.tool_name)
+        if lacks(principal, needed):
+            await self._note_scopes(principal, call.shown or call.resource)
+            raise insufficient(self._resource.challenge(path, error="insufficient_scope", scopes=needed))
 
     def refuse(self, refusal: Refusal, extra: Headers) -> Reply:
         """Say a refusal in the protocol."""

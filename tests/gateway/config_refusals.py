@@ -233,8 +233,14 @@ REFUSED: dict[str, Refused] = {
     ),
     "issuer without keys": Refused(
         text='trust_domains: {a: {issuers: [{issuer: "i", audience: g, algorithms: [RS256]}]}}\n',
-        found="3: `trust_domains.a.issuers.0` needs `jwks_url` or `jwks_file`, and only one of them",
-        by_form=True,
+        found="3: without `jwks_url` or `jwks_file` the issuer must be an https URL",
+    ),
+    "issuer with two sources of keys": Refused(
+        text=(
+            "trust_domains: {a: {issuers: ["
+            "{issuer: i, jwks_file: j, jwks_url: https://i/j, audience: g, algorithms: [RS256]}]}}\n"
+        ),
+        found="3: `jwks_url` or `jwks_file`, and only one of them",
     ),
     "symmetric algorithm": Refused(
         text="trust_domains: {a: {issuers: [{issuer: i, jwks_file: j, algorithms: [HS256], audience: g}]}}\n",

@@ -1,0 +1,66 @@
+"""Where an issuer publishes its keys, asked of its metadata (RFC 8414; OpenID Connect Discovery 1.0).
+
+Used when the configuration names only the issuer. The document must name exactly that issuer (RFC 8414
+section 3.3), and its `jwks_uri` must be https except on loopback.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+from urllib.parse import urlsplit
+
+from gateway import body
+from gateway.config.forms import secure_url
+from gateway.identity.key_cache import fetch_url
+from gateway.identity.key_set import KeySetUnusable
+
+if TYPE_CHECKING:
+    import httpx
+
+    from gateway.identity.key_cache import Fetch
+
+_OAUTH: Final = "/.well-known/oauth-authorization-server"
+_OPENID: Final = "/.well-known/openid-configuration"
+
+
+def places(issuer: str) -> tuple[str, ...]:
+    """Return the URLs of an issuer's metadata, in the order they are asked."""
+    parts = urlsplit(issuer)
+    origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
+    # with a path: RFC 8414 section 3.1 puts the well-known part before it, OpenID Connect after it
+    listed = (f"{origin}{_OAUTH}{path}", f"{origin}{_OPENID}{path}", f"{origin}{path}{_OPENID}")
+    return tuple(dict.fromkeys(listed))
+
+
+def discover(client: httpx.AsyncClient, issuer: str) -> Fetch:
+    """Return what fetches the key set of an issuer known by name only; both documents are asked each time.
+
+    So a moved key set is found, and the pace of `KeyCache` bounds both.
+    """
+
+    async def fetch() -> bytes:
+        said = "the issuer's metadata cannot be had"
+        for place in places(issuer):
+            try:
+                found = await fetch_url(client, place)()
+            except KeySetUnusable as error:
+                said = f"{str(error).replace('key server', 'issuer')} when asked for its metadata"
+                continue
+            return await fetch_url(client, _jwks_uri(found, issuer))()
+        raise KeySetUnusable(said)
+
+    return fetch
+
+
+def _jwks_uri(content: bytes, issuer: str) -> str:
+    try:
+        tree = body.parse(content)
+    except body.MalformedBody:
+        raise KeySetUnusable("the issuer's metadata is not plain JSON") from None
+    said = cast("dict[str, object]", tree) if isinstance(tree, dict) else {}
+    if said.get("issuer") != issuer:
+        raise KeySetUnusable("the issuer's metadata names another issuer")
+    found = said.get("jwks_uri")
+    if not isinstance(found, str) or not secure_url(found.partition("?")[0]) or "#" in found:
+        raise KeySetUnusable("the issuer's metadata names no `jwks_uri` with https")
+    return found

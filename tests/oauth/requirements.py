@@ -1,0 +1,17 @@
+"""Requirements of authorization: the gateway as a resource server, and as a client of authorization servers."""
+
+from __future__ import annotations
+
+from tests.requirement import Requirement
+
+REQUIREMENTS: tuple[Requirement, ...] = (
+    Requirement("OAU-01", "Each MCP endpoint tells whose tokens it takes, under its configured URL.", "RFC 9728 2, 3"),
+    Requirement("OAU-02", "A refusal for want of a token says where to learn how to get one.", "RFC 9728 5.1"),
+    Requirement(
+        "OAU-03", "A token is for us by a configured audience, or for the one endpoint it names.", "RFC 8707 2"
+    ),
+    Requirement("OAU-04", "Missing scopes are named all at once, and nothing is executed.", "RFC 6750 3.1; MCP"),
+    Requirement("OAU-05", "Keys of an issuer known by name come from its own metadata.", "RFC 8414 3"),
+    Requirement("OAU-06", "A caller's token never reaches a server.", "MCP security considerations"),
+    Requirement("OAU-07", "The official client authorizes itself with what the gateway says.", "issue 5, item 7"),
+)
