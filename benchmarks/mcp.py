@@ -36,7 +36,7 @@ ROUNDS = 3
 CALLS = {1: 200, 16: 800}
 #: Tens of milliseconds each.
 CALLS_SLOW = {1: 30, 16: 96}
-FASTMCP = "fastmcp==4.1.6"
+FASTMCP = "fastmcp==4.1.2"
 POLICY = (
     "p, role:any, *, mcp/everything, list, -, allow, -\np, role:any, *, mcp/everything/**, *, -, allow, redact=off\n"
 )
