@@ -32,7 +32,7 @@ def classes_at(point: str) -> tuple[str, ...]:
 def dies(rig: Rig, point: str, what: str) -> tuple[Death, Told]:
     """Let the first gateway die at `point` of a call, and start it again; returns that, and another's answer before."""
     key = f"{point}-{what}"
-    before = rig.ask(rig.gates[0], what, f"shipping/{key}", key=key).result(30)
+    before = rig.settle(rig.gates[0], what, f"shipping/{key}", key=key)
     assert before.status == "acknowledged", before
     death = die_at(rig, rig.gates[0], point, what, f"billing/{key}", key=key)
     assert death.told.status == "broken", death.told

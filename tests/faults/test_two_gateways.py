@@ -25,7 +25,8 @@ _SECONDS_MAX = 180.0
 def test_many_callers_of_few_keys_at_two_gateways_share_one_effect_a_key_and_its_answer(
     tmp_path: Path, cluster: Cluster
 ) -> None:
-    with rig_in(tmp_path / "pair", "pair", cluster=cluster) as rig:
+    # no lease that a busy machine could miss: a gateway that has lost its own refuses, rightly
+    with rig_in(tmp_path / "pair", "pair", cluster=cluster, lease_seconds=60.0) as rig:
         asking = [
             rig.ask(
                 rig.gates[number % 2], "pay", f"billing/{number % KEYS}", key=f"key-{number % KEYS}",
@@ -36,7 +37,7 @@ def test_many_callers_of_few_keys_at_two_gateways_share_one_effect_a_key_and_its
         told = [one.result(_SECONDS_MAX) for one in asking]
         found = rig.check()
         effects = [len(rig.effects.happened(f"billing/{number}")) for number in range(KEYS)]
-    assert {one.status for one in told} == {"acknowledged"}
+    assert [one for one in told if one.status != "acknowledged"] == []
     for number in range(KEYS):
         assert len({one.receipt for one in told[number::KEYS]}) == 1
     assert effects == [1] * KEYS

@@ -64,7 +64,7 @@ mcp_servers:
     domain: acme
     tools: {{pay: {{effect: once}}, put: {{effect: keyed}}, look: {{effect: safe}}}}
 redaction: {{default_profile: "off"}}
-{more}"""
+"""
 
 
 def own_ports(count: int) -> list[int]:
@@ -103,7 +103,7 @@ def new_secrets(folder: Path) -> Secrets:
 class Gate:
     """One gateway; it may be started, killed, paused and started again."""
 
-    def __init__(self, folder: Path, shared: Secrets, *, state: str, upstream: str, more: str = "") -> None:
+    def __init__(self, folder: Path, shared: Secrets, *, state: str, upstream: str, lease_seconds: float) -> None:
         shutil.copytree(shared.folder, folder)
         (folder / "policies").mkdir()
         (folder / "policies" / "rules.csv").write_text(_RULES, encoding="utf-8")
@@ -111,8 +111,8 @@ class Gate:
         self.folder = folder
         self.port, admin = own_ports(2)
         self.config = folder / "oncegate.yaml"
-        settings = {"port": self.port, "admin": admin, "state": state, "upstream": upstream, "more": more}
-        self.config.write_text(_CONFIG.format(lease=LEASE_SECONDS, **settings), encoding="utf-8")
+        settings = {"port": self.port, "admin": admin, "state": state, "upstream": upstream}
+        self.config.write_text(_CONFIG.format(lease=lease_seconds, **settings), encoding="utf-8")
         self._armed = folder / "armed"
         self._log = folder / "gateway.log"
         self.process: ForkServerProcess | None = None

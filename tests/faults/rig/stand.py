@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, Unpack, cast
 from tests.contracts.cluster import Cluster, private_cluster
 from tests.faults.rig.agent import Ask
 from tests.faults.rig.child import TOP, Agent, Effects, agent_in, effects_in
-from tests.faults.rig.gate import Gate, Secrets, new_secrets
+from tests.faults.rig.gate import LEASE_SECONDS, Gate, Secrets, new_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -81,8 +81,10 @@ class Rig:
 
 
 @contextmanager
-def rig_in(folder: Path, kind: Kind, *, cluster: Cluster | None = None, more: str = "") -> Generator[Rig]:
-    """Run a rig in `folder` until the block ends; `cluster` is where its database goes, `more` further settings."""
+def rig_in(
+    folder: Path, kind: Kind, *, cluster: Cluster | None = None, lease_seconds: float = LEASE_SECONDS
+) -> Generator[Rig]:
+    """Run a rig in `folder` until the block ends; `cluster` is where its database goes."""
     with ExitStack() as stack:
         folder.mkdir(exist_ok=True)
         effects, agent = stack.enter_context(effects_in(folder)), stack.enter_context(agent_in(folder))
@@ -94,7 +96,7 @@ def rig_in(folder: Path, kind: Kind, *, cluster: Cluster | None = None, more: st
             state = journal = own.create(f"rig_{time.monotonic_ns()}")
             cluster = own
         gates = tuple(
-            Gate(folder / f"gate-{number}", secrets, state=state, upstream=effects.url, more=more)
+            Gate(folder / f"gate-{number}", secrets, state=state, upstream=effects.url, lease_seconds=lease_seconds)
             for number in range(2 if kind == "pair" else 1)
         )
         for gate in gates:
