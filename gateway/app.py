@@ -196,14 +196,14 @@ class Gateway:
         keeper = Doorkeeper(self.authenticator, self.desk, self.journal, resource)
         self._servers = McpServers(
             config, self.policies, self.pipeline, Keyring(secrets), resource=resource, note_scopes=keeper.note_scopes,
+            may_send=self.journal.may_send,
             shown_key=hmac.digest(secrets[0], b"oncegate/shown-names/1", "sha256"),
         )  # fmt: skip
         asking.serve(self._servers.adapter.call_of, self.pipeline.handle)
         door = Door(
-            hosts=config.host_names,
-            body_bytes_max=config.limits.body_bytes_max,
+            hosts=config.host_names, body_bytes_max=config.limits.body_bytes_max,
             header_bytes_max=config.limits.header_bytes_max,
-        )
+        )  # fmt: skip
         self.front = Front(door, keeper.identify, self._entries(), self._application(resource))
 
     async def _run_principal(self, run_id: str, attempt: int) -> Principal | None:

@@ -135,6 +135,8 @@ class UpstreamRequest:
     path: str
     headers: Headers
     body: bytes
+    #: gets what proves the gateway to the upstream, right before sending; raises `NotSent`
+    authorize: Callable[[], Awaitable[Headers]] | None = None
 
 
 class UpstreamResponse(Protocol):

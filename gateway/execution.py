@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from durable.journal import JournalUnavailable
@@ -17,6 +17,7 @@ from durable.step import Outcome, Settlement
 from gateway import body, refusals
 from gateway.call import NotSent, Refusal, Reply, Sent
 from gateway.inward import Inward
+from gateway.oauth.answer import NoToken
 from gateway.outward import vault_entries
 from gateway.restoring import Restoring
 from gateway.trail import digest_of
@@ -115,7 +116,7 @@ class Execution:
                 await self._exchange()
         except NotSent as error:
             await self._release(str(error))
-            raise refusals.unreachable() from None
+            raise (refusals.no_token() if isinstance(error, NoToken) else refusals.unreachable()) from None
         except TimeoutError:
             await self._lost(f"no complete answer within {plan.call.seconds_max:g} s")
         except Sent as error:
@@ -125,16 +126,28 @@ class Execution:
         else:
             await self._conclude()
 
+    async def _authorized(self, request: UpstreamRequest) -> UpstreamRequest:
+        """Return the request with what proves the gateway; half of the call's time is the most it may take."""
+        if request.authorize is None:
+            return request
+        try:
+            async with asyncio.timeout(self._plan.call.seconds_max / 2):
+                proof = await request.authorize()
+        except TimeoutError:
+            raise NoToken("the authorization server did not answer in time") from None
+        return replace(request, headers=(*request.headers, *proof), authorize=None)
+
     async def _exchange(self) -> None:
         plan = self._plan
         plan.trail.upstream_start = time.time()
         try:
             upstream = plan.call.adapter.upstream(plan.call)
+            request = await self._authorized(plan.request)
             # right before the send: without its lease another instance may have taken the call over
             if not plan.journal.may_send():
                 await self._release("this instance had lost its lease")
                 raise refusals.lapsed()
-            response = await upstream.send(plan.request, seconds_max=plan.call.seconds_max)
+            response = await upstream.send(request, seconds_max=plan.call.seconds_max)
             try:
                 await self._read(response)
             except NotSent as error:  # of something sent later, in answer to the upstream: the call itself was sent

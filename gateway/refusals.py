@@ -221,6 +221,16 @@ def unreachable() -> Refusal:
     )
 
 
+def no_token() -> Refusal:
+    """Return the refusal of a call that was not sent for want of a token for its upstream."""
+    return Refusal(
+        code="upstream_unreachable",
+        message="the gateway could not get a token for the upstream; nothing was executed, ask again later",
+        status=502,
+        final=False,
+    )
+
+
 def lapsed() -> Refusal:
     """Return the refusal of a call that this instance may not send: it was silent for too long."""
     return Refusal(

@@ -121,20 +121,20 @@ def _secrets(config: Config) -> Iterator[Finding]:
             reference.read_key()
         except SecretError as error:
             yield Finding("warning", str(config.file), 0, str(error))
-    for reference in _sent(config):
+    for reference, in_header in _sent(config):
         try:
-            reference.read_header()
+            _ = reference.read_header() if in_header else reference.read()
         except SecretError as error:
             yield Finding("warning", str(config.file), 0, str(error))
 
 
-def _sent(config: Config) -> Iterator[SecretReference]:
+def _sent(config: Config) -> Iterator[tuple[SecretReference, bool]]:
     for model in config.models.values():
         if model.credential is not None:
-            yield model.credential
+            yield model.credential, True
     for server in config.mcp_servers.values():
         if server.credential is not None:
-            yield server.credential.reference
+            yield server.credential.reference, server.credential.client is None
 
 
 def _errors(problems: tuple[Problem, ...]) -> Iterator[Finding]:

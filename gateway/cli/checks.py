@@ -76,7 +76,9 @@ def credentials(config: Config) -> Iterator[Check]:
             yield _readable(f"credential of model {name}", model.credential)
     for name, server in config.mcp_servers.items():
         if server.credential is not None:
-            yield _readable(f"credential of server {name}", server.credential.reference)
+            yield _readable(
+                f"credential of server {name}", server.credential.reference, in_header=server.credential.client is None
+            )
     for name, domain in config.trust_domains.items():
         path = domain.api_keys_file
         if path is not None and not path.is_file():
@@ -167,9 +169,9 @@ def _closed(subject: str, path: Path | None) -> Check:
     return Check(subject=subject, health="ok", finding="a key, for its owner alone" if path else "a key")
 
 
-def _readable(subject: str, reference: SecretReference) -> Check:
+def _readable(subject: str, reference: SecretReference, *, in_header: bool = True) -> Check:
     try:
-        reference.read_header()
+        _ = reference.read_header() if in_header else reference.read()
     except SecretError as error:
         return Check(subject=subject, health="failure", finding=str(error), advice=f"put the credential at {reference}")
     return Check(subject=subject, health="ok", finding=f"{reference} is there")

@@ -5,10 +5,10 @@ Annotations are read at run time, so this file has no `from __future__ import an
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
-from gateway.config.forms import Secret, Text
-from gateway.config.reading import Section, Setting
+from gateway.config.forms import Choice, Secret, Text, Url
+from gateway.config.reading import ListOf, Section, Setting
 from gateway.secrets import SecretReference
 
 _HEADER_NAME: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}"
@@ -31,6 +31,62 @@ class HeaderCredential:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenClient:
+    """The gateway as a client of an authorization server (RFC 6749, RFC 7523, RFC 8693, RFC 8707)."""
+
+    token_url: Annotated[str, Setting("token_url", Url(secure=True), "The token endpoint; https except loopback.")]
+    client_id: Annotated[
+        str, Setting("client_id", Text("a client's id", r"[\x20-\x7e]{1,500}"), "Who the gateway is to it.")
+    ]
+    client_secret: Annotated[SecretReference | None, Setting("client_secret", Secret(), "The client's secret.")] = None
+    send_secret: Annotated[
+        Literal["header", "body"],
+        Setting("send_secret", Choice(("header", "body")), "Where the secret is sent: HTTP Basic, or in the form."),
+    ] = "header"  # noqa: S105 - where it stands
+    private_key: Annotated[
+        SecretReference | None,
+        Setting("private_key", Secret(), "A private key in PEM, with which the client signs instead of a secret."),
+    ] = None
+    key_id: Annotated[
+        str | None, Setting("key_id", Text("a key's id", r"[\x21-\x7e]{1,255}"), "The `kid` of that key.")
+    ] = None
+    algorithm: Annotated[
+        Literal["ES256", "ES384", "RS256", "PS256", "EdDSA"],
+        Setting("algorithm", Choice(("ES256", "ES384", "RS256", "PS256", "EdDSA")), "How it signs."),
+    ] = "ES256"
+    scopes: Annotated[
+        tuple[str, ...], Setting("scopes", ListOf(SCOPE, or_one=True), "The scopes that are asked for.")
+    ] = ()
+    resource: Annotated[
+        str | None,
+        Setting("resource", Url(), "Whom tokens are for (RFC 8707); left out, the server's URL."),
+    ] = None
+    audience: Annotated[
+        str | None,
+        Setting("audience", Text("an audience", r"[\x21-\x7e]{1,1000}"),
+                "Sent as `audience`, instead of `resource` where only this is given."),
+    ] = None  # fmt: skip
+
+    @property
+    def proof(self) -> SecretReference:
+        """Where the secret or the private key stands."""
+        found = self.client_secret or self.private_key
+        if found is None:
+            raise AssertionError("a client has a secret or a private key")
+        return found
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield settings that mean nothing for this kind of proof."""
+        if self.private_key is None and self.key_id is not None:
+            yield "key_id", "only a `private_key` has one"
+        if self.client_secret is None and self.send_secret != "header":  # noqa: S105 - where it stands
+            yield "send_secret", "only a `client_secret` is sent"
+
+
+_CLIENT: Final = Section(TokenClient, one_of=("client_secret", "private_key"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class McpCredential:
     """How the gateway proves itself to an MCP server. The caller's own credential never travels."""
 
@@ -40,6 +96,19 @@ class McpCredential:
     header: Annotated[
         HeaderCredential | None, Setting("header", Section(HeaderCredential), "A secret in a header of another name.")
     ] = None
+
+    client_credentials: Annotated[
+        TokenClient | None, Setting("client_credentials", _CLIENT, "Tokens for the gateway itself (RFC 6749 4.4).")
+    ] = None
+    token_exchange: Annotated[
+        TokenClient | None,
+        Setting("token_exchange", _CLIENT, "Tokens exchanged for the caller's own signed token (RFC 8693)."),
+    ] = None
+
+    @property
+    def client(self) -> TokenClient | None:
+        """Who asks for tokens, where the credential is not a fixed one."""
+        return self.client_credentials or self.token_exchange
 
     @property
     def header_name(self) -> str:
@@ -57,6 +126,8 @@ class McpCredential:
     @property
     def reference(self) -> SecretReference:
         """Where the secret stands."""
+        if self.client is not None:
+            return self.client.proof
         found = self.bearer if self.header is None else self.header.value
         if found is None:
             raise AssertionError("a credential is a bearer token or a header")

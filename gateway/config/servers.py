@@ -110,8 +110,10 @@ class McpServer:
     domain: Annotated[str, Setting("domain", DOMAIN, "The trust domain the server belongs to.")] = DEFAULT_DOMAIN
     credential: Annotated[
         McpCredential | None,
-        Setting("credential", Section(McpCredential, one_of=("bearer", "header")), "How the gateway proves itself."),
-    ] = None
+        Setting("credential",
+                Section(McpCredential, one_of=("bearer", "header", "client_credentials", "token_exchange")),
+                "How the gateway proves itself."),
+    ] = None  # fmt: skip
     scopes: Annotated[
         Scopes, Setting("scopes", Section(Scopes), "What a signed token must be allowed to, by its issuer.")
     ] = field(default_factory=Scopes)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import httpx
+
 from gateway.config import ConfigInvalid, timeout_seconds
 from gateway.mcp.confinement import unconfined, unstartable
 from gateway.mcp.joined import Joined
@@ -12,8 +14,11 @@ from gateway.mcp.message import Unanswerable
 from gateway.mcp.old_http import OldHttpUpstream
 from gateway.mcp.sessions import Sessions
 from gateway.mcp.stdio import StdioUpstream
+from gateway.oauth.authorized import Authorized, Authorizing
+from gateway.oauth.endpoint import ANSWER_SECONDS_MAX, TokenEndpoint
 from gateway.oauth.resource import JOINED
 from gateway.oauth.scopes import InsufficientScope, insufficient, lacks, scopes_needed
+from gateway.oauth.tokens import Tokens
 from gateway.protocols.mcp import McpAdapter, ServerTarget
 from gateway.upstream.http import HttpUpstream
 from policy.decision import Question
@@ -38,12 +43,15 @@ class McpServers:
 
     def __init__(
         self, config: Config, policies: Policies, pipeline: Pipeline, keyring: Keyring, *,
-        resource: ProtectedResource, note_scopes: NoteScopes, shown_key: bytes = b"",
+        resource: ProtectedResource, note_scopes: NoteScopes, may_send: Callable[[], bool], shown_key: bytes = b"",
     ) -> None:  # fmt: skip
         if problems := [*unconfined(config), *unstartable(config)]:
             raise ConfigInvalid(problems)
         self._config = config
         self._policies = policies
+        self._may_send = may_send
+        self._authorized: list[Authorized] = []
+        self._tokens_from = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=ANSWER_SECONDS_MAX)
         self._upstreams: list[Upstream] = []
         targets = {name: self._target(server) for name, server in config.mcp_servers.items()}
         sessions = Sessions(keyring)
@@ -90,6 +98,9 @@ class McpServers:
     async def aclose(self) -> None:
         """Close sessions and connections, and end processes."""
         await self.adapter.aclose()
+        for authorized in self._authorized:
+            await authorized.aclose()
+        await self._tokens_from.aclose()
         for upstream in self._upstreams:
             await upstream.aclose()
 
@@ -109,7 +120,17 @@ class McpServers:
         def timeout(resource: str, tool: Tool | None) -> float:
             return timeout_seconds(self._config, resource, tool)
 
-        return ServerTarget(name=server.name, config=server, upstream=upstream, timeout=timeout)
+        client = None if server.credential is None else server.credential.client
+        if client is None or server.credential is None:
+            return ServerTarget(name=server.name, config=server, upstream=upstream, timeout=timeout)
+        tokens = Tokens(server.name, TokenEndpoint(client, server.url or "", self._tokens_from))
+        authorized = Authorized(upstream, tokens, self._may_send)
+        self._authorized.append(authorized)
+        exchanges = server.credential.token_exchange is not None
+        return ServerTarget(
+            name=server.name, config=server, upstream=authorized, timeout=timeout,
+            authorizing=Authorizing(tokens, exchanges=exchanges),
+        )  # fmt: skip
 
     def _may_use(self, principal: Principal, resource: str, domain: str, action: str) -> bool:
         question = Question(

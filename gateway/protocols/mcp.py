@@ -34,7 +34,7 @@ from gateway.protocols.mcp_answer import McpReader
 from gateway.sse import event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from durable.step import Effect, Repeat
     from gateway.call import Exchange, Headers, ToolUse, Upstream
@@ -71,6 +71,8 @@ class ServerTarget:
     config: McpServer
     upstream: Upstream
     timeout: Callable[[str, Tool | None], float]
+    #: gets tokens for calls, where the credential is not a fixed one
+    authorizing: Callable[[Exchange], Callable[[], Awaitable[Headers]]] | None = None
     #: what the server said of its tools, where its word counts (`trust_annotations`)
     annotated: dict[str, Effect] = field(default_factory=dict[str, "Effect"])
 
@@ -147,12 +149,15 @@ class McpAdapter:
             session_id = self._links[aim.target.name].renewals.current(aim.turn.session)
             headers.append((b"mcp-session-id", session_id.encode("latin-1")))
         credential = aim.target.config.credential
-        if credential is not None:
+        authorize = aim.target.authorizing and aim.target.authorizing(call.exchange)
+        if credential is not None and authorize is None:
             headers.append((credential.header_name.encode(), credential.header_value().encode()))
         if not aim.target.config.over_http:
             headers.append((PRINCIPAL, handle_of(call.exchange.principal)))
         if call.exchange.method != "POST":
-            return UpstreamRequest(method=call.exchange.method, path="", headers=tuple(headers), body=b"")
+            return UpstreamRequest(
+                method=call.exchange.method, path="", headers=tuple(headers), body=b"", authorize=authorize
+            )
         sent = with_key(cast("dict[str, object]", tree), upstream_key, _tool(aim.target, call.tool_name))
         aim.turn.sent = sent
         message = aim.turn.message
@@ -160,7 +165,7 @@ class McpAdapter:
             headers += mirrored_headers(message.params, sent, call.exchange.headers)
         headers.append((b"content-type", b"application/json"))
         content = call.exchange.body if sent is call.tree else body.encode(sent)
-        return UpstreamRequest(method="POST", path="", headers=tuple(headers), body=content)
+        return UpstreamRequest(method="POST", path="", headers=tuple(headers), body=content, authorize=authorize)
 
     def reader(self, call: Call) -> McpReader:
         """Return a reader for the server's answer."""

@@ -272,8 +272,30 @@ REFUSED: dict[str, Refused] = {
     ),
     "credential of both kinds": Refused(
         text='mcp_servers: {s: {url: "http://x", credential: {bearer: "env:A", header: {name: X, value: "env:B"}}}}\n',
-        found="3: `mcp_servers.s.credential` needs `bearer` or `header`, and only one of them",
+        found="3: `mcp_servers.s.credential` needs `bearer`, `header`, `client_credentials` or `token_exchange`",
         by_form=True,
+    ),
+    "client of two proofs": Refused(
+        text=(
+            "mcp_servers: {s: {url: http://x, credential: {client_credentials: {token_url: https://t, client_id: c, "
+            "client_secret: env:A, private_key: env:B}}}}\n"
+        ),
+        found="3: `mcp_servers.s.credential.client_credentials` needs `client_secret` or `private_key`, and only one",
+        by_form=True,
+    ),
+    "plain http for tokens": Refused(
+        text=(
+            "mcp_servers: {s: {url: http://x, credential: {token_exchange: {token_url: http://t, client_id: c, "
+            "client_secret: env:A}}}}\n"
+        ),
+        found="3: expected https",
+    ),
+    "key id of a secret": Refused(
+        text=(
+            "mcp_servers: {s: {url: http://x, credential: {token_exchange: {token_url: https://t, client_id: c, "
+            "client_secret: env:A, key_id: k}}}}\n"
+        ),
+        found="3: only a `private_key` has one",
     ),
     "credential in a header of ours": Refused(
         text='mcp_servers: {s: {url: "http://x", credential: {header: {name: Host, value: "env:B"}}}}\n',
