@@ -28,7 +28,6 @@ SERVERS = """\
       client_credentials: {token_url: "@token@", client_id: gate, client_secret: "file:client.secret", scopes: notes}
   signed:
     url: "@ledger@"
-    era: modern
     domain: acme
     credential:
       client_credentials: {token_url: "@token@", client_id: signer, private_key: "file:client.pem", key_id: k1}
