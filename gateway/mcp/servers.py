@@ -78,9 +78,9 @@ class McpServers:
         try:
             await self._demand_scopes(call, JOINED)
         except InsufficientScope as refusal:
-            if call.action != "list":
+            if call.action != "list" and not call.listens:
                 raise
-            return self.adapter.refuse(refusal, call, ())  # its part of the list is left out
+            return self.adapter.refuse(refusal, call, ())  # its part of the list, or of what is heard, is left out
         return await self._pipeline.handle(call)
 
     async def _demand_scopes(self, call: Call, path: str) -> None:

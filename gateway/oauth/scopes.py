@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from gateway.config import McpServer
     from policy.decision import Principal
 
-#: actions that reach into a server; everything else only looks at what it offers
-_CALLS: Final = frozenset({"call", "get", "read"})
+#: the action that only looks at what a server offers; every other one reaches into it
+_LOOKS: Final = "list"
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ def scopes_of(server: McpServer) -> tuple[str, ...]:
 def scopes_needed(server: McpServer, action: str, tool: str = "") -> tuple[str, ...]:
     """Return the scopes that `action` needs, of `tool` where one is called."""
     needed = server.scopes.list
-    if action in _CALLS:
+    if action != _LOOKS:
         needed += server.scopes.call
     if tool in server.tools:
         needed += server.tools[tool].scopes
