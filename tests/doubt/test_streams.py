@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from typing import TYPE_CHECKING
@@ -44,7 +45,7 @@ def desk(upstream: ModelUpstream, bank: Bank, tmp_path_factory: pytest.TempPathF
         tmp_path_factory.mktemp("streams"), f"http://127.0.0.1:{bank.port}/mcp", f"http://127.0.0.1:{upstream.port}/v1"
     )
     text = made.gateway.config.read_text(encoding="utf-8")
-    limits = "limits: {body: 64KiB, drain: 4KiB, drain_time: 5s}"
+    limits = "limits: {body: 64KiB, drain: 4KiB, drain_time: 2s}"
     made.gateway.config.write_text(text.replace("limits: {body: 64KiB}", limits), encoding="utf-8")
     made.gateway.start()
     yield made
@@ -109,7 +110,9 @@ def test_the_last_frame_never_leaves_before_the_outcome_is_committed(
 ) -> None:
     desk.gateway.stop()
     desk.gateway.start(crash_point=point)
-    seen = Asked(desk, point).rest()
+    seen = b""
+    with contextlib.suppress(httpx.RemoteProtocolError):  # it may die before the first byte has left
+        seen = Asked(desk, point).rest()
     assert desk.gateway.died()
     assert b"[DONE]" not in seen
     assert b'"stop"' not in seen
@@ -141,7 +144,7 @@ def test_what_is_read_for_a_client_that_left_is_bounded(desk: Desk, upstream: Mo
     asked.first()
     asked.leave()
     if bound == "bytes":
-        assert {desk.newest()["state"] for _ in range(8)} == {"in_flight"}  # until the gateway has noticed, by far
+        assert {desk.newest()["state"] for _ in range(4)} == {"in_flight"}  # until the gateway has noticed, by far
         go.set()
     assert eventually(lambda: desk.newest()["state"] == "in_doubt", seconds_max=20)
     assert desk.newest()["reason"].startswith("the answer is longer" if bound == "bytes" else "cancelled")
