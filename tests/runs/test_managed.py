@@ -78,6 +78,13 @@ def stage(
         model.close()
 
 
+def with_new_key(on: Stage, agent: str) -> Agent:
+    """Return a client with a key that was made while the gateway runs, once it knows it."""
+    client = Agent(on.gateways[0].url, key_of(on.gateways, agent))
+    eventually(lambda: client.get("/runs/none").status_code != 401)
+    return client
+
+
 @pytest.mark.requirement("RUN-12")
 def test_an_agent_is_invoked_with_its_input_as_its_run_and_its_answer_is_the_result(tmp_path: Path) -> None:
     def work(on: Stage, asked: Asked) -> Said:
@@ -155,7 +162,7 @@ def test_an_agent_that_cannot_be_reached_costs_no_attempt_only_the_deadline(tmp_
 def test_who_may_not_open_a_run_opens_none_and_who_did_not_does_not_see_it(tmp_path: Path) -> None:
     lines = "p, agent:other, acme, run/worker, create, -, deny, -\n"
     with stage(tmp_path, lambda _, __: Said(), policies=lines) as on:
-        other = Agent(on.gateways[0].url, key_of(on.gateways, "other"))
+        other = with_new_key(on, "other")
         assert other.post("/runs", {"agent": "worker", "input": {}}).status_code == 403
         for name in ("silent", "nobody"):
             assert on.boss.post("/runs", {"agent": name, "input": 1}).status_code == 404
@@ -171,7 +178,7 @@ def test_who_may_not_open_a_run_opens_none_and_who_did_not_does_not_see_it(tmp_p
         assert on.boss.post("/runs", {"id": "mine"}).status_code in {404, 409}
         assert on.ended(run)["state"] == "finished"
         assert other.get(f"/runs/{run}").status_code == 404
-        worker = Agent(on.gateways[0].url, key_of(on.gateways, "worker"))
+        worker = with_new_key(on, "worker")
         assert worker.get(f"/runs/{run}").json()["result"] == {"done": True}
         audit = on.gateways[0].oncegate("audit", "export").stdout
         assert '"event": "run_opened"' in audit or '"event":"run_opened"' in audit
@@ -293,7 +300,7 @@ def test_input_and_result_are_kept_with_placeholders_and_restored_for_whom_a_lin
         ended = on.ended(run)
         assert ended["result"] == {"write to": secret}
         assert secret.encode() not in on.worker.asked[0].body
-        careful = Agent(on.gateways[0].url, key_of(on.gateways, "careful"))
+        careful = with_new_key(on, "careful")
         seen = careful.get(f"/runs/{run}").json()["result"]["write to"]
         assert seen in on.worker.asked[0].body.decode()
         assert secret not in on.gateways[0].oncegate("runs", "show", run, "--json").stdout
