@@ -32,8 +32,10 @@ from gateway.outward import Redaction
 from gateway.pipeline import Pipeline
 from gateway.policies import Policies
 from gateway.prices import price_of
-from gateway.protocols.openai_chat import ChatAdapter, ModelTarget
+from gateway.protocols.openai_chat import ChatAdapter
 from gateway.protocols.openai_models import ModelsEntry
+from gateway.providers.chosen import provider_of
+from gateway.providers.target import ModelTarget
 from gateway.restoring import Originals
 from gateway.runs import RunDesk
 from gateway.runs_entry import RunsEntry
@@ -233,15 +235,12 @@ class Gateway:
     def _target(self, model: Model) -> ModelTarget:
         upstream = HttpUpstream(model.url)
         self._upstreams.append(upstream)
-        credential = model.credential
-
-        def authorization() -> bytes | None:
-            return None if credential is None else f"Bearer {credential.read_header()}".encode()
-
+        secret = model.credential
         resource = resource_name("model", model.name)
         return ModelTarget(
-            name=model.name, domain=model.domain, upstream=upstream, upstream_model=model.sent_name,
-            authorization=authorization, seconds_max=timeout_seconds(self.config, resource),
+            name=model.name, domain=model.domain, provider=provider_of(model), upstream=upstream,
+            upstream_model=model.sent_name, credential=lambda: None if secret is None else secret.read_header(),
+            seconds_max=timeout_seconds(self.config, resource),
         )  # fmt: skip
 
     def _may_call(self, principal: Principal, model: str) -> bool:

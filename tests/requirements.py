@@ -15,10 +15,11 @@ from tests.identity.requirements import REQUIREMENTS as IDENTITY
 from tests.mcp.requirements import REQUIREMENTS as MCP
 from tests.oauth.requirements import REQUIREMENTS as OAUTH
 from tests.policy.requirements import REQUIREMENTS as POLICY
+from tests.providers.requirements import REQUIREMENTS as PROVIDERS
 from tests.redaction.requirements import REQUIREMENTS as REDACTION
 from tests.runs.requirements import REQUIREMENTS as RUNS
 
 REQUIREMENTS = (
     *APPROVALS, *CLI, *CONTRACTS, *DOUBT, *DURABLE, *E2E, *ENGINES, *FAULTS, *GATEWAY, *IDENTITY, *MCP, *OAUTH, *POLICY,
-    *REDACTION, *RUNS,
+    *PROVIDERS, *REDACTION, *RUNS,
 )  # fmt: skip

@@ -39,6 +39,7 @@ ALGORITHM_FAMILIES: Final[Mapping[str, str]] = MappingProxyType({
 
 DOMAIN_NAME: Final = r"[a-z0-9][a-z0-9.-]{0,62}"
 MODEL_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}"
+PROVIDERS: Final = ("openai", "anthropic", "azure_openai", "openai_compatible")
 _CLAIM: Final = Text("the name of a claim", r"[\x21-\x7e]{1,128}")
 DOMAIN: Final = Text("the name of a trust domain", DOMAIN_NAME)
 
@@ -167,8 +168,8 @@ class Model:
 
     name: str
     provider: Annotated[
-        Literal["openai", "openai_compatible"],
-        Setting("provider", Choice(("openai", "openai_compatible")), "The wire protocol the upstream speaks."),
+        Literal["openai", "anthropic", "azure_openai", "openai_compatible"],
+        Setting("provider", Choice(PROVIDERS), "Who makes the model: its endpoints, credential and wire protocol."),
     ]
     url: Annotated[str, Setting("url", Url(), "The provider's base URL, ending in its version.")]
     credential: Annotated[
@@ -178,6 +179,11 @@ class Model:
         str | None,
         Setting("upstream_model", Text("the name of a model"), "The provider's name of the model, when it differs."),
     ] = None
+    api_version: Annotated[
+        str | None,
+        Setting("api_version", Text("an Azure API version", r"[A-Za-z0-9._-]{1,40}"),
+                "Azure's `api-version`, where the URL does not end in `/v1`."),
+    ] = None  # fmt: skip
     domain: Annotated[str, Setting("domain", DOMAIN, "The trust domain the model belongs to.")] = DEFAULT_DOMAIN
     price: Annotated[Price | None, Setting("price", Section(Price), "What it costs.")] = None
 
@@ -185,6 +191,14 @@ class Model:
     def sent_name(self) -> str:
         """The name sent to the provider."""
         return self.upstream_model or self.name
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong with the settings together."""
+        azure = self.provider == "azure_openai"
+        if self.api_version is not None and not azure:
+            yield "api_version", "only `azure_openai` has one"
+        if azure and self.api_version is None and not self.url.rstrip("/").endswith("/v1"):
+            yield "url", "without `api_version` an Azure URL must end in its version, `/openai/v1`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,13 +5,12 @@ Only named paths are read or replaced; every other field, known or not, passes a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from durable.step import Outcome
 from gateway import body
 from gateway.body import parse
-from gateway.call import Call, Refusal, Reply, ToolUse, UpstreamRequest, header
+from gateway.call import Call, Refusal, Reply, ToolUse, header
 from gateway.protocols.openai_chat_answer import ChatReader
 from gateway.protocols.openai_chat_frames import frames_of
 from gateway.protocols.openai_error import error_object, error_reply
@@ -19,10 +18,11 @@ from policy.resources import UnusableName, resource_name
 from redaction.finding import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from durable.step import Effect
-    from gateway.call import Exchange, Headers, Upstream
+    from gateway.call import Exchange, Headers, Upstream, UpstreamRequest
+    from gateway.providers.target import ModelTarget
 
 #: Left out of the fingerprint: they never change the answer's meaning, or change by themselves
 #: (facts/agents.md section 5, measured over 30 framework variants).
@@ -51,21 +51,6 @@ _FORWARDED: Final = frozenset({b"openai-beta", b"user-agent", b"x-client-request
 _FUNCTION_TYPES: Final = frozenset({"function", "custom"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelTarget:
-    """A configured model: where its calls go and under which name and credential.
-
-    `authorization` returns the upstream's `Authorization` header value, or `None` where it needs none.
-    """
-
-    name: str
-    domain: str
-    upstream: Upstream
-    upstream_model: str
-    authorization: Callable[[], bytes | None]
-    seconds_max: float
-
-
 class ChatAdapter:
     """Chat completions; one instance serves all configured models."""
 
@@ -88,6 +73,7 @@ class ChatAdapter:
         target = self._models.get(model)
         if target is None:
             raise Refusal(code="not_found", message="no such model is configured here", status=404)
+        target.demand("openai_chat")
         if not isinstance(request.get("messages"), list):
             raise _bad_request("`messages` must be a list")
         stream = request.get("stream", False)
@@ -101,8 +87,11 @@ class ChatAdapter:
             effect=effect, tree=request, arguments=request, shape=REQUEST_SHAPE,
             canonical=_canonical(request), key=_explicit_key(exchange),
             declared_retry=_declares_retry(exchange),
-            facts={"gen_ai.operation.name": "chat", "gen_ai.request.model": model}, stream=bool(stream), also=hosted,
-            seconds_max=target.seconds_max, unhashed=_UNHASHED,
+            facts={
+                "gen_ai.operation.name": "chat", "gen_ai.request.model": model,
+                "gen_ai.provider.name": target.provider.convention,
+            },
+            stream=bool(stream), also=hosted, seconds_max=target.seconds_max, unhashed=_UNHASHED,
         )  # fmt: skip
 
     def upstream(self, call: Call) -> Upstream:
@@ -117,18 +106,12 @@ class ChatAdapter:
             sent = call.exchange.body
         else:
             sent = body.encode(cast("dict[str, object]", tree) | {"model": target.upstream_model})
-        headers: list[tuple[bytes, bytes]] = [(b"content-type", b"application/json")]
-        headers += [pair for pair in call.exchange.headers if pair[0] in _FORWARDED]
-        if (authorization := target.authorization()) is not None:
-            headers.append((b"authorization", authorization))
-        if upstream_key is not None:
-            headers.append((b"idempotency-key", upstream_key.encode()))
-        return UpstreamRequest(method="POST", path="/chat/completions", headers=tuple(headers), body=sent)
+        headers = tuple(pair for pair in call.exchange.headers if pair[0] in _FORWARDED)
+        return target.request("openai_chat", sent, headers=headers, key=upstream_key)
 
     def reader(self, call: Call) -> ChatReader:
         """Return a reader for a plain or streamed answer."""
-        del call
-        return ChatReader()
+        return ChatReader(not_executed=_target(call).provider.not_executed)
 
     def head(self, call: Call, extra: Headers) -> tuple[int, Headers]:
         """Return status and headers of a stream."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 from gateway import body
 from gateway.call import Sent, Slot, Unit, Verdict, header
 from gateway.protocols.openai_chat_likeness import Likeness
+from gateway.providers.provider import NOT_EXECUTED
 from gateway.sse import EventSplitter, EventTooLong
 from gateway.sse import read as read_event
 from redaction.finding import Shape
@@ -32,17 +33,19 @@ _SHAPE: Final = Shape(
 
 #: Answer headers worth keeping for the agent; the rest belongs to the connection to the provider.
 _KEPT_HEADERS: Final = (b"retry-after", b"retry-after-ms", b"x-request-id", b"openai-processing-ms")
-#: Statuses after which it is known that nothing was executed; asking again asks the same.
-_NOT_EXECUTED: Final = frozenset({401, 429})
 _UNKNOWN: Final = frozenset({408, 409})
 
 
 class ChatReader:
-    """Units of one answer: the whole body, or one unit per stream event."""
+    """Units of one answer: the whole body, or one unit per stream event.
+
+    After a status of `not_executed` it is known that nothing was executed; asking again asks the same.
+    """
 
     shape: Shape = _SHAPE
 
-    def __init__(self) -> None:
+    def __init__(self, *, not_executed: frozenset[int] = NOT_EXECUTED) -> None:
+        self._not_executed = not_executed
         self._status = 0
         self._media = "application/json"
         self._headers: dict[str, str] = {}
@@ -149,7 +152,7 @@ class ChatReader:
         if self._finish:
             meta["finish"] = sorted(set(self._finish))
         form = "body" if self._splitter is None else "frames"
-        if self._status in _NOT_EXECUTED:
+        if self._status in self._not_executed:
             return Verdict(kind="not_executed", form=form, status=self._status, media=self._media,
                            reason=f"upstream answered {self._status}", meta=meta)  # fmt: skip
         if self._status in _UNKNOWN or self._status >= 500:  # noqa: PLR2004 - RFC 9110 section 15.6

@@ -35,6 +35,16 @@ REFUSED: dict[str, Refused] = {
         by_form=True,
         whole=True,
     ),
+    "an API version elsewhere": Refused(
+        text=('version: 1\nmodels: {m: {provider: openai, url: "https://h/v1", api_version: "2024-10-21"}}\n'),
+        whole=True,
+        found="2: only `azure_openai` has one",
+    ),
+    "an Azure URL without version": Refused(
+        text=('version: 1\nmodels: {m: {provider: azure_openai, url: "https://h/openai"}}\n'),
+        whole=True,
+        found="2: without `api_version` an Azure URL",
+    ),
     "duplicate key": Refused(
         text=("hosts: []\nhosts: []\n"),
         found="4: `hosts` stands here twice; the first is on line 3",

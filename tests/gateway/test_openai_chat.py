@@ -9,8 +9,10 @@ import pytest
 from durable.step import Outcome
 from gateway import body
 from gateway.call import Refusal, Sent, header
-from gateway.protocols.openai_chat import ChatAdapter, ModelTarget
+from gateway.protocols.openai_chat import ChatAdapter
 from gateway.protocols.openai_chat_answer import ChatReader
+from gateway.providers.openai import OPENAI
+from gateway.providers.target import ModelTarget
 from gateway.sse import event
 from tests.gateway.exchange import exchange
 
@@ -23,8 +25,8 @@ JSON = ((b"content-type", b"application/json"),)
 
 def adapter(upstream_model: str = "gpt") -> ChatAdapter:
     target = ModelTarget(
-        name="gpt", domain="vendors", upstream=cast("Upstream", None), upstream_model=upstream_model,
-        authorization=lambda: b"Bearer upstream-key", seconds_max=30,
+        name="gpt", domain="vendors", provider=OPENAI, upstream=cast("Upstream", None),
+        upstream_model=upstream_model, credential=lambda: "upstream-key", seconds_max=30,
     )  # fmt: skip
     return ChatAdapter({"gpt": target})
 

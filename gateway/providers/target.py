@@ -1,0 +1,62 @@
+"""A configured model as adapters see it: what its provider speaks, and how a request to it is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.call import Refusal, UpstreamRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.call import Headers, Upstream
+    from gateway.providers.provider import Dialect, Provider
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelTarget:
+    """A configured model: where its calls go and under which name and credential.
+
+    `credential` returns the provider's key as it is now, or `None` where it needs none.
+    """
+
+    name: str
+    domain: str
+    provider: Provider
+    upstream: Upstream
+    upstream_model: str
+    credential: Callable[[], str | None]
+    seconds_max: float
+
+    def speaks(self, dialect: Dialect) -> bool:
+        """Return whether the model's provider has an endpoint for `dialect`."""
+        return dialect in self.provider.paths
+
+    def demand(self, dialect: Dialect) -> None:
+        """Raise `Refusal` (400) unless the model's provider speaks `dialect`."""
+        if not self.speaks(dialect):
+            spoken = ", ".join(f"`{one}`" for one in self.provider.paths)
+            message = f"this model cannot be called by `{dialect}`; its provider speaks {spoken}"
+            raise Refusal(code="bad_request", message=message, status=400)
+
+    def request(
+        self, dialect: Dialect, body: bytes, *, headers: Headers = (), key: str | None, method: str = "POST",
+        below: str = "",
+    ) -> UpstreamRequest:  # fmt: skip
+        """Return the request for `dialect`'s endpoint, or for what stands `below` it, with the provider's headers.
+
+        `headers` are the caller's that mean something to the provider; they come before its own and replace
+        those it always sends. `key` is the call's idempotency key. Raises `SecretUnavailable`.
+        """
+        provider = self.provider
+        given = {name for name, _ in headers}
+        written = [*headers, *(pair for pair in provider.always if pair[0] not in given)]
+        if method == "POST":
+            written.insert(0, (b"content-type", b"application/json"))
+        if (credential := self.credential()) is not None:
+            written += provider.proof(credential)
+        if key is not None and provider.key_header is not None:
+            written.append((provider.key_header, key.encode()))
+        path = provider.path(dialect, self.upstream_model, below)
+        return UpstreamRequest(method=method, path=path, headers=tuple(written), body=body)
