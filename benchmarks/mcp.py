@@ -51,7 +51,8 @@ http {{
   uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   upstream server {{ server {upstream}; keepalive 64; }}
   server {{ listen 127.0.0.1:{port}; location / {{
-    proxy_pass http://server; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; }} }}
+    proxy_pass http://server; proxy_http_version 1.1; proxy_set_header Connection "";
+    proxy_set_header Host $http_host; proxy_buffering off; }} }}
 }}
 """
 
