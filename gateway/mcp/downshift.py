@@ -192,21 +192,23 @@ class Downshift:
             answer = await ask(modern_of(listening, session.opened_with, front))
             stream = messages_of(answer)
             changed = asyncio.ensure_future(front.changed.wait())
+            following = asyncio.ensure_future(anext(stream, None))
             try:
                 while True:
-                    following = asyncio.ensure_future(anext(stream, None))
                     await asyncio.wait({following, changed}, return_when=asyncio.FIRST_COMPLETED)
                     if not following.done():  # other subscriptions: listen anew
-                        following.cancel()
-                        with contextlib.suppress(asyncio.CancelledError, Sent):
-                            await following
                         break
                     told = following.result()
                     if told is None or "method" not in told:
                         return
                     yield {} if told.get("method") == _ACKNOWLEDGED else _untagged(told)
+                    following = asyncio.ensure_future(anext(stream, None))
             finally:
                 changed.cancel()
+                if not following.done():
+                    following.cancel()
+                    with contextlib.suppress(asyncio.CancelledError, Sent):
+                        await following
                 await answer.aclose()
 
 

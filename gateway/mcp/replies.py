@@ -84,20 +84,20 @@ async def until_gone(answer: UpstreamResponse, gone: asyncio.Event) -> AsyncGene
     """Yield an answer's body until its end, or until `gone` is set; then end it."""
     parts = aiter(answer.chunks())
     leaving = asyncio.ensure_future(gone.wait())
+    following = asyncio.ensure_future(_next(parts))
     try:
         while True:
-            following = asyncio.ensure_future(_next(parts))
             await asyncio.wait({following, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not following.done():
-                following.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await following
-                return
-            if (part := following.result()) is None:
+            if not following.done() or (part := following.result()) is None:
                 return
             yield part
+            following = asyncio.ensure_future(_next(parts))
     finally:
         leaving.cancel()
+        if not following.done():  # left, or cancelled in the middle: nobody will ask for what comes next
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await following
         await answer.aclose()
 
 

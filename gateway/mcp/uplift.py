@@ -359,17 +359,18 @@ def _listening(held: Held, message: Tree) -> UpstreamResponse:
         granted: Tree = {"notifications": asked, "_meta": tag}
         yield {"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": granted}
         over = asyncio.ensure_future(held.silent.wait())
+        following = asyncio.ensure_future(queue.get())
         try:
             while True:
-                following = asyncio.ensure_future(queue.get())
                 await asyncio.wait({following, over}, return_when=asyncio.FIRST_COMPLETED)
                 if not following.done():
-                    following.cancel()
                     held.gone = True  # who listens anew gets a new session
                     return
                 yield following.result()
+                following = asyncio.ensure_future(queue.get())
         finally:
             over.cancel()
+            following.cancel()
 
     async def ended() -> None:
         if hear in held.hearing:

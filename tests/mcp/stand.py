@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
 TOP: Final = Path(__file__).parent.parent.parent
 START_SECONDS_MAX: Final = 120.0
@@ -64,24 +64,44 @@ def stand(
         old = ""
         if "@old@" in servers:
             old = stack.enter_context(fixture(folder / "old.txt", "tests.mcp.fixture_old")).replace("/mcp", "/sse")
-        port, admin = free_port(), free_port()
-        (folder / "policies").mkdir()
-        shutil.copy(TOP / "policies" / "redaction.yaml", folder / "policies" / "redaction.yaml")
-        (folder / "policies" / "mcp.csv").write_text(policy, encoding="utf-8")
-        (folder / "oncegate.key").write_bytes(b64encode(secrets.token_bytes(32)))
-        (folder / "oncegate.key").chmod(0o600)
-        (folder / "oncegate.yaml").write_text(
-            f"version: 1\ndevelopment: true\nlisten: 127.0.0.1:{port}\nadmin: 127.0.0.1:{admin}\n"
-            f"state: sqlite:///oncegate.db\nsecret_key: file:oncegate.key\npolicies: policies\n"
-            f"mcp_servers:\n  everything: {{url: '{direct}', tools: {tools}, era: {era}}}\n"
-            f"{servers.replace('@direct@', direct).replace('@old@', old)}",
-            encoding="utf-8",
+        servers = (
+            f"  everything: {{url: '{direct}', tools: {tools}, era: {era}}}\n"
+            f"{servers.replace('@direct@', direct).replace('@old@', old)}"
         )
-        command = [sys.executable, "-m", "gateway.cli", "serve", "-c", str(folder / "oncegate.yaml")]
-        serving = stack.enter_context(process(command, folder / "gateway.log"))
-        url = f"http://127.0.0.1:{port}"
-        wait_until_ready(f"{url}/readyz", folder / "gateway.log")
-        yield Stand(direct=direct, gateway=url, folder=folder, effects=effects, pid=serving.pid)
+        write(folder, policy=policy, servers=servers)
+        url, pid = stack.enter_context(gateway(folder))
+        yield Stand(direct=direct, gateway=url, folder=folder, effects=effects, pid=pid)
+
+
+def write(folder: Path, *, policy: str, servers: str, more: str = "") -> None:
+    """Write a configuration of these MCP servers, with its policies and key; `more` are further sections."""
+    port, admin = free_port(), free_port()
+    (folder / "policies").mkdir()
+    shutil.copy(TOP / "policies" / "redaction.yaml", folder / "policies" / "redaction.yaml")
+    (folder / "policies" / "mcp.csv").write_text(policy, encoding="utf-8")
+    (folder / "oncegate.key").write_bytes(b64encode(secrets.token_bytes(32)))
+    (folder / "oncegate.key").chmod(0o600)
+    (folder / "oncegate.yaml").write_text(
+        f"version: 1\ndevelopment: true\nlisten: 127.0.0.1:{port}\nadmin: 127.0.0.1:{admin}\n"
+        f"state: sqlite:///oncegate.db\nsecret_key: file:oncegate.key\npolicies: policies\n"
+        f"{more}mcp_servers:\n{servers}",
+        encoding="utf-8",
+    )
+
+
+@contextlib.contextmanager
+def gateway(folder: Path, *, environment: Mapping[str, str] | None = None) -> Generator[tuple[str, int]]:
+    """Run the gateway of the configuration in `folder` until the block ends; yields its URL and process id."""
+    listen = (folder / "oncegate.yaml").read_text(encoding="utf-8").partition("listen: ")[2].partition("\n")[0]
+    command = [sys.executable, "-m", "gateway.cli", "serve", "-c", str(folder / "oncegate.yaml")]
+    with process(command, folder / "gateway.log", environment=environment) as serving:
+        wait_until_ready(f"http://{listen}/readyz", folder / "gateway.log")
+        yield f"http://{listen}", serving.pid
+        serving.terminate()
+        serving.wait(30)
+    said = (folder / "gateway.log").read_text(encoding="utf-8")
+    assert "was destroyed but it is pending" not in said  # a stream that was left holds nothing
+    assert "never retrieved" not in said
 
 
 @contextlib.contextmanager
@@ -100,13 +120,13 @@ def fixture(effects: Path, module: str = "tests.mcp.fixture_server") -> Generato
 
 
 @contextlib.contextmanager
-def process(command: Sequence[str], log: Path) -> Generator[subprocess.Popen[bytes]]:
+def process(
+    command: Sequence[str], log: Path, *, environment: Mapping[str, str] | None = None
+) -> Generator[subprocess.Popen[bytes]]:
     """Run `command` with its output in `log`; ends it with the block."""
     with log.open("ab") as output:
-        environment = os.environ | {"PYTHONPATH": str(TOP)}
-        child = subprocess.Popen(
-            command, cwd=TOP, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
+        known = os.environ | {"PYTHONPATH": str(TOP), **(environment or {})}
+        child = subprocess.Popen(command, cwd=TOP, env=known, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     with child:
         try:
             yield child
@@ -135,13 +155,20 @@ def free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-def wait_until_ready(url: str, log: Path) -> None:
-    """Wait until `url` answers 200."""
+def wait_until_ready(url: str, log: Path, *, answers_anything: bool = False) -> None:
+    """Wait until `url` answers 200, or whatever it may be."""
     until = time.monotonic() + START_SECONDS_MAX
     moment = threading.Event()
     while time.monotonic() < until:
-        with contextlib.suppress(OSError, urllib.error.URLError), urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - loopback
-            if answer.status == 200:
-                return
+        try:
+            with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - loopback
+                if answer.status == 200:
+                    return
+        except urllib.error.HTTPError as error:
+            with error:
+                if answers_anything:
+                    return
+        except OSError:
+            pass  # nobody listens there yet
         moment.wait(0.05)
     raise AssertionError(log.read_text(encoding="utf-8"))
