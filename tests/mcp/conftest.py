@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.mcp.real import RealStand, real
 from tests.mcp.stand import TOP, Stand, stand
 
 if TYPE_CHECKING:
@@ -64,3 +65,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     )
     with stand(folder, policy=_POLICY, servers=servers, tools=_TOOLS) as stood:
         yield stood
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStand]:
+    with real(tmp_path_factory.mktemp("published")) as running:
+        yield running

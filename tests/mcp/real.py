@@ -121,16 +121,17 @@ def _fails(repository: Path) -> dict[str, Tried]:
 def _policy() -> str:
     lines = (f"p, role:any, *, mcp/{n}, list, -, allow, -\np, role:any, *, mcp/{n}/**, *, -, allow, redact=off\n"
              for n in NAMES)  # fmt: skip
-    return "".join(lines)
+    return "p, role:any, *, run/*, create, -, allow, redact=off\n" + "".join(lines)
 
 
 def _configured(commands: dict[str, list[str]], direct: dict[str, Any]) -> str:
-    lines = [
-        f"  {name}: {{command: {json.dumps(command)}}}\n" for name, command in commands.items() if name != "memory"
-    ]
-    lines.append(f"  memory: {{command: {json.dumps(commands['memory'])}, env: [MEMORY_FILE_PATH]}}\n")
-    lines.append(f"  everything_http: {{url: '{direct['everything_http']}'}}\n")
-    lines.append(f"  everything_sse: {{url: '{direct['everything_sse']}', transport: sse}}\n")
+    lines: list[str] = []
+    for name, command in commands.items():
+        more = ", env: [MEMORY_FILE_PATH]" if name == "memory" else ""
+        lines.append(f"  {name}: {{command: {json.dumps(command)}{more}}}\n")
+    for name in OVER_HTTP:
+        more = ", transport: sse" if name == "everything_sse" else ""
+        lines.append(f"  {name}: {{url: '{direct[name]}'{more}}}\n")
     return "".join(lines)
 
 

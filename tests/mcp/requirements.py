@@ -71,4 +71,9 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "The conformance suite passes through the joined endpoint but for listed exceptions.",
         "issue 5, It must show",
     ),
+    Requirement(
+        "MCP-39",
+        "The clients people use work through the gateway as directly, at a run's own URL too.",
+        "issue 5, It must show",
+    ),
 )

@@ -12,11 +12,11 @@ import pytest
 from mcp import Client, MCPError
 from mcp.client.sse import sse_client
 
-from tests.mcp.real import NAMES, OVER_HTTP, missing, real
+from tests.mcp.real import NAMES, OVER_HTTP, missing
 from tests.mcp.test_clients import SECONDS_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator
 
     from mcp_types import CallToolResult, TextContent
 
@@ -51,18 +51,12 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def stood(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStand]:
-    with real(tmp_path_factory.mktemp("real")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def control(stood: RealStand) -> dict[str, Seen]:
+def control(published: RealStand) -> dict[str, Seen]:
     """Return what each server shows a client without the gateway."""
 
     async def one(name: str) -> Seen:
-        async with _directly(stood, name) as client:
-            return await _seen(client, stood, name, prefix="", wrap="")
+        async with _directly(published, name) as client:
+            return await _seen(client, published, name, prefix="", wrap="")
 
     async def every() -> list[Seen]:
         return await asyncio.gather(*(one(name) for name in NAMES))
@@ -71,8 +65,8 @@ def control(stood: RealStand) -> dict[str, Seen]:
 
 
 @contextlib.asynccontextmanager
-async def _directly(stood: RealStand, name: str) -> AsyncGenerator[Client]:
-    place = stood.direct[name]
+async def _directly(published: RealStand, name: str) -> AsyncGenerator[Client]:
+    place = published.direct[name]
     if name != "everything_sse":
         async with Client(place, read_timeout_seconds=SECONDS_MAX) as client:
             yield client
@@ -83,13 +77,14 @@ async def _directly(stood: RealStand, name: str) -> AsyncGenerator[Client]:
             yield client
 
 
-async def _seen(client: Client, stood: RealStand, name: str, *, prefix: str, wrap: str) -> Seen:
+async def _seen(client: Client, published: RealStand, name: str, *, prefix: str, wrap: str) -> Seen:
     tools = [tool.name for tool in (await client.list_tools()).tools if tool.name.startswith(prefix)]
     worked, failed = [
-        await client.call_tool(prefix + tried.tool, tried.arguments) for tried in (stood.works[name], stood.fails[name])
+        await client.call_tool(prefix + tried.tool, tried.arguments)
+        for tried in (published.works[name], published.fails[name])
     ]
-    assert stood.works[name].says in text_of(worked)
-    assert stood.fails[name].says in text_of(failed)
+    assert published.works[name].says in text_of(worked)
+    assert published.fails[name].says in text_of(failed)
     resources: list[str] = []
     prompts: list[str] = []
     first: dict[str, Any] = {}
@@ -119,23 +114,23 @@ def _era(name: str, mode: Mode, endpoint: str) -> str:
 @pytest.mark.requirement("MCP-08", "MCP-27")
 @pytest.mark.parametrize(("name", "mode", "endpoint"), WAYS)
 async def test_a_published_server_offers_works_and_fails_as_it_does_directly(
-    stood: RealStand, control: dict[str, Seen], name: str, mode: Mode, endpoint: str
+    published: RealStand, control: dict[str, Seen], name: str, mode: Mode, endpoint: str
 ) -> None:
     own = endpoint == "own"
-    url = f"{stood.gateway}/mcp/{name}" if own else f"{stood.gateway}/mcp"
+    url = f"{published.gateway}/mcp/{name}" if own else f"{published.gateway}/mcp"
     async with Client(url, mode=mode, read_timeout_seconds=SECONDS_MAX) as client:
         assert client.protocol_version == _era(name, mode, endpoint)
         prefix, wrap = ("", "") if own else (f"{name}__", f"oncegate://{name}/")
-        assert await _seen(client, stood, name, prefix=prefix, wrap=wrap) == control[name]
+        assert await _seen(client, published, name, prefix=prefix, wrap=wrap) == control[name]
 
 
 @pytest.mark.requirement("MCP-37")
-async def test_a_tool_that_a_published_server_does_not_have_is_an_error_of_that_call(stood: RealStand) -> None:
-    async with Client(f"{stood.gateway}/mcp/git", read_timeout_seconds=SECONDS_MAX) as client:
+async def test_a_tool_that_a_published_server_does_not_have_is_an_error_of_that_call(published: RealStand) -> None:
+    async with Client(f"{published.gateway}/mcp/git", read_timeout_seconds=SECONDS_MAX) as client:
         try:
             said = text_of(await client.call_tool("git_fly", {}))
         except MCPError as error:
             said = str(error)
         assert "git_fly" in said
-        works: Tried = stood.works["git"]
+        works: Tried = published.works["git"]
         assert works.says in text_of(await client.call_tool(works.tool, works.arguments))
