@@ -24,6 +24,8 @@ EXPRESSION_CHARACTERS_MAX: Final = 4096
 #: Nodes of an argument that are converted at most; more is an error, never a cut.
 NODES_MAX: Final = 20_000
 _VARIABLES: Final = frozenset({"args", "principal", "run", "time"})
+#: What a breaker's condition is about.
+_COUNTS: Final = frozenset({"requests", "failures", "failure_ratio", "consecutive_failures"})
 _ARGUMENT: Final = re.compile(r"\bargs\.([A-Za-z_][A-Za-z0-9_]*)")
 _PARSER_CHARACTERS_MAX: Final = 160
 #: What the language itself calls, its standard functions, and ours.
@@ -88,12 +90,7 @@ class Condition:
 
 def compile_condition(name: str, expression: str) -> Condition:
     """Return the condition `name`. Raises `ConditionUnusable`."""
-    if len(expression) > EXPRESSION_CHARACTERS_MAX:
-        raise ConditionUnusable(f"longer than {EXPRESSION_CHARACTERS_MAX} characters")
-    try:
-        program = cel.compile(expression)
-    except ValueError as error:
-        raise ConditionUnusable(f"not a CEL expression: {_said(error, expression)}") from None
+    program = _program(expression)
     # names bound inside macros count as variables too; `has` and friends are functions
     unknown = {found for found in program.variables() if found not in _VARIABLES} - _bound(expression)
     if unknown:
@@ -108,6 +105,42 @@ def compile_condition(name: str, expression: str) -> Condition:
     return Condition(name, expression, program, used, members)
 
 
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """A compiled condition over what happened at an upstream: when its breaker opens."""
+
+    expression: str
+    program: cel.Program
+
+    def holds(self, *, requests: int, failures: int, consecutive_failures: int) -> bool:
+        """Return whether it holds; one that cannot be evaluated does not."""
+        counts = {
+            "requests": requests, "failures": failures, "consecutive_failures": consecutive_failures,
+            "failure_ratio": failures / requests if requests else 0.0,
+        }  # fmt: skip
+        try:
+            return self.program.execute(cel.Context(variables=counts)) is True
+        except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError):
+            return False
+
+
+def compile_trip(expression: str) -> Trip:
+    """Return the condition of a breaker. Raises `ConditionUnusable` where it is not true or false of counts."""
+    program = _program(expression)
+    if unknown := set(program.variables()) - _COUNTS:
+        raise ConditionUnusable(f"unknown variable `{min(unknown)}`; expected one of {', '.join(sorted(_COUNTS))}")
+    if foreign := set(program.functions()) - (_FUNCTIONS - {"under"}):
+        raise ConditionUnusable(f"unknown function `{min(foreign)}`; expected one of CEL's own")
+    sample = {"requests": 10, "failures": 5, "consecutive_failures": 3, "failure_ratio": 0.5}
+    try:
+        result = program.execute(cel.Context(variables=sample))
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError):
+        raise ConditionUnusable("it cannot be evaluated; `failure_ratio` is a number such as `0.5`") from None
+    if not isinstance(result, bool):
+        raise ConditionUnusable("it is neither true nor false")
+    return Trip(expression, program)
+
+
 def under(path: object, folder: object) -> bool:
     """Return whether `path` lies in `folder`: both absolute, `..` and `.` resolved, encodings refused."""
     if not isinstance(path, str) or not isinstance(folder, str):
@@ -117,6 +150,15 @@ def under(path: object, folder: object) -> bool:
     plain = posixpath.normpath(path)
     base = posixpath.normpath(folder)
     return plain == base or plain.startswith(base.rstrip("/") + "/")
+
+
+def _program(expression: str) -> cel.Program:
+    if len(expression) > EXPRESSION_CHARACTERS_MAX:
+        raise ConditionUnusable(f"longer than {EXPRESSION_CHARACTERS_MAX} characters")
+    try:
+        return cel.compile(expression)
+    except ValueError as error:
+        raise ConditionUnusable(f"not a CEL expression: {_said(error, expression)}") from None
 
 
 def _said(error: ValueError, expression: str) -> str:

@@ -4,22 +4,23 @@ from gateway.config.durability import Agent, ApprovalTimes, Retention, RunLimits
 from gateway.config.forms import Address
 from gateway.config.load import load
 from gateway.config.problems import ConfigInvalid, Problem
+from gateway.config.resilience import Breaker, Bulkhead, Cache, Hedge, Resilience, Retry, Timeouts
 from gateway.config.root import Config
 from gateway.config.servers import McpCredential, McpServer, Tool
-from gateway.config.timeouts import timeout_seconds
+from gateway.config.timeouts import setting_for, timeout_seconds, upstream_timeouts
 from gateway.config.types import (
     Issuer,
     Limits,
     Model,
     Price,
     Redaction,
-    Resilience,
     Telemetry,
     TrustDomain,
 )
 
 __all__ = [
-    "Address", "Agent", "ApprovalTimes", "Config", "ConfigInvalid", "Issuer", "Limits", "McpCredential", "McpServer",
-    "Model", "Price", "Problem", "Redaction", "Resilience", "Retention", "RunLimits", "RunRetry", "State", "Telemetry",
-    "Tool", "TrustDomain", "Verify", "load", "timeout_seconds",
+    "Address", "Agent", "ApprovalTimes", "Breaker", "Bulkhead", "Cache", "Config", "ConfigInvalid", "Hedge", "Issuer",
+    "Limits", "McpCredential", "McpServer", "Model", "Price", "Problem", "Redaction", "Resilience", "Retention",
+    "Retry", "RunLimits", "RunRetry", "State", "Telemetry", "Timeouts", "Tool", "TrustDomain", "Verify", "load",
+    "setting_for", "timeout_seconds", "upstream_timeouts",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from gateway.config.durability import Agent, ApprovalTimes, Retention, RunLimits, State
 from gateway.config.forms import Address, Duration, Flag, Listen, PathText, Secret, Text, Url
 from gateway.config.reading import ListOf, MapOf, Reading, Section, Setting, Where
+from gateway.config.resilience import Resilience
 from gateway.config.servers import SERVER_NAME, McpServer
 from gateway.config.tree import Leaf, Node
 from gateway.config.types import (
@@ -20,7 +21,6 @@ from gateway.config.types import (
     Limits,
     Model,
     Redaction,
-    Resilience,
     Telemetry,
     TrustDomain,
 )

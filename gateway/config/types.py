@@ -186,6 +186,11 @@ class Model:
     ] = None  # fmt: skip
     domain: Annotated[str, Setting("domain", DOMAIN, "The trust domain the model belongs to.")] = DEFAULT_DOMAIN
     price: Annotated[Price | None, Setting("price", Section(Price), "What it costs.")] = None
+    fallback: Annotated[
+        tuple[str, ...],
+        Setting("fallback", ListOf(Text("the name of a model", MODEL_NAME), or_one=True),
+                "Models asked instead, in this order, where this one does not answer; policy decides about each."),
+    ] = ()  # fmt: skip
 
     @property
     def sent_name(self) -> str:
@@ -199,13 +204,6 @@ class Model:
             yield "api_version", "only `azure_openai` has one"
         if azure and self.api_version is None and not self.url.rstrip("/").endswith("/v1"):
             yield "url", "without `api_version` an Azure URL must end in its version, `/openai/v1`"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resilience:
-    """How calls of matching resources are carried out."""
-
-    timeout_seconds: Annotated[float, Setting("timeout", Duration(0.001, _DAY), "How long a call may take.")] = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,9 @@ from gateway.config.problems import nearest, shown
 from gateway.config.types import DEFAULT_DOMAIN, WILDCARD_HOSTS
 from policy.resources import UnusableName, compile_pattern
 
+#: An upstream's name has two parts: `model/<name>`, `mcp/<server>`.
+_UPSTREAM_PARTS = 2
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -29,11 +32,7 @@ def verify(config: Config, reading: Reading) -> None:
     _server_names(config, reading)
     if config.state_password is not None and config.state.postgres is None and reading.usable("state"):
         reading.refuse_at(("state_password",), "only a PostgreSQL `state` has a password")
-    for pattern in config.resilience:
-        try:
-            compile_pattern(pattern)
-        except UnusableName as error:
-            reading.refuse_at(("resilience", pattern), f"{shown(pattern)} is no resource pattern: {error}")
+    _verify_resilience(config, reading)
     if config.listen == config.admin and config.listen.port:
         reading.refuse_at(("admin",), "`listen` and `admin` need different addresses")
 
@@ -57,6 +56,35 @@ def _server_names(config: Config, reading: Reading) -> None:
         if other != name:
             message = f"{shown(name)} looks like {shown(other)}; name one of them differently"
             reading.refuse_at(("mcp_servers", name), message)
+
+
+def _verify_resilience(config: Config, reading: Reading) -> None:
+    for pattern, entry in config.resilience.items():
+        place = ("resilience", pattern)
+        try:
+            compiled = compile_pattern(pattern)
+        except UnusableName as error:
+            reading.refuse_at(place, f"{shown(pattern)} is no resource pattern: {error}")
+            continue
+        # `mcp/<server>/tool/x` is a part of an upstream
+        if len(compiled.segments) > _UPSTREAM_PARTS:
+            for key, said in (("breaker", entry.breaker), ("bulkhead", entry.bulkhead)):
+                if said is not None:
+                    message = f"`{key}` belongs to a whole upstream; write it at `mcp/<server>/**` or `model/<name>`"
+                    reading.refuse_at((*place, key), message)
+        if entry.cache is not None and pattern.split("/")[0] not in {"model", "*", "**"}:
+            reading.refuse_at((*place, "cache"), "only models' answers are given again, never a tool's")
+    _verify_fallbacks(config, reading)
+
+
+def _verify_fallbacks(config: Config, reading: Reading) -> None:
+    for model in config.models.values():
+        for name in model.fallback:
+            where = ("models", model.name, "fallback")
+            if name == model.name:
+                reading.refuse_at(where, f"{shown(name)} is the model itself")
+            elif name not in config.models and reading.usable("models", name):
+                reading.refuse_at(where, f"{shown(name)} is no configured model{nearest(name, config.models)}")
 
 
 def _verify_calls(config: Config, reading: Reading) -> None:
