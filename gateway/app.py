@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from durable.seal import Keyring
 from gateway.approving import Approving
 from gateway.asking import Asking
-from gateway.config import timeout_seconds
+from gateway.config import timeout_seconds, upstream_timeouts
 from gateway.detection import Detection
 from gateway.divergence import Divergences
 from gateway.entries import AdapterEntry
@@ -30,12 +30,14 @@ from gateway.mcp.servers import McpServers
 from gateway.oauth.resource import WELL_KNOWN, ProtectedResource
 from gateway.outward import Redaction
 from gateway.pipeline import Pipeline
+from gateway.planning import Planning
 from gateway.policies import Policies
 from gateway.prices import price_of
 from gateway.protocols.openai_chat import ChatAdapter
 from gateway.protocols.openai_models import ModelsEntry
 from gateway.providers.chosen import provider_of
 from gateway.providers.target import ModelTarget
+from gateway.resilience.rules import Rulebook
 from gateway.restoring import Originals
 from gateway.runs import RunDesk
 from gateway.runs_entry import RunsEntry
@@ -187,8 +189,12 @@ class Gateway:
         self._verifying = Verifying(self.journal, self._giving, config.mcp_servers, asking)
         self.pipeline = Pipeline(
             policies_of=self.desk.policies_of, journal=self.journal, redaction=self.redaction,
-            telemetry=self._telemetry,
-            limits=config.limits, price=price_of(config.models),
+            telemetry=self._telemetry, limits=config.limits,
+            planning=Planning(
+                journal=self.journal, redaction=self.redaction, telemetry=self._telemetry,
+                rulebook=Rulebook(config.resilience), price=price_of(config.models),
+                answer_bytes_max=config.limits.answer_bytes_max,
+            ),
             divergences=Divergences(
                 self.journal, self.journal, agents=config.agents, on_divergence=config.runs.on_divergence
             ),
@@ -233,10 +239,11 @@ class Gateway:
         return entry_of
 
     def _target(self, model: Model) -> ModelTarget:
-        upstream = HttpUpstream(model.url)
+        resource = resource_name("model", model.name)
+        times = upstream_timeouts(self.config, resource)
+        upstream = HttpUpstream(model.url, connect_seconds_max=times.connect_seconds_max)
         self._upstreams.append(upstream)
         secret = model.credential
-        resource = resource_name("model", model.name)
         return ModelTarget(
             name=model.name, domain=model.domain, provider=provider_of(model), upstream=upstream,
             upstream_model=model.sent_name, credential=lambda: None if secret is None else secret.read_header(),

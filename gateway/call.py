@@ -125,6 +125,8 @@ class Call:
     hears: Callable[[object], None] | None = None
     #: what is called instead where the journal holds no outcome (a fork's other model)
     live: Call | None = None
+    #: makes the call for a further try where its target keeps what one send has said; `None`: it was cancelled
+    fresh: Callable[[Call], Call | None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,6 +57,8 @@ class Evidence:
     cost_usd: float | None = None
     #: where the request differs from what its run asked before: `step 3 $.messages[1].content`
     divergence: str | None = None
+    #: how often it was sent upstream
+    tries: int = 0
     arguments_digest: str = ""
     result_digest: str = ""
     traceparent: str | None = None

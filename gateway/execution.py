@@ -1,61 +1,38 @@
-"""One execution of a call upstream: sent once, read to its end, journaled, and only then completed.
+"""One execution of a call upstream: one intent, one outcome, whatever it takes in between.
 
 It runs in a task of its own, so that a client that goes away does not undo it: the answer is drained
-(bounded) and journaled, and the retry gets all of it.
+(bounded) and journaled, and the retry gets all of it. Tries of one execution are inside it: the journal sees
+none of them, so a process killed in their midst leaves the call in doubt, as ever.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from durable.journal import JournalUnavailable
 from durable.step import Outcome, Settlement
-from gateway import body, refusals
+from gateway import refusals
 from gateway.call import NotSent, Refusal, Reply, Sent
-from gateway.inward import Inward
 from gateway.oauth.answer import NoToken
 from gateway.outward import vault_entries
-from gateway.restoring import Restoring
+from gateway.resilience.retry import Failed, next_wait, repeatable
+from gateway.sending import Lapsed, Sending
 from gateway.trail import digest_of
 from redaction.finding import DetectionError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
-    from durable.journal import Journal
-    from durable.step import Began
-    from gateway.call import AnswerReader, Call, Headers, Unit, UpstreamRequest, UpstreamResponse, Verdict
+    from gateway.call import Call, Headers, Verdict
     from gateway.evidence import Ending
-    from gateway.inward import Clean
-    from gateway.outward import Redaction, Veil
-    from gateway.restoring import Originals
-    from gateway.trail import Trail
+    from gateway.plan import Plan
 
 
 _log = logging.getLogger("oncegate.execution")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Everything an execution needs, decided before it starts. `began` is `None` for housekeeping."""
-
-    call: Call
-    began: Began | None
-    request: UpstreamRequest
-    redaction: Redaction
-    veil: Veil
-    grant: frozenset[str] | None
-    originals: Originals
-    journal: Journal
-    trail: Trail
-    audit_key: bytes
-    uses: Callable[[Outcome], Mapping[bytes, int]]
-    price: Callable[[Mapping[str, int]], float | None]
-    answer_bytes_max: int
 
 
 class Execution:
@@ -64,29 +41,32 @@ class Execution:
     def __init__(self, plan: Plan, extra: Headers) -> None:
         self._plan = plan
         self._extra = extra
-        self._reader: AnswerReader = plan.call.adapter.reader(plan.call)
-        self._inward = Inward(self._reader, plan.redaction, plan.veil)
-        self._restoring = Restoring(self._reader, plan.grant, plan.originals)
-        self._journaled: list[bytes] = []
-        self._final: Clean | None = None
-        self._held: list[Clean] = []
-        self._bytes = 0
-        self._bytes_max = plan.answer_bytes_max
-        self._holding = False
+        self._loop = asyncio.get_running_loop()
+        self._sending = Sending(plan, plan.call, plan.request, self)
+        self._tries = 0
+        self._first_out = 0.0
+        #: an earlier try may have been executed, so that no later one proves that nothing was
+        self._unsure = False
+        #: the client has gone: nothing is tried for it any more
+        self._alone = False
+        self._pause: asyncio.Future[bool] | None = None
         self._relay: asyncio.Queue[bytes | None] | None = None
         #: the answer, as soon as its first frame may leave, or the `Refusal`
-        self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.reply: asyncio.Future[Reply] = self._loop.create_future()
         self.streaming = False
         self.ending: Ending = "failed"
         self.task: asyncio.Task[None] = asyncio.create_task(self._run())
         self.task.add_done_callback(self._over)
 
     def bound_rest(self, bytes_max: int) -> None:
-        """Read at most `bytes_max` more: nobody is waiting for them but the journal."""
-        self._bytes_max = min(self._bytes_max, self._bytes + bytes_max)
+        """Read at most `bytes_max` more, and try nothing more: nobody is waiting but the journal."""
+        self._sending.bound_rest(bytes_max)
+        self._alone = True
+        if self._pause is not None and not self._pause.done():
+            self._pause.set_result(False)
 
     def _over(self, task: asyncio.Task[None]) -> None:
-        self._give(None)
+        self.give(None)
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if not self.reply.done():
             self.reply.set_exception(error or refusals.internal())
@@ -94,14 +74,13 @@ class Execution:
 
     async def _run(self) -> None:
         try:
-            await self._attempt()
+            await self._carry_out()
         except JournalUnavailable:
             raise refusals.unwritten() from None
         except Refusal:
             raise
         except asyncio.CancelledError:
-            self.ending = "in_doubt"
-            await self._doubt("cancelled by the client")
+            await self._cancelled()
             raise
         except Exception:  # noqa: BLE001 - the outermost handler
             # the outermost handler of this task: whatever went wrong, the effect may have happened
@@ -109,107 +88,105 @@ class Execution:
             await self._doubt("an error of the gateway")
             raise refusals.internal() from None
 
-    async def _attempt(self) -> None:
-        plan = self._plan
-        try:
-            async with asyncio.timeout(plan.call.seconds_max):
-                await self._exchange()
-        except NotSent as error:
-            await self._release(str(error))
-            raise (refusals.no_token() if isinstance(error, NoToken) else refusals.unreachable()) from None
-        except TimeoutError:
-            await self._lost(f"no complete answer within {plan.call.seconds_max:g} s")
-        except Sent as error:
-            await self._lost(str(error))
-        except DetectionError:
-            await self._lost("the answer could not be inspected for personal data")
-        else:
+    async def _carry_out(self) -> None:
+        """Send until there is an answer to keep or nothing more may be tried; journal what that means."""
+        until = self._loop.time() + self._plan.call.seconds_max
+        failed = await self._send(until, self._plan.call.seconds_max)
+        while failed is not None and await self._goes_on(failed, until):
+            failed = await self._send(until, until - self._loop.time())
+        if failed is None or failed.status is not None:
             await self._conclude()
+        else:
+            await self._end(failed)
 
-    async def _authorized(self, request: UpstreamRequest) -> UpstreamRequest:
-        """Return the request with what proves the gateway; half of the call's time is the most it may take."""
-        if request.authorize is None:
-            return request
+    async def _send(self, until: float, seconds_max: float) -> Failed | None:
+        """Send once; returns why there is no answer to keep, `None` when there is one."""
+        self._tries += 1
+        trail, sending = self._plan.trail, self._sending
+        trail.tries += 1
+        now = time.time()
+        if trail.upstream_start is None:
+            trail.upstream_start = now
+        if self._tries == 1:
+            self._first_out = now
         try:
-            async with asyncio.timeout(self._plan.call.seconds_max / 2):
-                proof = await request.authorize()
-        except TimeoutError:
-            raise NoToken("the authorization server did not answer in time") from None
-        return replace(request, headers=(*request.headers, *proof), authorize=None)
-
-    async def _exchange(self) -> None:
-        plan = self._plan
-        plan.trail.upstream_start = time.time()
-        try:
-            upstream = plan.call.adapter.upstream(plan.call)
-            request = await self._authorized(plan.request)
-            # right before the send: without its lease another instance may have taken the call over
-            if not plan.journal.may_send():
-                await self._release("this instance had lost its lease")
-                raise refusals.lapsed()
-            response = await upstream.send(request, seconds_max=plan.call.seconds_max)
-            try:
-                await self._read(response)
-            except NotSent as error:  # of something sent later, in answer to the upstream: the call itself was sent
-                raise Sent(str(error)) from None
-            finally:
-                await response.aclose()
+            await sending.run(until, seconds_max)
+        except NotSent as error:
+            return Failed(proof="not_executed", reason=str(error), refusal=_refusal_of(error),
+                          final=isinstance(error, Lapsed))  # fmt: skip
+        except Sent as error:
+            return Failed(proof="unknown", reason=str(error))
+        except DetectionError:
+            reason = "the answer could not be inspected for personal data"
+            return Failed(proof="unknown", reason=reason, final=True)
         finally:
-            plan.trail.upstream_end = time.time()
+            trail.upstream_end = time.time()
+        return None if self._plan.rules is None else self._judged(sending)
 
-    async def _read(self, response: UpstreamResponse) -> None:
-        reader = self._reader
-        reader.begin(response.status, response.headers)
-        looks = self._plan.veil.profile.inspects or self._plan.grant is not None
-        read = reader.feed if looks else reader.skim
-        async for chunk in response.chunks():
-            self._bytes += len(chunk)
-            if self._bytes > self._bytes_max and not self._passing:
-                raise Sent(f"the answer is longer than {self._bytes_max} bytes")
-            for clean in await self._inward.take(self._heard(read(chunk))):
-                await self._pass(clean)
-        for clean in await self._inward.take(self._heard(self._reader.end())):
-            await self._pass(clean)
+    def _judged(self, sending: Sending) -> Failed | None:
+        """Return an answer as a failure where it is one that might be tried again."""
+        verdict = sending.reader.verdict()
+        if verdict.kind == "outcome" and verdict.status < 400:  # noqa: PLR2004 - RFC 9110 section 15
+            return None
+        return Failed(
+            proof="not_executed" if verdict.kind == "not_executed" else "unknown", reason=verdict.reason,
+            status=verdict.status, retry_after_seconds=sending.retry_after_seconds,
+        )  # fmt: skip
 
-    def _heard(self, units: list[Unit]) -> list[Unit]:
-        if (hears := self._plan.call.hears) is not None:
-            for unit in units:
-                if unit.final:
-                    hears(unit.tree)
-        return units
+    async def _goes_on(self, failed: Failed, until: float) -> bool:
+        """Prepare the next try, once its time has come; false when there is none."""
+        self._unsure = self._unsure or failed.proof == "unknown"
+        rules = self._plan.rules
+        if rules is None or self.streaming or self._alone or rules.retry is None:
+            return False
+        wait = next_wait(
+            rules.retry, failed, tries=self._tries, seconds_left=until - self._loop.time(), chance=random.random()  # noqa: S311 - spreads load
+        )  # fmt: skip
+        if wait is None or not self._may_repeat(failed, wait):
+            return False
+        self._sending.out = False  # whether it may have been executed is kept above
+        call = _afresh(self._sending.call)
+        if call is None or not await self._waited(wait):
+            return False
+        self._plan.trail.failed_tries.append(failed.reason)
+        self._sending = Sending(self._plan, call, self._plan.request_of(call), self)
+        return True
 
-    async def _pass(self, clean: Clean) -> None:
-        if clean.unit.final:
-            self._final = clean
-        if not self._passing:
-            self._journaled.append(clean.raw)
-        if self._inward.minted:
-            self._plan.originals.minted |= self._inward.minted
-        if self._inward.blocked or clean.unit.hold or self._holding:
-            self._holding = True
-            self._held.append(clean)
-            return
-        self._begin_stream()
-        for raw, _ in await self._restoring.take(clean):
-            self._give(raw)
+    def _may_repeat(self, failed: Failed, wait: float) -> bool:
+        call, began = self._plan.call, self._plan.began
+        # since when the upstream knows the key is sure only of what was first sent here
+        age = time.time() + wait - self._first_out
+        key_holds = began is not None and not began.again and (call.key_seconds is None or age < call.key_seconds)
+        return repeatable(failed, call.effect, journaled=began is not None, key_holds=key_holds)
 
-    def _give(self, frame: bytes | None) -> None:
-        if self._relay is not None:  # else nothing has left yet, and nothing will as a stream
-            self._relay.put_nowait(frame)
+    async def _waited(self, seconds: float) -> bool:
+        """Wait before the next try; false when the client has gone meanwhile."""
+        self._pause = pause = self._loop.create_future()
+        timer = self._loop.call_later(seconds, _wake, pause)
+        try:
+            return await pause
+        finally:
+            timer.cancel()
+            self._pause = None
 
     @property
-    def _passing(self) -> bool:
+    def passing(self) -> bool:
         """Whether this is a stream of the protocol's own, kept nowhere and of any length."""
         return self.streaming and self._plan.began is None
 
-    def _begin_stream(self) -> None:
+    def begin_stream(self, sending: Sending) -> None:
+        """Answer with a stream; what comes after it is its end."""
         if self.streaming:
             return
         self.streaming = True
-        call = self._plan.call
         self._relay = asyncio.Queue()
-        status, headers = call.adapter.head(call, self._extra)
+        status, headers = sending.call.adapter.head(sending.call, (*self._extra, *self._plan.trail.headers()))
         self._answer(Reply(status=status, headers=headers, frames=self._frames(self._relay)))
+
+    def give(self, frame: bytes | None) -> None:
+        """Give a frame of the stream."""
+        if self._relay is not None:  # else nothing has left yet, and nothing will as a stream
+            self._relay.put_nowait(frame)
 
     def _answer(self, reply: Reply) -> None:
         if not self.reply.done():  # else the client has gone, and the journal alone is told
@@ -228,10 +205,10 @@ class Execution:
 
     async def _conclude(self) -> None:
         """Journal the outcome, then let go of what was held for it."""
-        verdict = self._reader.verdict()
-        trail = self._plan.trail
+        sending, trail = self._sending, self._plan.trail
+        verdict = sending.reader.verdict()
         trail.status = verdict.status
-        trail.redacted_inward = self._inward.counts
+        trail.redacted_inward = sending.inward.counts
         trail.usage = cast("Mapping[str, int]", verdict.meta.get("usage", {}))
         trail.cost_usd = self._plan.price(trail.usage)
         withheld = self._withheld()
@@ -239,7 +216,7 @@ class Execution:
         trail.result_digest = digest_of(self._plan.audit_key, outcome.body)
         if verdict.kind == "outcome":
             await self._settle(outcome)
-        elif verdict.kind == "not_executed":
+        elif verdict.kind == "not_executed" and not self._unsure:
             await self._release(verdict.reason)
         else:
             await self._doubt(verdict.reason)
@@ -249,40 +226,33 @@ class Execution:
         if verdict.status == 401:  # noqa: PLR2004 - RFC 9110 section 15.5.2; the agent's own would be a lie
             raise refusals.credential_refused()
         if withheld is not None and self.streaming:
-            raise refusals.withheld(self._inward.blocked)
+            raise refusals.withheld(sending.inward.blocked)
         await self._complete(outcome, plain=withheld is not None)
 
     async def _complete(self, outcome: Outcome, *, plain: bool) -> None:
-        call = self._plan.call
+        sending = self._sending
         if self.streaming:
-            for clean in self._held:
-                for raw, _ in await self._restoring.take(clean):
-                    self._give(raw)
+            await sending.let_go()
             return
-        content = outcome.body if plain else await self._restored(outcome)
-        self._answer(call.adapter.present(call, outcome, content, self._extra))
-
-    async def _restored(self, outcome: Outcome) -> bytes:
-        restored = [part for clean in self._held for part in await self._restoring.take(clean)]
-        if outcome.form in {"body", "frames"}:
-            return b"".join(raw for raw, _ in restored)
-        return body.encode(cast("dict[str, object]", restored[-1][1])[outcome.form])
+        content = outcome.body if plain else await sending.restored(outcome)
+        extra = (*self._extra, *self._plan.trail.headers())
+        self._answer(sending.call.adapter.present(sending.call, outcome, content, extra))
 
     def _outcome(self, verdict: Verdict) -> Outcome:
-        if verdict.form in {"result", "error"} and self._final is not None:
-            content = body.encode(cast("dict[str, object]", self._final.tree)[verdict.form])
-        else:
-            content = b"".join(self._journaled)
-        meta, cost = verdict.meta, self._plan.trail.cost_usd
-        if cost is not None:  # at today's price: a timeline shows what was paid
-            meta = {**meta, "cost_usd": round(cost, 9)}
-        return Outcome(form=verdict.form, status=verdict.status, media=verdict.media, body=content, meta=meta)
+        meta, trail = dict(verdict.meta), self._plan.trail
+        if trail.cost_usd is not None:  # at today's price: a timeline shows what was paid
+            meta["cost_usd"] = round(trail.cost_usd, 9)
+        return Outcome(
+            form=verdict.form, status=verdict.status, media=verdict.media, body=self._sending.content(verdict.form),
+            meta=meta | trail.kept(),
+        )  # fmt: skip
 
     def _withheld(self) -> Outcome | None:
-        if not self._inward.blocked:
+        blocked = self._sending.inward.blocked
+        if not blocked:
             return None
         call = self._plan.call
-        return call.adapter.refusal_outcome(refusals.withheld(self._inward.blocked), call)
+        return call.adapter.refusal_outcome(refusals.withheld(blocked), call)
 
     async def _settle(self, outcome: Outcome) -> None:
         plan = self._plan
@@ -293,7 +263,7 @@ class Execution:
         settlement = Settlement(
             outcome=outcome,
             uses=plan.uses(outcome),
-            vault=vault_entries(plan.veil.scope, self._inward.minted.values()),
+            vault=vault_entries(plan.veil.scope, self._sending.inward.minted.values()),
             audit=(plan.trail.ended("executed"),),
         )
         try:
@@ -321,9 +291,36 @@ class Execution:
         else:
             await plan.journal.doubt(plan.began, reason, [record])
 
-    async def _lost(self, reason: str) -> None:
-        """No proof of an outcome: the journal says doubt, the agent is told what that means."""
-        await self._doubt(reason)
+    async def _end(self, failed: Failed) -> None:
+        """No answer: the journal says what is known, the agent is told what that means."""
+        if not self._unsure:
+            await self._release(failed.reason)
+            raise failed.refusal or refusals.unreachable()
+        await self._doubt(failed.reason)
         if self._plan.began is not None and self._plan.call.effect == "once":
             raise refusals.in_doubt()
         raise refusals.unanswered()
+
+    async def _cancelled(self) -> None:
+        if self._unsure or self._sending.out:
+            self.ending = "in_doubt"
+            await self._doubt("cancelled by the client")
+        else:
+            await self._release("cancelled before it was sent")
+
+
+def _afresh(call: Call) -> Call | None:
+    """Return the call for a further try, `None` where its client has cancelled it."""
+    return call if call.fresh is None else call.fresh(call)
+
+
+def _wake(pause: asyncio.Future[bool]) -> None:
+    if not pause.done():
+        pause.set_result(True)
+
+
+def _refusal_of(error: NotSent) -> Refusal:
+    """Return what the agent is told of a call that was not sent."""
+    if isinstance(error, NoToken):
+        return refusals.no_token()
+    return refusals.lapsed() if isinstance(error, Lapsed) else refusals.unreachable()

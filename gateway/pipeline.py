@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from durable.journal import JournalUnavailable
@@ -17,28 +17,30 @@ from durable.step import Began, Diverges, Held, InDoubt, InFlight, Intent, Owner
 from gateway import body, refusals
 from gateway.body import at
 from gateway.call import ClientGone, Refusal, Reply, header
-from gateway.execution import Execution, Plan
+from gateway.execution import Execution
 from gateway.load import Load
 from gateway.outward import Veil, owner_user, scope_of, vault_entries
 from gateway.replay import replayed_body
-from gateway.restoring import Originals, agent_grant, restore_arguments
+from gateway.restoring import Originals, agent_grant
 from gateway.tool_use import count_uses, use_digest
 from gateway.trail import Trail, digest_of
 from gateway.watch import Watch
+from gateway.work import Work
 from policy.decision import Question
 from redaction.finding import DetectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from durable.journal import Journal, RunKeys
-    from durable.step import Known, Outcome, RunRef
+    from durable.journal import Journal
+    from durable.step import Known, RunRef
     from gateway.approving import Approving
-    from gateway.call import Call, Headers, UpstreamRequest
+    from gateway.call import Call, Headers
     from gateway.config import Limits
     from gateway.divergence import Divergences
     from gateway.evidence import Ending
     from gateway.outward import Redaction
+    from gateway.planning import Planning
     from gateway.telemetry import Telemetry
     from policy.decision import Decision, Principal
     from policy.source import PolicySet
@@ -52,22 +54,6 @@ _KEY = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 WAIT_SECONDS_MAX = 55.0
 #: How often a call is asked for anew because policy changed while a person decided.
 _APPROVALS_MAX = 3
-
-
-@dataclass(slots=True, kw_only=True)
-class Work:
-    """One call with what has been found out about it."""
-
-    call: Call
-    trail: Trail
-    decision: Decision
-    owner: Owner
-    keys: RunKeys
-    veil: Veil
-    digests: str
-    step: Step
-    originals: Originals
-    redacted: Redacted | None = None
 
 
 class Doubts(Protocol):
@@ -89,7 +75,7 @@ class Pipeline:
         redaction: Redaction,
         telemetry: Telemetry,
         limits: Limits,
-        price: Callable[[str, Mapping[str, int]], float | None],
+        planning: Planning,
         divergences: Divergences,
         approving: Approving,
         doubts: Doubts,
@@ -98,9 +84,8 @@ class Pipeline:
         self._journal = journal
         self._redaction = redaction
         self._telemetry = telemetry
-        self._limits = limits
         self._load = Load(limits)
-        self._price = price
+        self._planning = planning
         self._divergences = divergences
         self._approving = approving
         self._doubts = doubts
@@ -265,35 +250,16 @@ class Pipeline:
             trail.call_id, trail.occurrence = began.id, began.occurrence
         try:
             self._load.admit(work.owner, listens=call.listens)
-            redacted = await self._redact(work)
-            tree = await restore_arguments(
-                redacted.tree, work.decision, work.originals, call.shape, call.arguments_path
-            )
-            key = began.upstream_key if began else None
-            request = call.adapter.request(call, tree, upstream_key=key)
-            if context := self._telemetry.context(trail.audit_id):
-                request = replace(request, headers=(*request.headers, *context))
+            await self._redact(work)
+            plan = await self._planning.plan(work, began)
         except BaseException:
             if began is not None:  # not one byte was sent: the step stays open
                 await self._journal.release(began, "refused before sending", ())
             raise
-        execution = Execution(self._plan(work, began, request), self._extra(work, replayed=False))
+        execution = Execution(plan, self._extra(work, replayed=False))
         self._load.add(execution, work.owner, listens=call.listens)
         execution.task.add_done_callback(lambda _: self._ended(execution, work))
         return await self._answer(execution, work)
-
-    def _plan(self, work: Work, began: Began | None, request: UpstreamRequest) -> Plan:
-        call, key = work.call, work.keys.fingerprint
-
-        def uses(outcome: Outcome) -> Mapping[bytes, int]:
-            return count_uses(key, call.adapter.tools_asked(outcome)) if call.kind == "model" else {}
-
-        return Plan(
-            call=call, began=began, request=request, redaction=self._redaction, veil=work.veil,
-            grant=agent_grant(work.decision), originals=work.originals, journal=self._journal,
-            trail=work.trail, audit_key=key, uses=uses, price=lambda usage: self._price(call.resource, usage),
-            answer_bytes_max=self._limits.answer_bytes_max,
-        )  # fmt: skip
 
     async def _answer(self, execution: Execution, work: Work) -> Reply:
         call = work.call

@@ -116,6 +116,8 @@ def _client_attributes(evidence: Evidence) -> Attributes:
     for theirs, ours in ((names.GEN_AI_INPUT_TOKENS, "input_tokens"), (names.GEN_AI_OUTPUT_TOKENS, "output_tokens")):
         if ours in evidence.usage:
             found[theirs] = evidence.usage[ours]
+    if evidence.tries > 1:
+        found[names.TRIES] = evidence.tries
     if evidence.upstream_host is not None:
         found[names.SERVER_ADDRESS] = evidence.upstream_host
     if (error := _client_error(evidence)) is not None:

@@ -17,7 +17,7 @@ from gateway.ids import random_bytes
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gateway.call import Call, Refusal
+    from gateway.call import Call, Headers, Refusal
     from gateway.evidence import Ending
     from policy.decision import Decision, Principal
 
@@ -55,6 +55,9 @@ class Trail:
     status: int = 200
     #: `step 3 $.messages[1].content`: the request differs there from what the run asked before
     divergence: str | None = None
+    #: how often the call was sent, and why all but the last time brought nothing
+    tries: int = 0
+    failed_tries: list[str] = field(default_factory=list[str])
     #: what every record of the call says
     _said: dict[str, object] | None = field(init=False, default=None)
 
@@ -83,7 +86,17 @@ class Trail:
             record["cost_nanodollars"] = round(self.cost_usd * 1_000_000_000)
         if reason:
             record["reason"] = reason
+        if self.tries > 1:
+            record |= {"tries": self.tries, "failed_tries": list(self.failed_tries)}
         return record
+
+    def headers(self) -> Headers:
+        """Return what the agent is told of how its answer came about; nothing where it was sent once."""
+        return ((b"oncegate-tries", str(self.tries).encode()),) if self.tries > 1 else ()
+
+    def kept(self) -> dict[str, object]:
+        """Return what the journaled outcome says of how it came about."""
+        return {"tries": self.tries} if self.tries > 1 else {}
 
     def diverged(self, call_id: str, step: int, path: str) -> dict[str, object]:
         """Return the audit record of a request that differs from the run's earlier call at `path`."""
@@ -111,7 +124,7 @@ class Trail:
             upstream_end=self.upstream_end, redacted_outward=self.redacted_outward,
             redacted_inward=self.redacted_inward, usage=self.usage, cost_usd=self.cost_usd,
             arguments_digest=self.arguments_digest, result_digest=self.result_digest,
-            traceparent=self.traceparent, protocol_facts=call.facts, divergence=self.divergence,
+            traceparent=self.traceparent, protocol_facts=call.facts, divergence=self.divergence, tries=self.tries,
         )  # fmt: skip
 
     def _microseconds(self) -> int:

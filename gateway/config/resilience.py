@@ -19,6 +19,8 @@ _DAY: Final = 86400.0
 _MIB: Final = 1024 * 1024
 #: How long a call may take when nothing is said.
 CALL_SECONDS: Final = 60.0
+#: How long connecting may take then.
+CONNECT_SECONDS: Final = 10.0
 _STATUSES: Final = r"[1-5][0-9]{2}(-[1-5][0-9]{2})?(,[1-5][0-9]{2}(-[1-5][0-9]{2})?)*"
 
 Off = Literal["off"]
@@ -115,6 +117,13 @@ class Timeouts:
     between_bytes_seconds: Annotated[
         float | None, Setting("between_bytes", Duration(0.001, _DAY), "Silence in the middle of an answer.")
     ] = None
+
+    @property
+    def connect_seconds_max(self) -> float:
+        """How long connecting may take: where nothing is said, well before the answer's head is due."""
+        if self.connect_seconds is not None:
+            return self.connect_seconds
+        return CONNECT_SECONDS if self.first_byte_seconds is None else min(CONNECT_SECONDS, self.first_byte_seconds / 2)
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield parts that could never be reached."""

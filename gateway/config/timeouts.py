@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from gateway.config.resilience import CALL_SECONDS, Resilience, Timeouts
+from gateway.config.resilience import CALL_SECONDS, Timeouts
 from policy.resources import compile_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gateway.config.resilience import Off, Resilience
     from gateway.config.root import Config
     from gateway.config.servers import Tool
 
@@ -33,7 +34,11 @@ def upstream_timeouts(config: Config, upstream: str) -> Timeouts:
 
 
 def setting_for(
-    entries: Mapping[str, Resilience], resource: str, read: Callable[[Resilience], _T | None], *, whole: bool = False
+    entries: Mapping[str, Resilience],
+    resource: str,
+    read: Callable[[Resilience], _T | Off | None],
+    *,
+    whole: bool = False,
 ) -> _T | None:
     """Return what the most specific fitting pattern that says it says, `None` where none does or it is `off`.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from gateway.config import ConfigInvalid, timeout_seconds
+from gateway.config import ConfigInvalid, timeout_seconds, upstream_timeouts
 from gateway.mcp.confinement import unconfined, unstartable
 from gateway.mcp.joined import Joined
 from gateway.mcp.message import Unanswerable
@@ -114,7 +114,8 @@ class McpServers:
         elif server.transport == "sse":
             upstream = OldHttpUpstream(server.name, server.url)
         else:
-            upstream = HttpUpstream(server.url)
+            times = upstream_timeouts(self._config, f"mcp/{server.name}")
+            upstream = HttpUpstream(server.url, connect_seconds_max=times.connect_seconds_max)
         self._upstreams.append(upstream)
 
         def timeout(resource: str, tool: Tool | None) -> float:

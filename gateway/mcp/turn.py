@@ -42,6 +42,15 @@ class Turn:
     cut: bool = False
     resumed: bool = False
 
+    def afresh(self) -> Turn | None:
+        """Return the turn as it was before anything was sent, `None` when its client has cancelled it."""
+        if self.cancelled:
+            return None
+        return Turn(
+            message=self.message, method=self.method, place=self.place, session=self.session, may_list=self.may_list,
+            seal_session=self.seal_session, seal_held=self.seal_held, bridged=self.bridged, joined=self.joined,
+        )  # fmt: skip
+
     @property
     def expects(self) -> bool:
         """Whether a response is due."""

@@ -6,7 +6,7 @@ mirror the body are written anew from the body that is sent; the caller's creden
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from durable.step import Outcome
@@ -133,7 +133,7 @@ class McpAdapter:
             tree=message.tree, arguments=message.params, arguments_path=("params",), shape=REQUEST_SHAPE,
             canonical=b"", journaled=False, cancel_on_disconnect=True, facts={"mcp.method.name": message.method},
             seconds_max=_seconds(target, resource, message), listens=message.method == "subscriptions/listen",
-            shown=shown_name(resource, self._shown_key),
+            shown=shown_name(resource, self._shown_key), fresh=_afresh,
         )  # fmt: skip
 
     def upstream(self, call: Call) -> Upstream:
@@ -305,8 +305,7 @@ class McpAdapter:
             resource=subject_root(target.name), resource_domain=target.config.domain, action="list", kind="other",
             effect="safe", tree=tree, arguments=None, shape=REQUEST_SHAPE, canonical=b"", journaled=False,
             cancel_on_disconnect=True, stream=exchange.method == "GET", listens=exchange.method == "GET",
-            facts={"mcp.method.name": exchange.method},
-            seconds_max=_GET_SECONDS_MAX,
+            facts={"mcp.method.name": exchange.method}, seconds_max=_GET_SECONDS_MAX,
         )  # fmt: skip
 
     def _tool_call(self, exchange: Exchange, aim: _Aim, message: Message, resource: str) -> Call:
@@ -328,7 +327,7 @@ class McpAdapter:
             unhashed=_UNHASHED,
             facts={"mcp.method.name": message.method, "gen_ai.tool.name": name,
                    "gen_ai.operation.name": "execute_tool"},
-            seconds_max=aim.target.timeout(resource, tool),
+            seconds_max=aim.target.timeout(resource, tool), fresh=_afresh,
         )  # fmt: skip
 
 
@@ -339,6 +338,11 @@ def subject_root(server: str) -> str:
 
 def _aim(call: Call) -> _Aim:
     return cast("_Aim", call.target)
+
+
+def _afresh(call: Call) -> Call | None:
+    turn = _aim(call).turn.afresh()
+    return turn and replace(call, target=replace(_aim(call), turn=turn))
 
 
 def _tool(target: ServerTarget, name: str) -> Tool | None:

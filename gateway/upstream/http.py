@@ -52,6 +52,7 @@ class HttpUpstream:
         connections_max: int = CONNECTIONS_MAX,
         idle_seconds_max: float = IDLE_SECONDS_MAX,
         silence_seconds_max: float = SILENCE_SECONDS_MAX,
+        connect_seconds_max: float = CONNECT_SECONDS_MAX,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or parts.hostname is None or parts.query or parts.fragment:
@@ -62,6 +63,7 @@ class HttpUpstream:
         self._base = parts.path
         self._authority = parts.netloc.rpartition("@")[2].encode("ascii")
         self._idle_seconds_max = idle_seconds_max
+        self._connect_seconds_max = connect_seconds_max
         self._make = partial(Connection, silence_seconds_max)
         self._idle: list[Connection] = []
         self._pruning: asyncio.TimerHandle | None = None
@@ -74,7 +76,7 @@ class HttpUpstream:
         content = written(request, self._base, self._authority)
         loop = asyncio.get_running_loop()
         start = loop.time()
-        connect_by = start + min(CONNECT_SECONDS_MAX, seconds_max / 2)
+        connect_by = start + min(self._connect_seconds_max, seconds_max / 2)
         await self._place(connect_by)
         try:
             connection = self._kept() or await self._connect(connect_by)

@@ -1,0 +1,42 @@
+"""Everything an execution needs, decided before it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from durable.journal import Journal
+    from durable.step import Began, Outcome
+    from gateway.call import Call, UpstreamRequest
+    from gateway.outward import Redaction, Veil
+    from gateway.resilience.rules import Rules
+    from gateway.restoring import Originals
+    from gateway.trail import Trail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One call on its way to one upstream. `began` is `None` for housekeeping.
+
+    `request` is what is sent first; `request_of` makes it anew for a further try of a call. `rules` say how it
+    is carried out, `None`: sent once.
+    """
+
+    call: Call
+    began: Began | None
+    request: UpstreamRequest
+    request_of: Callable[[Call], UpstreamRequest]
+    redaction: Redaction
+    veil: Veil
+    grant: frozenset[str] | None
+    originals: Originals
+    journal: Journal
+    trail: Trail
+    audit_key: bytes
+    uses: Callable[[Outcome], Mapping[bytes, int]]
+    price: Callable[[Mapping[str, int]], float | None]
+    answer_bytes_max: int
+    rules: Rules | None
