@@ -323,7 +323,7 @@ class Pipeline:
         extra: Headers = ((b"oncegate-correlation", call.exchange.correlation.encode()),)
         if trail.call_id is not None:
             extra = (*extra, (b"oncegate-call", trail.call_id.encode()))
-        return call.adapter.refuse(refusal, call, extra)
+        return call.adapter.refuse(refusal, call, (*extra, *trail.headers()))
 
     def _extra(self, work: Work, *, replayed: bool) -> Headers:
         headers = [(b"oncegate-correlation", work.call.exchange.correlation.encode())]

@@ -17,9 +17,10 @@ from tests.oauth.requirements import REQUIREMENTS as OAUTH
 from tests.policy.requirements import REQUIREMENTS as POLICY
 from tests.providers.requirements import REQUIREMENTS as PROVIDERS
 from tests.redaction.requirements import REQUIREMENTS as REDACTION
+from tests.resilience.requirements import REQUIREMENTS as RESILIENCE
 from tests.runs.requirements import REQUIREMENTS as RUNS
 
 REQUIREMENTS = (
     *APPROVALS, *CLI, *CONTRACTS, *DOUBT, *DURABLE, *E2E, *ENGINES, *FAULTS, *GATEWAY, *IDENTITY, *MCP, *OAUTH, *POLICY,
-    *PROVIDERS, *REDACTION, *RUNS,
+    *PROVIDERS, *REDACTION, *RESILIENCE, *RUNS,
 )  # fmt: skip

@@ -1,0 +1,16 @@
+"""Requirements of resilience: id, text, source."""
+
+from __future__ import annotations
+
+from tests.requirement import Requirement
+
+REQUIREMENTS: tuple[Requirement, ...] = (
+    Requirement("RES-01", "A call is sent again only where that cannot repeat its effect.", "DESIGN 3.9, 4"),
+    Requirement("RES-02", "Waits grow as configured, are bounded, and honour Retry-After.", "RFC 9110 10.2.3; issue 6"),
+    Requirement("RES-03", "An outage costs exactly the configured number of upstream calls.", "issue 6 It must show"),
+    Requirement(
+        "RES-04", "The time for a call bounds all its tries; each part of a try has its own.", "issue 6 item 4"
+    ),
+    Requirement("RES-05", "Nothing is tried again for a client that has gone, or after a byte was given.", "issue 6"),
+    Requirement("RES-06", "What is configured is read with its line, the most specific pattern first.", "DESIGN 8"),
+)
