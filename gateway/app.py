@@ -187,19 +187,7 @@ class Gateway:
         self._giving = Giving(self.journal, self.redaction, self.policies, domains, self._chat.tools_asked)
         asking = Asking(self.policies)
         self._verifying = Verifying(self.journal, self._giving, config.mcp_servers, asking)
-        self.pipeline = Pipeline(
-            policies_of=self.desk.policies_of, journal=self.journal, redaction=self.redaction,
-            telemetry=self._telemetry, limits=config.limits,
-            planning=Planning(
-                journal=self.journal, redaction=self.redaction, telemetry=self._telemetry,
-                rulebook=Rulebook(config.resilience), price=price_of(config.models),
-                answer_bytes_max=config.limits.answer_bytes_max,
-            ),
-            divergences=Divergences(
-                self.journal, self.journal, agents=config.agents, on_divergence=config.runs.on_divergence
-            ),
-            approving=Approving(self.journal, config.approvals), doubts=self._verifying,
-        )  # fmt: skip
+        self.pipeline = self._path()
         resource = ProtectedResource(config)
         keeper = Doorkeeper(self.authenticator, self.desk, self.journal, resource)
         self._servers = McpServers(
@@ -213,6 +201,22 @@ class Gateway:
             header_bytes_max=config.limits.header_bytes_max,
         )  # fmt: skip
         self.front = Front(door, keeper.identify, self._entries(), self._application(resource))
+
+    def _path(self) -> Pipeline:
+        config = self.config
+        return Pipeline(
+            policies_of=self.desk.policies_of, journal=self.journal, redaction=self.redaction,
+            telemetry=self._telemetry, limits=config.limits,
+            planning=Planning(
+                journal=self.journal, redaction=self.redaction, telemetry=self._telemetry,
+                rulebook=Rulebook(config.resilience), price=price_of(config.models),
+                answer_bytes_max=config.limits.answer_bytes_max,
+            ),
+            divergences=Divergences(
+                self.journal, self.journal, agents=config.agents, on_divergence=config.runs.on_divergence
+            ),
+            approving=Approving(self.journal, config.approvals), doubts=self._verifying,
+        )  # fmt: skip
 
     async def _run_principal(self, run_id: str, attempt: int) -> Principal | None:
         return await self.desk.principal_of(run_id, attempt)  # the desk is made after the authenticator
