@@ -183,14 +183,15 @@ class Sent(UpstreamError):  # noqa: N818
     """Perhaps executed: timeout or broken connection after the first byte of the request."""
 
 
-SlotKind = Literal["text", "json"]
+SlotKind = Literal["text", "json", "fixed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
     """A text that arrives in pieces: which one (`key`), and where its piece stands in the unit's tree.
 
-    `json` slots (streamed tool arguments) are held to their end, then walked as JSON.
+    `json` slots (streamed tool arguments) are held to their end, then walked as JSON. `fixed` slots (signed
+    texts) can only pass as they are: what would be changed in them blocks the answer.
     """
 
     key: Hashable

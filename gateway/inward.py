@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from redaction.finding import Minted, Redacted
 
 _NO_SHAPE = Shape()
+_FIXED = Shape(fixed=("*",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Inward:
         self._veil = veil
         self._segmenters: dict[Hashable, Segmenter] = {}
         self._json: dict[Hashable, list[str]] = {}
+        self._fixed: set[Hashable] = set()
         self._nothing_in = b""
         self.minted: dict[str, Minted] = {}
         self.counts: dict[str, int] = {}
@@ -106,18 +108,22 @@ class Inward:
         segmenter = self._segmenters.get(slot.key)
         if segmenter is None:
             segmenter = self._segmenters[slot.key] = Segmenter()
+        if slot.kind == "fixed":
+            self._fixed.add(slot.key)
+            return await self._segments(segmenter.feed(text), _FIXED)
         return await self._segments(segmenter.feed(text))
 
     async def _rest(self, key: Hashable) -> str:
         if (parts := self._json.pop(key, None)) is not None:
             return await self._arguments("".join(parts))
         segmenter = self._segmenters.pop(key, None)
-        return "" if segmenter is None else await self._segments(segmenter.finish())
+        shape = _FIXED if key in self._fixed else _NO_SHAPE
+        return "" if segmenter is None else await self._segments(segmenter.finish(), shape)
 
-    async def _segments(self, segments: Sequence[str]) -> str:
+    async def _segments(self, segments: Sequence[str], shape: Shape = _NO_SHAPE) -> str:
         if not segments:
             return ""
-        redacted = self._noted(await self._redaction.tree(list(segments), _NO_SHAPE, self._veil))
+        redacted = self._noted(await self._redaction.tree(list(segments), shape, self._veil))
         return "".join(cast("list[str]", redacted.tree))
 
     async def _arguments(self, text: str) -> str:

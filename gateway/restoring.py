@@ -109,6 +109,8 @@ class Restoring:
         return [*before, (raw, clean.tree)]
 
     async def _piece(self, slot: Slot, text: str, grant: frozenset[str]) -> str:
+        if slot.kind == "fixed":
+            return text
         if slot.kind == "json":  # originals need escaping: only the whole text can be parsed and written again
             self._json.setdefault(slot.key, []).append(text)
             return ""

@@ -47,11 +47,13 @@ class Shape:
     Paths are dotted with `*` for any list index or key (`messages.*.role`) and a final `**` for
     everything below; a dot inside a key is written `\.`. `keep` is never scanned nor changed.
     `embedded` strings are parsed as JSON, walked, and encoded again (chat tool-call arguments); one
-    that does not parse is scanned as text.
+    that does not parse is scanned as text. `fixed` strings can only pass as they are, because somebody
+    signed them: they are scanned, and a find that would change one blocks the call.
     """
 
     keep: tuple[str, ...] = ()
     embedded: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

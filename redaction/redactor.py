@@ -92,7 +92,7 @@ def restore(
         return known.original
 
     def visit(text: Text) -> str:
-        if text.is_number or (pointer is not None and not _within(text.pointer, pointer)):
+        if text.is_number or text.is_fixed or (pointer is not None and not _within(text.pointer, pointer)):
             return text.value
         return CANDIDATE.sub(original, text.value)
 
@@ -170,6 +170,9 @@ class _Hand:
 
     def _treated(self, text: Text, treatment: str, entity: str, value: str) -> str:
         self.counts[entity] = self.counts.get(entity, 0) + 1
+        if text.is_fixed:
+            self.blocked.append((entity, text.pointer))
+            return value
         if text.is_number:
             return self._number(text, treatment, entity, value)
         if treatment == "placeholder" or text.is_key:

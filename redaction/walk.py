@@ -46,6 +46,8 @@ class Text:
     pointer: str
     is_number: bool = False
     is_key: bool = False
+    #: may be looked at, and pass or block the call, but not change
+    is_fixed: bool = False
 
 
 #: What a visitor makes of a text: the same string when nothing changes, `None` to take it out.
@@ -66,13 +68,14 @@ def texts_in(tree: object, shape: Shape) -> list[Text]:
 
 def rewrite(tree: object, shape: Shape, visit: Callable[[Text], str | None]) -> object:
     """Return `tree` with every text replaced by what `visit` returns; the same object when nothing changed."""
-    return _Walk(_compiled(shape.keep), _compiled(shape.embedded), visit).value(tree, (), "")
+    return _Walk(_compiled(shape.keep), _compiled(shape.embedded), _compiled(shape.fixed), visit).value(tree, (), "")
 
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
     keep: _Patterns
     embedded: _Patterns
+    fixed: _Patterns
     visit: Callable[[Text], str | None]
 
     def value(self, value: object, path: Path, hint: str) -> object:
@@ -92,9 +95,9 @@ class _Walk:
         if self.embedded.fits(path) and value.lstrip()[:1] in {"{", "["}:
             inner = _parsed(value)
             if isinstance(inner, dict | list):
-                changed = _Walk(_NOTHING, _NOTHING, self.visit).value(cast("object", inner), path, hint)
+                changed = _Walk(_NOTHING, _NOTHING, _NOTHING, self.visit).value(cast("object", inner), path, hint)
                 return value if changed is inner else _encoder.encode(changed).decode()
-        return self.visit(Text(value, hint, pointer(path)))
+        return self.visit(Text(value, hint, pointer(path), is_fixed=self.fixed.fits(path)))
 
     def _object(self, value: dict[str, object], path: Path) -> object:
         fresh: dict[str, object] = {}

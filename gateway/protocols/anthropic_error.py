@@ -1,0 +1,66 @@
+"""Refusals in Anthropic's error object (Anthropic API reference, errors), shared by the endpoints that speak it.
+
+The official SDKs choose the class by HTTP status, `error_code` names the cause. The correlation id is the
+`request-id` header only: SDKs put the whole body into the error's text, which a model may come to see.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway import body
+from gateway.call import header
+from gateway.sse import event
+
+if TYPE_CHECKING:
+    from gateway.call import Headers, Refusal
+
+#: `type` of the error object per refusal code.
+_TYPES: Final = {
+    "bad_request": "invalid_request_error",
+    "too_large": "request_too_large",
+    "not_found": "not_found_error",
+    "key_reused": "invalid_request_error",
+    "unauthenticated": "authentication_error",
+    "denied": "permission_error",
+    "approval_pending": "permission_error",
+    "blocked": "permission_error",
+    "limited": "rate_limit_error",
+    "in_doubt": "conflict_error",
+    "in_flight": "conflict_error",
+    "attempt_superseded": "conflict_error",
+    "run_closed": "conflict_error",
+    "call_failed": "conflict_error",
+    "approval_lost": "conflict_error",
+    "diverged": "conflict_error",
+}
+
+
+def error_object(refusal: Refusal) -> dict[str, object]:
+    """Return the error object of `refusal`."""
+    error = {
+        "type": _TYPES.get(refusal.code, "api_error"),
+        "message": f"oncegate: {refusal.message}",
+        "details": {"error_code": refusal.code},
+    }
+    return {"type": "error", "error": error}
+
+
+def error_reply(refusal: Refusal, extra: Headers) -> tuple[int, Headers, bytes]:
+    """Return status, headers and body of `refusal`."""
+    headers: list[tuple[bytes, bytes]] = [(b"content-type", b"application/json"), *extra]
+    if (correlation := header(extra, b"oncegate-correlation")) is not None:
+        headers.append((b"request-id", correlation))
+    if refusal.final:
+        headers.append((b"x-should-retry", b"false"))
+    if refusal.retry_after_seconds is not None:
+        headers.append((b"retry-after", str(refusal.retry_after_seconds).encode()))
+    if refusal.status == 401:  # noqa: PLR2004 - RFC 9110 section 11.6.1 wants a challenge
+        challenge = getattr(refusal, "challenge", None)
+        headers.append((b"www-authenticate", challenge.encode() if isinstance(challenge, str) else b"Bearer"))
+    return refusal.status, tuple(headers), body.encode(error_object(refusal))
+
+
+def error_event(refusal: Refusal) -> bytes:
+    """Return the event on which the SDKs raise inside a stream."""
+    return event(body.encode(error_object(refusal)), name="error")
