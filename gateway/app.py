@@ -33,6 +33,7 @@ from gateway.pipeline import Pipeline
 from gateway.planning import Planning
 from gateway.policies import Policies
 from gateway.prices import price_of
+from gateway.protocols.anthropic_messages import MessagesAdapter
 from gateway.protocols.openai_chat import ChatAdapter
 from gateway.protocols.openai_models import ModelsEntry
 from gateway.providers.chosen import provider_of
@@ -85,6 +86,7 @@ class Gateway:
     _telemetry: Telemetry
     _servers: McpServers
     _chat: ChatAdapter
+    _messages: MessagesAdapter
     _giving: Giving
     _verifying: Verifying
 
@@ -179,9 +181,9 @@ class Gateway:
             ),
             trace=self._telemetry.context,
         )  # fmt: skip
-        self._chat = ChatAdapter(
-            {name: self._target(model) for name, model in config.models.items()}, depth_max=config.limits.depth_max
-        )
+        targets = {name: self._target(model) for name, model in config.models.items()}
+        self._chat = ChatAdapter(targets, depth_max=config.limits.depth_max)
+        self._messages = MessagesAdapter(targets, depth_max=config.limits.depth_max)
         domains = {resource_name("model", name): model.domain for name, model in config.models.items()}
         domains |= {resource_name("mcp", name): server.domain for name, server in config.mcp_servers.items()}
         self._giving = Giving(self.journal, self.redaction, self.policies, domains, self._chat.tools_asked)
@@ -223,11 +225,12 @@ class Gateway:
 
     def _entries(self) -> Callable[[str], Entry | None]:
         chat = AdapterEntry(self._chat, reading(self._chat.read, self.desk.other_model), self.pipeline)
+        messages = AdapterEntry(self._messages, reading(self._messages.read, self.desk.other_model), self.pipeline)
         models = ModelsEntry({name: model.domain for name, model in self.config.models.items()}, self._may_call)
         runs = RunsEntry(self.desk, self.managed, self.config.limits.depth_max)
         fixed: dict[str, Entry] = {
             "/v1/chat/completions": chat, "/chat/completions": chat, "/v1/models": models, "/models": models,
-            "/runs": runs,
+            "/v1/messages": messages, "/messages": messages, "/runs": runs,
         }  # fmt: skip
 
         def entry_of(path: str) -> Entry | None:
@@ -236,6 +239,8 @@ class Gateway:
                 return found
             if path == "/mcp" or path.startswith("/mcp/"):
                 return self._servers
+            if path.startswith(("/v1/messages/", "/messages/")):
+                return messages
             if path.startswith(("/v1/models/", "/models/")):
                 return models
             return runs if path.startswith("/runs/") else None
@@ -252,6 +257,8 @@ class Gateway:
             name=model.name, domain=model.domain, provider=provider_of(model), upstream=upstream,
             upstream_model=model.sent_name, credential=lambda: None if secret is None else secret.read_header(),
             seconds_max=timeout_seconds(self.config, resource),
+            betas=None if "*" in model.betas else frozenset(model.betas),
+            keeps_thinking=model.signed_thinking == "keep",
         )  # fmt: skip
 
     def _may_call(self, principal: Principal, model: str) -> bool:

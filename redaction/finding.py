@@ -44,7 +44,7 @@ class DetectionError(Exception):
 class Shape:
     r"""Which parts of a JSON tree are structure and which strings carry JSON themselves.
 
-    Paths are dotted with `*` for any list index or key (`messages.*.role`) and a final `**` for
+    Paths are dotted with `*` for any list index or key (`messages.*.role`, `messages.3.role`) and a final `**` for
     everything below; a dot inside a key is written `\.`. `keep` is never scanned nor changed.
     `embedded` strings are parsed as JSON, walked, and encoded again (chat tool-call arguments); one
     that does not parse is scanned as text. `fixed` strings can only pass as they are, because somebody

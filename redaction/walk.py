@@ -187,7 +187,7 @@ class _Patterns:
 
 
 def _fits(pattern: tuple[str, ...], path: Path) -> bool:
-    return all(want in ("*", part) for want, part in zip(pattern, path, strict=False))
+    return all(want in ("*", part) or want == str(part) for want, part in zip(pattern, path, strict=False))
 
 
 @lru_cache(maxsize=256)

@@ -13,6 +13,7 @@ from tests.faults.requirements import REQUIREMENTS as FAULTS
 from tests.gateway.requirements import REQUIREMENTS as GATEWAY
 from tests.identity.requirements import REQUIREMENTS as IDENTITY
 from tests.mcp.requirements import REQUIREMENTS as MCP
+from tests.messages.requirements import REQUIREMENTS as MESSAGES
 from tests.oauth.requirements import REQUIREMENTS as OAUTH
 from tests.policy.requirements import REQUIREMENTS as POLICY
 from tests.providers.requirements import REQUIREMENTS as PROVIDERS
@@ -21,6 +22,6 @@ from tests.resilience.requirements import REQUIREMENTS as RESILIENCE
 from tests.runs.requirements import REQUIREMENTS as RUNS
 
 REQUIREMENTS = (
-    *APPROVALS, *CLI, *CONTRACTS, *DOUBT, *DURABLE, *E2E, *ENGINES, *FAULTS, *GATEWAY, *IDENTITY, *MCP, *OAUTH, *POLICY,
-    *PROVIDERS, *REDACTION, *RESILIENCE, *RUNS,
+    *APPROVALS, *CLI, *CONTRACTS, *DOUBT, *DURABLE, *E2E, *ENGINES, *FAULTS, *GATEWAY, *IDENTITY, *MCP, *MESSAGES,
+    *OAUTH, *POLICY, *PROVIDERS, *REDACTION, *RESILIENCE, *RUNS,
 )  # fmt: skip

@@ -184,6 +184,16 @@ class Model:
         Setting("api_version", Text("an Azure API version", r"[A-Za-z0-9._-]{1,40}"),
                 "Azure's `api-version`, where the URL does not end in `/v1`."),
     ] = None  # fmt: skip
+    betas: Annotated[
+        tuple[str, ...],
+        Setting("betas", ListOf(Text("a value of `anthropic-beta`", r"[A-Za-z0-9_.*-]{1,100}"), items_min=0),
+                "Values of the header `anthropic-beta` that callers may send; `*` is any."),
+    ] = ("*",)  # fmt: skip
+    signed_thinking: Annotated[
+        Literal["block", "keep"],
+        Setting("signed_thinking", Choice(("block", "keep")),
+                "What becomes of thinking in which a profile finds something: its signature forbids to change it."),
+    ] = "block"  # fmt: skip
     domain: Annotated[str, Setting("domain", DOMAIN, "The trust domain the model belongs to.")] = DEFAULT_DOMAIN
     price: Annotated[Price | None, Setting("price", Section(Price), "What it costs.")] = None
     fallback: Annotated[

@@ -6,14 +6,15 @@ The official SDKs choose the class by HTTP status, `error_code` names the cause.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway import body
-from gateway.call import header
+from gateway.call import Refusal, header
 from gateway.sse import event
 
 if TYPE_CHECKING:
-    from gateway.call import Headers, Refusal
+    from gateway.call import Headers
 
 #: `type` of the error object per refusal code.
 _TYPES: Final = {
@@ -36,12 +37,21 @@ _TYPES: Final = {
 }
 
 
+@dataclass(eq=False, slots=True, kw_only=True)
+class Unthreaded(Refusal):
+    """A conversation that the provider would hold: the SDKs send the whole of it when they are told this code.
+
+    What is not in the request cannot be inspected, and shows no results.
+    """
+
+
 def error_object(refusal: Refusal) -> dict[str, object]:
     """Return the error object of `refusal`."""
+    code = "thread_unsupported_request" if isinstance(refusal, Unthreaded) else refusal.code
     error = {
         "type": _TYPES.get(refusal.code, "api_error"),
         "message": f"oncegate: {refusal.message}",
-        "details": {"error_code": refusal.code},
+        "details": {"error_code": code},
     }
     return {"type": "error", "error": error}
 

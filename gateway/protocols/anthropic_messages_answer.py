@@ -44,7 +44,7 @@ _UNKNOWN: Final = frozenset({408, 409})
 #: What an agent is only shown; of every other block it could act on a part, so nothing of it leaves early.
 _ONLY_SHOWN: Final = frozenset({"text", "thinking", "redacted_thinking", "server_tool_use", "mcp_tool_use",
                                 "mcp_tool_result", "container_upload", "compaction"})  # fmt: skip
-#: The usual event of a stream, in which nothing but a text differs (RFC 8259 section 7; escapes are left to the parser).
+#: The usual event of a stream, in which only a text differs (RFC 8259 section 7; `\\u` is left to the parser).
 _USUAL: Final = re.compile(
     rb'event: content_block_delta\ndata: \{"type": ?"content_block_delta", ?"index": ?\d{1,6}, ?"delta": ?\{'
     rb'"type": ?"(?:text_delta", ?"text|thinking_delta", ?"thinking)": ?"'
@@ -192,7 +192,7 @@ class MessagesReader:
             for at, block in enumerate(_objects(message.get("content"))):
                 if block.get("type") == "tool_use":
                     self._uses[at] = block
-        return Unit(raw=raw, tree=tree, hold=True, final=True)
+        return Unit(raw=raw, tree=cast("object", tree), hold=True, final=True)
 
     def _event(self, raw: bytes) -> Unit:
         data = read_event(raw).data

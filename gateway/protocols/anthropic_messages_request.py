@@ -103,9 +103,8 @@ def results_shown(tree: object) -> Sequence[ToolUse]:
 
 def tool_uses(blocks: Sequence[dict[str, object]]) -> list[ToolUse]:
     """Return `tool_use` blocks as evidence."""
-    return [
-        ToolUse(name=name, arguments=block.get("input")) for block in blocks if isinstance(name := block.get("name"), str)
-    ]
+    named = [(block.get("name"), block.get("input")) for block in blocks]
+    return [ToolUse(name=name, arguments=arguments) for name, arguments in named if isinstance(name, str)]
 
 
 def bad_request(message: str) -> Refusal:
@@ -120,8 +119,8 @@ def _hosted(request: dict[str, object]) -> Iterator[tuple[str, str]]:
         if kind in _CLIENT_TOOLS or kind == "mcp_toolset":  # its server stands in `mcp_servers`
             continue
         domains = tool.get("allowed_domains")
-        hosts = _texts(domains) if isinstance(domains, list) and domains else ["-"]
-        yield from ((kind, host.partition("/")[0] or "-") for host in hosts)
+        hosts = [str(one) for one in cast("list[object]", domains)] if isinstance(domains, list) else []
+        yield from ((kind, host.partition("/")[0] or "-") for host in hosts or ["-"])
     for server in objects(request.get("mcp_servers")):
         yield "mcp", _host(str(server.get("url")))
     container = request.get("container")
@@ -132,8 +131,6 @@ def _hosted(request: dict[str, object]) -> Iterator[tuple[str, str]]:
             yield "skill", str(skill.get("skill_id") or "-")
     if request.get("fallbacks"):
         yield "fallback", "-"
-    if request.get("thread") is not None:
-        yield "thread", "-"
     for _, block in _blocks(request):
         source = _object(block.get("source"))
         if source.get("type") == "file" or block.get("type") == "container_upload":
@@ -236,7 +233,3 @@ def objects(value: object) -> list[dict[str, object]]:
 
 def _object(value: object) -> dict[str, object]:
     return cast("dict[str, object]", value) if isinstance(value, dict) else {}
-
-
-def _texts(value: object) -> list[str]:
-    return [str(item) for item in cast("list[object]", value)]

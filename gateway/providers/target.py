@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 class ModelTarget:
     """A configured model: where its calls go and under which name and credential.
 
-    `credential` returns the provider's key as it is now, or `None` where it needs none.
+    `credential` returns the provider's key as it is now, or `None` where it needs none. `betas` are the
+    values of `anthropic-beta` a caller may send, `None`: any. `keeps_thinking` lets signed thinking pass
+    uninspected instead of blocking what a profile finds in it.
     """
 
     name: str
@@ -28,6 +30,8 @@ class ModelTarget:
     upstream_model: str
     credential: Callable[[], str | None]
     seconds_max: float
+    betas: frozenset[str] | None = None
+    keeps_thinking: bool = False
 
     def speaks(self, dialect: Dialect) -> bool:
         """Return whether the model's provider has an endpoint for `dialect`."""
