@@ -22,6 +22,5 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("MSG-22", "Whatever way an answer breaks, it is never taken for a whole one.", "DESIGN 4"),
     Requirement("MSG-23", "Planted values reach neither model, disk nor log, and come back restored.", "DESIGN 10"),
     Requirement(
-        "MSG-24", "A restarted agent gets the journal's bytes, an agent's tool calls are evidence.", "DESIGN 6"
     ),
 )
