@@ -38,6 +38,7 @@ from gateway.protocols.openai_chat import ChatAdapter
 from gateway.protocols.openai_models import ModelsEntry
 from gateway.providers.chosen import provider_of
 from gateway.providers.target import ModelTarget
+from gateway.resilience.gates import Gates
 from gateway.resilience.rules import Rulebook
 from gateway.restoring import Originals
 from gateway.runs import RunDesk
@@ -79,6 +80,7 @@ class Gateway:
     managed: ManagedDesk
     redaction: Redaction
     pipeline: Pipeline
+    gates: Gates
     front: Front
     _detection: Detection
     _housekeeping: Housekeeping
@@ -206,12 +208,15 @@ class Gateway:
 
     def _path(self) -> Pipeline:
         config = self.config
+        upstreams = [resource_name("model", name) for name in config.models]
+        upstreams += [resource_name("mcp", name) for name in config.mcp_servers]
+        self.gates = Gates(config.resilience, upstreams)
         return Pipeline(
             policies_of=self.desk.policies_of, journal=self.journal, redaction=self.redaction,
             telemetry=self._telemetry, limits=config.limits,
             planning=Planning(
                 journal=self.journal, redaction=self.redaction, telemetry=self._telemetry,
-                rulebook=Rulebook(config.resilience), price=price_of(config.models),
+                rulebook=Rulebook(config.resilience), gates=self.gates, price=price_of(config.models),
                 answer_bytes_max=config.limits.answer_bytes_max,
             ),
             divergences=Divergences(

@@ -19,6 +19,7 @@ from gateway import refusals
 from gateway.call import NotSent, Refusal, Reply, Sent
 from gateway.oauth.answer import NoToken
 from gateway.outward import vault_entries
+from gateway.resilience.gates import Shut
 from gateway.resilience.retry import Failed, next_wait, repeatable
 from gateway.sending import Lapsed, Sending
 from gateway.trail import digest_of
@@ -112,8 +113,10 @@ class Execution:
         try:
             await sending.run(until, seconds_max)
         except NotSent as error:
+            if isinstance(error, Shut):
+                trail.tries -= 1  # nothing was even tried
             return Failed(proof="not_executed", reason=str(error), refusal=_refusal_of(error),
-                          final=isinstance(error, Lapsed))  # fmt: skip
+                          final=isinstance(error, Lapsed | Shut))  # fmt: skip
         except Sent as error:
             return Failed(proof="unknown", reason=str(error))
         except DetectionError:
@@ -321,6 +324,8 @@ def _wake(pause: asyncio.Future[bool]) -> None:
 
 def _refusal_of(error: NotSent) -> Refusal:
     """Return what the agent is told of a call that was not sent."""
+    if isinstance(error, Shut):
+        return error.refusal
     if isinstance(error, NoToken):
         return refusals.no_token()
     return refusals.lapsed() if isinstance(error, Lapsed) else refusals.unreachable()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from durable.step import Began, Outcome
     from gateway.call import Call, UpstreamRequest
     from gateway.outward import Redaction, Veil
+    from gateway.resilience.gates import Gate
     from gateway.resilience.rules import Rules
     from gateway.restoring import Originals
     from gateway.trail import Trail
@@ -40,3 +41,5 @@ class Plan:
     price: Callable[[Mapping[str, int]], float | None]
     answer_bytes_max: int
     rules: Rules | None
+    #: what stands before the upstream, `None`: nothing
+    gate: Gate | None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from durable.step import Began, Outcome
     from gateway.call import Call, UpstreamRequest
     from gateway.outward import Redaction
+    from gateway.resilience.gates import Gates
     from gateway.resilience.rules import Rulebook
     from gateway.telemetry import Telemetry
     from gateway.work import Work
@@ -26,12 +27,13 @@ class Planning:
 
     def __init__(
         self, *, journal: Journal, redaction: Redaction, telemetry: Telemetry, rulebook: Rulebook,
-        price: Callable[[str, Mapping[str, int]], float | None], answer_bytes_max: int,
+        gates: Gates, price: Callable[[str, Mapping[str, int]], float | None], answer_bytes_max: int,
     ) -> None:  # fmt: skip
         self._journal = journal
         self._redaction = redaction
         self._telemetry = telemetry
         self._rulebook = rulebook
+        self._gates = gates
         self._price = price
         self._answer_bytes_max = answer_bytes_max
 
@@ -55,4 +57,6 @@ class Planning:
             veil=work.veil, grant=agent_grant(work.decision), originals=work.originals, journal=self._journal,
             trail=trail, audit_key=key, uses=uses, price=lambda usage: self._price(call.resource, usage),
             answer_bytes_max=self._answer_bytes_max, rules=self._rulebook.rules_of(call.resource),
+            # who only listens is there for hours, and says nothing of the upstream
+            gate=None if call.listens else self._gates.of(call.resource),
         )  # fmt: skip

@@ -281,6 +281,29 @@ def too_many(whose: str, in_flight_max: int) -> Refusal:
     )
 
 
+def upstream_open(seconds: int) -> Refusal:
+    """Return the refusal of a call whose upstream is left alone after failures."""
+    return Refusal(
+        code="unavailable",
+        message="the upstream has failed again and again and is left alone for a while; nothing was executed, "
+        "ask again later",
+        status=503,
+        final=False,
+        retry_after_seconds=seconds,
+    )
+
+
+def upstream_full() -> Refusal:
+    """Return the refusal of a call whose upstream has as much under way as it may."""
+    return Refusal(
+        code="unavailable",
+        message="the upstream has as many calls under way as it may; nothing was executed, ask again later",
+        status=503,
+        final=False,
+        retry_after_seconds=1,
+    )
+
+
 def internal() -> Refusal:
     """Return the refusal after an error of the gateway's own."""
     return Refusal(code="internal", message="the gateway failed; ask again later", status=500)

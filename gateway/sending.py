@@ -63,6 +63,7 @@ class Sending:
         self._bytes_max = plan.answer_bytes_max
         self._late = ""
         self.out = False
+        self.status = 0
         self.retry_after_seconds: float | None = None
 
     def bound_rest(self, bytes_max: int) -> None:
@@ -72,8 +73,26 @@ class Sending:
     async def run(self, until: float, seconds_max: float) -> None:
         """Send and read to the end; `until` (loop time) bounds it, `seconds_max` is what is left as a number.
 
-        Raises `NotSent`, `Sent` (also where the time is over), `DetectionError`, `Refusal`.
+        Raises `NotSent`, `Sent` (also where the time is over), `DetectionError`.
         """
+        gate = self._plan.gate
+        if gate is None:
+            await self._run(until, seconds_max)
+            return
+        entered = await gate.enter(seconds_max)
+        good: bool | None = None
+        try:
+            await self._run(until, seconds_max)
+            good = gate.good(self.status)
+        except (NoToken, Lapsed):  # the upstream was never asked
+            raise
+        except (NotSent, Sent):
+            good = False
+            raise
+        finally:
+            gate.leave(entered, good=good)
+
+    async def _run(self, until: float, seconds_max: float) -> None:
         try:
             async with asyncio.timeout_at(until) as clock:
                 await self._exchange(clock, until, seconds_max)
@@ -126,6 +145,7 @@ class Sending:
 
     async def _read(self, response: UpstreamResponse, heard: Callable[[], None] | None) -> None:
         reader = self.reader
+        self.status = response.status
         reader.begin(response.status, response.headers)
         self.retry_after_seconds = retry_after_seconds(response.status, response.headers, time.time())
         looks = self._plan.veil.profile.inspects or self._plan.grant is not None

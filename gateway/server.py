@@ -152,6 +152,6 @@ def _parts(gateway: Gateway) -> AdminParts:
         given=gateway.given, accept_past=gateway.journal.accept_past,
         approvals=gateway.journal, unveil=gateway.unveil,
         hosts=frozenset({*names, *gateway.config.hosts}), version=version("oncegate"),
-        models=frozenset(gateway.config.models),
+        models=frozenset(gateway.config.models), upstreams=gateway.gates.views,
         policy_sets=frozenset(gateway.config.policy_sets),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from durable.journal import JournalUnavailable
-from gateway.admin import approvals, calls, runs, store
+from gateway.admin import approvals, calls, runs, store, upstreams
 from gateway.admin.door import HEALTH_PATH, Door
 from gateway.admin.parts import AdminParts, Listener
 from gateway.admin.permit import Permit, permit
@@ -38,7 +38,14 @@ def build_admin(parts: AdminParts, *, listener: Listener) -> ASGIApp:
     app.add_exception_handler(Exception, _on_bug)
     app.include_router(_health())
     documented = Depends(HTTPBearer(auto_error=False, description="a JWT or an API key"))
-    for router in (runs.routes(listener), calls.routes(), approvals.routes(), store.routes(), _description()):
+    for router in (
+        runs.routes(listener),
+        calls.routes(),
+        approvals.routes(),
+        store.routes(),
+        upstreams.routes(),
+        _description(),
+    ):
         app.include_router(router, dependencies=[documented], responses=_PROBLEMS)
     return Door(app, parts=parts, listener=listener)
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from durable.journal import Operator
     from durable.records import ApprovalRecord, CallRecord, RunRecord, Vote
     from gateway.call import Headers
     from gateway.given import Given
+    from gateway.resilience.gates import GateView
     from policy.decision import Decision, Principal
 
 #: Actions of the admin resources (DESIGN section 7).
@@ -200,6 +201,7 @@ class AdminParts:
     approvals: ApprovalRows
     unveil: Unveil
     hosts: frozenset[str]
+    upstreams: Callable[[], Sequence[GateView]] = tuple
     models: frozenset[str] = frozenset()
     policy_sets: frozenset[str] = frozenset()
     version: str = field(default="0")

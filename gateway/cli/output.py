@@ -159,7 +159,7 @@ def milliseconds(value: float | None) -> str:
 _STATE_STYLES = {
     "done": "green", "finished": "green", "running": "cyan", "in_flight": "cyan",
     "executed": "green", "shared": "green", "ready": "cyan", "waiting": "yellow", "held": "bold yellow",
-    "granted": "cyan",
+    "granted": "cyan", "closed": "green", "open": "bold yellow", "half_open": "cyan",
     "in_doubt": "bold yellow", "failed": "red", "cancelled": "dim", "not_executed": "dim",
 }  # fmt: skip
 

@@ -12,5 +12,8 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "RES-04", "The time for a call bounds all its tries; each part of a try has its own.", "issue 6 item 4"
     ),
     Requirement("RES-05", "Nothing is tried again for a client that has gone, or after a byte was given.", "issue 6"),
+    Requirement("RES-07", "A failing upstream is left alone, tried again, and used when it answers.", "issue 6 item 4"),
+    Requirement("RES-08", "An upstream holds so many calls, and a slow one holds up no other.", "issue 6 item 4"),
+    Requirement("RES-09", "Operators see breakers and places.", "issue 6 item 4"),
     Requirement("RES-06", "What is configured is read with its line, the most specific pattern first.", "DESIGN 8"),
 )
