@@ -33,9 +33,9 @@ def list_upstreams(
         print_json(found)
         return
     columns = (
-        Column("UPSTREAM"), Column("BREAKER", whole=True), Column("FAILED", whole=True), Column("IN A ROW", align="right"),
-        Column("IN FLIGHT", whole=True), Column("WAITING", align="right"), Column("OPENED", align="right", extra=True),
-        Column("REFUSED", align="right", extra=True),
+        Column("UPSTREAM"), Column("BREAKER", whole=True), Column("FAILED", whole=True),
+        Column("IN A ROW", align="right"), Column("IN FLIGHT", whole=True), Column("WAITING", align="right"),
+        Column("OPENED", align="right", extra=True), Column("REFUSED", align="right", extra=True),
     )  # fmt: skip
     print_table(columns, [_row(one) for one in found], empty="no upstream has a breaker or a bulkhead")
 
