@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from durable import steps, vault
+from durable import budgets, steps, vault
 from durable.journal import Claimed, NotInDoubt, TooEarly
 from durable.rows import CALL_COLUMNS, call_record, outcome_of
 from durable.steps import seconds_left
@@ -87,7 +87,9 @@ async def resolve(  # noqa: PLR0917 - what an operator says, and what goes with 
     tx: Writing, call_id: str, verdict: str, outcome: Outcome | None, sealed: Sealed, proof: Proof
 ) -> str:
     """Settle a call in doubt; returns the new state. Raises `LookupError`, `NotInDoubt`, `TooEarly`, `Claimed`."""
-    row = await tx.row("SELECT state, sent_time, milliseconds_max, run FROM call WHERE id = $1 FOR UPDATE", call_id)
+    row = await tx.row(
+        "SELECT state, sent_time, milliseconds_max, run, charges FROM call WHERE id = $1 FOR UPDATE", call_id
+    )
     if row is None:
         raise LookupError(call_id)
     state = row["state"]
@@ -106,6 +108,7 @@ async def resolve(  # noqa: PLR0917 - what an operator says, and what goes with 
         if row["run"] is not None and proof.uses:
             await steps.write_uses(tx, row["run"], call_id, asked=proof.uses, shown={})
         await vault.write(tx, sealed.vault)
+        await budgets.spend(tx, row)
         return "done"
     if verdict == "execute":
         left = seconds_left(row, tx.here.now)
@@ -121,6 +124,7 @@ async def resolve(  # noqa: PLR0917 - what an operator says, and what goes with 
             "UPDATE call SET state = 'failed', reason = $1, outcome_time = $2 WHERE id = $3 AND state = $4",
             f"{proof.by} settled it as failed", tx.here.now, call_id, state,
         )  # fmt: skip
+        await budgets.spend(tx, row)
         return "failed"
     raise ValueError(f"`{verdict}`: expected `happened` with an outcome, `execute` or `fail`")
 

@@ -7,9 +7,10 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from durable import approvals, past, rules, steps, vault
+from durable import approvals, budgets, past, rules, steps, vault
 from durable.rules import Local, Place
-from durable.step import ApprovalLost, Began, Held, Purged
+from durable.stamp import MICROSECONDS
+from durable.step import ApprovalLost, Began, Held, Looping, Purged
 
 if TYPE_CHECKING:
     from durable.delivery import Deliveries
@@ -64,14 +65,43 @@ async def decide(view: View, wanted: Claim, local: Local) -> Begin | Known | End
     if row is None and step.run is None and step.key is not None and await view.purged(place.name):
         return Purged()
     if row is not None:
-        return Begin(_began(wanted, place, row), place, row)
+        over = await budgets.over(view, intent.charges, budgets.returned(row))
+        return Begin(_began(wanted, place, row), place, row) if over is None else over
+    return await _decide_new(view, wanted, place, local)
+
+
+async def _decide_new(view: View, wanted: Claim, place: Place, local: Local) -> Begin | Known:
+    """Return how to begin a call that nobody has begun, or what stands against it."""
+    intent, step = wanted.intent, wanted.intent.step
+    if (looping := await _looping(view, intent, place, local)) is not None:
+        return looping
     diverges = await rules.divergence(view, step, intent.use, wanted.caught_up)
     if diverges is not None and step.on_divergence == "fail":
         return diverges
     held = await _held(view, step)
     if held is None and diverges is not None and step.on_divergence == "hold":
         held = f"it differs from what this run asked at its step {diverges.step}"
-    return Begin(replace(_began(wanted, place, row), diverges=diverges), place, row, held)
+    if held is None and (over := await budgets.over(view, intent.charges)) is not None:
+        return over
+    return Begin(replace(_began(wanted, place, None), diverges=diverges), place, None, held)
+
+
+async def _looping(view: View, intent: Intent, place: Place, local: Local) -> Looping | None:
+    """Return which bound of the guard a new call of a run would pass; all of them are read already."""
+    guard, ref = intent.guard, intent.step.run
+    if guard is None or ref is None:
+        return None
+    if guard.same_call_max is not None and place.occurrence > guard.same_call_max:
+        return Looping("same_call", guard.same_call_max)
+    run = await view.run(ref.id)
+    if run is None:
+        return None
+    if guard.run_calls_max is not None and run["calls"] >= guard.run_calls_max:
+        return Looping("run_calls", guard.run_calls_max)
+    seconds = guard.run_seconds_max
+    if seconds is not None and local.here.now - run["created"] > seconds * MICROSECONDS:
+        return Looping("run_seconds", seconds)
+    return None
 
 
 async def _held(view: View, step: Step) -> str | None:
@@ -123,6 +153,10 @@ async def _write(tx: Writing, wanted: Claim, begin: Begin) -> bool:
         written = await steps.begin_again(tx, begin.row, intent)
     if not written:
         return False
+    if begin.row is not None:
+        await budgets.give_up(tx, begin.row)
+    if begin.held is None:
+        await budgets.reserve(tx, intent.charges)
     if step.run is not None:
         await steps.advance(tx, step.run, step.fingerprint, begin.place.occurrence)
         if intent.shown:
@@ -147,11 +181,15 @@ def upstream_key_of(key: bytes, place: bytes) -> str:
 def _began(wanted: Claim, place: Place, row: Row | None) -> Began:
     upstream_key = upstream_key_of(wanted.key, place.name)
     if row is None:
-        return Began(id=wanted.call_id, attempt=1, occurrence=place.occurrence, upstream_key=upstream_key)
+        return Began(
+            id=wanted.call_id, attempt=1, occurrence=place.occurrence, upstream_key=upstream_key,
+            charges=wanted.intent.charges,
+        )  # fmt: skip
     return Began(
         id=row["id"],
         attempt=row["attempt"] + 1,
         occurrence=place.occurrence,
         upstream_key=upstream_key,
         again=row["state"] == "doubt",
+        charges=wanted.intent.charges,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from durable import approvals, steps, vault
+from durable import approvals, budgets, steps, vault
 
 if TYPE_CHECKING:
     from durable.journal import Audit
@@ -36,6 +36,7 @@ class Settling:
             return False
         if row["run"] is not None and settlement.uses:
             await steps.write_uses(tx, row["run"], began.id, asked=settlement.uses, shown={})
+        await budgets.settle(tx, began.charges, settlement.spent)
         await vault.write(tx, self.vault)
         tx.audit(settlement.audit)
         tx.wake(f"call/{began.id}")
@@ -52,8 +53,10 @@ class Moving:
     audit: Audit
 
     async def __call__(self, tx: Writing) -> None:
-        """Write it; one that was fenced is audited as such."""
+        """Write it; one that was fenced is audited as such. What is in doubt keeps what it has reserved."""
         moved = await steps.move(tx, self.began, self.state, self.reason)
+        if moved and self.state == "released":
+            await budgets.give_back(tx, self.began)
         tx.audit(self.audit if moved else [{**record, "fenced": True} for record in self.audit])
         tx.wake(f"call/{self.began.id}")
 

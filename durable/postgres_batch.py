@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
-from durable import claim
+from durable import budgets, claim, postgres_budgets
 from durable.claim import Begin, Claiming
 from durable.ends import Auditing, Moving, Settling
 from durable.postgres_facts import Unread, read_facts
@@ -92,23 +92,23 @@ counted AS (
 ),
 begun AS (
     INSERT INTO call (id, place, domain, agent, "user", run, run_attempt, key, fingerprint, occurrence, step, kind,
-        resource, action, effect, digests, milliseconds_max, sealed_request, rule,
+        resource, action, effect, digests, milliseconds_max, sealed_request, rule, charges,
         state, attempt, instance, epoch, intent_time, sent_time)
     SELECT one.*, 'intent', 1, $2, $17, $4, $4
     FROM unnest($18::text[], $19::bytea[], $20::text[], $21::text[], $22::text[], $23::text[], $24::bigint[],
         $25::text[], $26::bytea[], $27::bigint[], $28::bigint[], $29::text[], $30::text[], $31::text[], $32::text[],
-        $33::text[], $34::bigint[], $35::bytea[], $36::text[]) AS one
+        $33::text[], $34::bigint[], $35::bytea[], $36::text[], $37::text[]) AS one
     ON CONFLICT (place) DO NOTHING RETURNING id
 ),
 shown AS (
     INSERT INTO use (run, digest, call, asked, shown)
     SELECT shows.run, shows.digest, shows.call, 0, shows.shown
-    FROM unnest($37::text[], $38::bytea[], $39::text[], $40::bigint[]) AS shows(run, digest, call, shown)
+    FROM unnest($38::text[], $39::bytea[], $40::text[], $41::bigint[]) AS shows(run, digest, call, shown)
     ON CONFLICT (run, digest, call) DO UPDATE SET shown = greatest(use.shown, excluded.shown)
 ),
 advanced AS (
     INSERT INTO cursor (run, attempt, fingerprint, occurrence)
-    SELECT * FROM unnest($41::text[], $42::bigint[], $43::bytea[], $44::bigint[])
+    SELECT * FROM unnest($42::text[], $43::bigint[], $44::bytea[], $45::bigint[])
     ON CONFLICT (run, attempt, fingerprint) DO UPDATE SET occurrence = greatest(cursor.occurrence, excluded.occurrence)
 )
 SELECT 1 / (CASE WHEN (SELECT count(*) FROM guard) = 1 AND (SELECT count(*) FROM begun) = cardinality($18::text[])
@@ -157,6 +157,11 @@ class Ends:
             for digest, count in work.settlement.uses.items()
         ]
         calls, runs, cursors = _added(self._sums)
+        settled = [work for work in self._ended if isinstance(work, Settling)]
+        await postgres_budgets.settle(
+            self._tx.connection,
+            (moved for work in settled for moved in budgets.moves(work.began.charges, work.settlement.spent)),
+        )
         await _statement(
             self._tx, token, _ENDS, _columns(self._vault, 4), _columns(ended, 9), _columns(asks, 3),
             _columns(calls.items(), 2), _columns(runs.items(), 2),
@@ -178,6 +183,8 @@ class Claims:
     async def decide(self) -> bool:
         """Decide each, in their order; returns whether there is anything to write."""
         facts = await read_facts(self._tx.connection, [work.wanted.intent.step for work in self._works])
+        if charges := postgres_budgets.charged(self._works):
+            facts.budgets = await postgres_budgets.read_taken(self._tx.connection, charges)
         for work in self._works:
             self.results.append(await self._decided(facts, work))
         return bool(self._begun)
@@ -193,12 +200,15 @@ class Claims:
             if run is not None:
                 cursors[run.id, run.attempt, intent.step.fingerprint] = begin.place.occurrence
                 shows += [(run.id, digest, begin.began.id, count) for digest, count in intent.shown.items()]
+        await postgres_budgets.reserve(
+            self._tx.connection, (charge for work, _, _ in self._begun for charge in work.wanted.intent.charges)
+        )
         await _statement(
             self._tx, token, _CLAIMS,
             _columns((row for work, _, _ in self._begun for row in work.wanted.vault), 4),
             _columns(((run_id, count, calls, attempt) for run_id, (count, calls, attempt) in self._runs.items()), 4),
             [self._tx.here.epoch],
-            _columns((_begun(work, begin, number) for work, begin, number in self._begun), 19),
+            _columns((_begun(work, begin, number) for work, begin, number in self._begun), 20),
             _columns(shows, 4),
             _columns(((*key, occurrence) for key, occurrence in cursors.items()), 4),
         )  # fmt: skip
@@ -222,12 +232,15 @@ class Claims:
             counts = self._runs.setdefault(step.run.id, [0, _number(run["calls"]), _number(run["attempt"])])
             counts[0] += 1
             number = counts[1] + counts[0]
+            run["calls"] = number
             facts.cursors[step.run.id, step.run.attempt, step.fingerprint] = decided.place.occurrence
         facts.calls[decided.place.name] = {
             "id": decided.began.id, "fingerprint": step.fingerprint, "resource": step.resource, "effect": step.effect,
             "state": "intent", "reason": "", "granted": 0, "attempt": 1, "instance": here.instance,
             "epoch": here.epoch, "occurrence": decided.place.occurrence,
         }  # fmt: skip
+        for charge in intent.charges:
+            facts.budgets[charge.counter].append((charge.bucket, charge.amount))
         self._begun.append((work, decided, number))
         return decided.began
 
@@ -261,7 +274,7 @@ def _begun(work: Claiming, begin: Begin, number: int) -> tuple[object, ...]:
         wanted.call_id, begin.place.name, step.owner.domain, step.owner.agent, step.owner.user,
         None if step.run is None else step.run.id, 0 if step.run is None else step.run.attempt, step.key,
         step.fingerprint, begin.place.occurrence, number, step.kind, step.resource, step.action, step.effect,
-        intent.digests, round(intent.seconds_max * 1000), wanted.sealed, intent.rule,
+        intent.digests, round(intent.seconds_max * 1000), wanted.sealed, intent.rule, budgets.text_of(intent.charges),
     )  # fmt: skip
 
 

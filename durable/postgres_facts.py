@@ -63,6 +63,8 @@ class Facts:
     cursors: dict[CursorKey, int] = field(default_factory=dict["CursorKey", int])
     calls: dict[bytes, Row | None] = field(default_factory=dict[bytes, "Row | None"])
     tombs: dict[bytes, bool] = field(default_factory=dict[bytes, bool])
+    #: by counter, what is taken of a budget in each of its buckets
+    budgets: dict[str, list[tuple[int, int]]] = field(default_factory=dict[str, "list[tuple[int, int]]"])
     since: int | None = None
     #: who is asked for what was not read
     behind: View | None = None
@@ -83,6 +85,12 @@ class Facts:
     async def purged(self, name: bytes) -> bool:
         """As `durable.rules.View`."""
         return self.tombs[name] if name in self.tombs else await self._behind.purged(name)
+
+    async def taken(self, counter: str, since: int) -> int:
+        """As `durable.rules.View`."""
+        if counter not in self.budgets:
+            return await self._behind.taken(counter, since)
+        return sum(amount for bucket, amount in self.budgets[counter] if bucket >= since)
 
     async def rolled_back(self) -> int | None:
         """As `durable.rules.View`."""

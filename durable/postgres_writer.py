@@ -18,6 +18,7 @@ from durable import instances, past
 from durable.chain import Chain
 from durable.journal import JournalUnavailable
 from durable.postgres_batch import Token
+from durable.postgres_budgets import charged, lock
 from durable.postgres_connection import LOST, PostgresWriting, is_lost, said_by
 from durable.postgres_operation import Operation, Turn, apply, fail, sorted_out, together
 from durable.postgres_schema import migrate
@@ -178,10 +179,18 @@ class Writer:
         if not group or connection is None or self._changed:
             return group
         tx = PostgresWriting(connection, chain, self.here())
+        charges = charged(one.work for one in group)
         try:
+            if charges:  # before anything is read: what others have charged is in, and nothing is added meanwhile
+                await connection.execute("BEGIN")
+                await lock(connection, charges)
             batch = await together(tx, group)
             if batch is not None:
-                await self._write_together(tx, batch, Token(number, self._session), {one.name for one in group})
+                await self._write_together(
+                    tx, batch, Token(number, self._session), {one.name for one in group}, begun=bool(charges)
+                )
+            elif charges:
+                await connection.execute("ROLLBACK")
         except LOST as error:
             if not self._lost(error):
                 await self._undo(mark)
@@ -200,15 +209,18 @@ class Writer:
         self._resolve([one for one in group if one.result], tx.woken)
         return [one for one in group if not one.result]
 
-    async def _write_together(self, tx: PostgresWriting, batch: Ends | Claims, token: Token, names: set[str]) -> None:
+    async def _write_together(
+        self, tx: PostgresWriting, batch: Ends | Claims, token: Token, names: set[str], *, begun: bool
+    ) -> None:
         telling = bool(tx.woken and self._lease.others)
-        if telling:
+        if telling and not begun:
             await tx.connection.execute("BEGIN")
         for name in names:
             self._crash_point(f"before_{name}_commit")
         await batch.write(token)
         if telling:
             await self._notify(tx.connection, tx.woken)
+        if telling or begun:
             await tx.connection.execute("COMMIT")
         for name in names:
             self._crash_point(f"after_{name}_commit")
@@ -250,6 +262,7 @@ class Writer:
         names = {operation.name for operation in group}
         tx = PostgresWriting(connection, self._chain, self.here())
         await connection.execute("BEGIN")
+        await lock(connection, charged(operation.work for operation in group))
         if not await tx.execute(_GUARD, number, self._instance, self._session):
             await connection.execute("ROLLBACK")
             raise _Fenced

@@ -153,3 +153,20 @@ class InstanceRecord:
     started: float
     lease_until: float
     ended: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetRecord:
+    """What is taken of one measure of a budget by one subject, in the window that began at `since` (seconds).
+
+    `measure` says what is counted: `requests`, `tool_calls`, `model_calls`, `tokens`, or `usd` in billionths.
+    `most` is the bound when it was last charged.
+    """
+
+    budget: str
+    measure: str
+    subject: str
+    most: int
+    spent: int
+    reserved: int
+    since: float

@@ -41,6 +41,10 @@ _APPROVALS: Final = (
     "DELETE FROM approval WHERE id IN (SELECT id FROM approval WHERE state IN ('used', 'denied', 'expired', 'lapsed') "
     "AND expires < $1 LIMIT $2)"
 )
+_BUDGETS: Final = (
+    "DELETE FROM budget WHERE reserved = 0 AND (counter, bucket) IN "
+    "(SELECT counter, bucket FROM budget WHERE reserved = 0 AND kept_until < $1 ORDER BY kept_until LIMIT $2)"
+)
 _TOMBSTONES: Final = (
     "DELETE FROM tombstone WHERE name IN (SELECT name FROM tombstone WHERE purged < $1 ORDER BY purged LIMIT $2)"
 )
@@ -59,7 +63,8 @@ async def purge(tx: Writing, seconds: Mapping[str, float], rows_max: int) -> int
     for kind, statement in (("calls", _VAULT), ("approvals", _APPROVALS), ("tombstones", _TOMBSTONES)):
         if kind in seconds and (deleted := await tx.execute(statement, _before(tx, seconds[kind]), rows_max)):
             return deleted
-    return 0
+    # what is reserved stays: its call is under way or in doubt, and will want to settle it
+    return await tx.execute(_BUDGETS, tx.here.now, rows_max)
 
 
 def _before(tx: Writing, seconds: float) -> int:

@@ -102,6 +102,10 @@ class View(Protocol):
         """Return whether the place of an explicit key was used and is not kept any more."""
         ...
 
+    async def taken(self, counter: str, since: int) -> int:
+        """Return what is spent and reserved of a budget's counter in its buckets from `since` on."""
+        ...
+
     async def rolled_back(self) -> int | None:
         """Return since when the store's past is not certain (microseconds since the epoch), `None` when it is."""
         ...

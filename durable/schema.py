@@ -106,5 +106,16 @@ STEPS: Final = (
     CREATE INDEX run_state ON run (state, created);
     CREATE INDEX run_created ON run (created);
     """,
+    """
+    CREATE TABLE budget (
+        counter TEXT NOT NULL, bucket INTEGER NOT NULL,
+        name TEXT NOT NULL, measure TEXT NOT NULL, subject TEXT NOT NULL, most INTEGER NOT NULL,
+        spent INTEGER NOT NULL DEFAULT 0, reserved INTEGER NOT NULL DEFAULT 0, kept_until INTEGER NOT NULL,
+        PRIMARY KEY (counter, bucket)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX budget_name ON budget (name, bucket);
+    CREATE INDEX budget_kept ON budget (kept_until);
+    ALTER TABLE call ADD COLUMN charges TEXT;
+    """,
 )
 SCHEMA_VERSION: Final = len(STEPS)

@@ -28,6 +28,9 @@ Resume = Literal["restart", "suffix"]
 #: What becomes of a request of a later attempt that the journal does not hold while it holds others unasked.
 OnDivergence = Literal["execute", "hold", "fail"]
 
+#: What is counted against a budget: calls, tokens, or billionths of a US dollar.
+Unit = Literal["calls", "tokens", "nanodollars"]
+
 FINGERPRINT_VERSION = 1
 
 
@@ -102,6 +105,49 @@ class VaultEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """What one call takes of one budget: reserved with its intent, settled with its outcome.
+
+    `counter` names what is counted in the store, `budget` and `measure` what people call it, `subject`
+    whose it is. The call counts in `bucket`; what stands in the buckets from `since` on and `amount` may
+    together be `most`. `until` is when the first of it counts no more, `None` when it always does. Times
+    are microseconds since the epoch.
+    """
+
+    counter: str
+    budget: str
+    measure: str
+    subject: str
+    unit: Unit
+    amount: int
+    most: int
+    bucket: int
+    since: int
+    until: int | None
+    kept_until: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What a call has really taken; `None` where nobody knows: then what was reserved counts as taken."""
+
+    tokens: int | None = None
+    nanodollars: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """How far a run may go before it is taken for a loop; `None` is no bound.
+
+    `same_call_max` counts what was begun of one fingerprint, `run_calls_max` all that the run has begun.
+    """
+
+    same_call_max: int | None = None
+    run_calls_max: int | None = None
+    run_seconds_max: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
     """Everything written before the effect, in one transaction.
 
@@ -110,7 +156,8 @@ class Intent:
     is, for a model request, per such digest the number of results the conversation carries.
     `seconds_max` is how long the call may take (an operator may not decide before that). `rule` is the
     deciding policy line. `approval` is the approved request this call uses up, in the same transaction:
-    where it is not approved any more nothing is begun and `ApprovalLost` is returned.
+    where it is not approved any more nothing is begun and `ApprovalLost` is returned. `charges` are reserved
+    in the same transaction, all or none: over one of them nothing is begun and `OverBudget` is returned.
     """
 
     step: Step
@@ -123,6 +170,8 @@ class Intent:
     seconds_max: float = 60.0
     rule: str = ""
     approval: str | None = None
+    charges: tuple[Charge, ...] = ()
+    guard: Guard | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,13 +194,15 @@ class Outcome:
 class Settlement:
     """An outcome with what goes into its transaction.
 
-    `uses` is, for a model answer, per tool-use digest how often it asks for it.
+    `uses` is, for a model answer, per tool-use digest how often it asks for it. `spent` is what it has
+    taken of the budgets that its intent was charged to.
     """
 
     outcome: Outcome
     uses: Mapping[bytes, int] = field(default_factory=dict[bytes, int])
     vault: tuple[VaultEntry, ...] = ()
     audit: tuple[Mapping[str, object], ...] = ()
+    spent: Spent = field(default_factory=Spent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +233,8 @@ class Began:
     upstream_key: str
     again: bool = False
     diverges: Diverges | None = None
+    #: what this execution has reserved
+    charges: tuple[Charge, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +328,34 @@ class RunClosed:
     state: str
 
 
+@dataclass(frozen=True, slots=True)
+class OverBudget:
+    """A budget has no room for the call: `used` of `charge.most` is spent or reserved. Nothing was begun."""
+
+    charge: Charge
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class Looping:
+    """The run is taken for a loop; nothing was begun. `most` is the bound it has reached: calls, or seconds."""
+
+    bound: Literal["same_call", "run_calls", "run_seconds"]
+    most: float
+
+
 Known = (
-    Replay | InFlight | InDoubt | Failed | Held | KeyReused | Superseded | RunClosed | Diverges | ApprovalLost | Purged
+    Replay
+    | InFlight
+    | InDoubt
+    | Failed
+    | Held
+    | KeyReused
+    | Superseded
+    | RunClosed
+    | Diverges
+    | ApprovalLost
+    | Purged
+    | OverBudget
+    | Looping
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final, cast
 
-from durable import past
+from durable import budgets, past
 from durable.rules import Left
 from durable.stamp import MICROSECONDS
 from durable.step import Diverges
@@ -22,7 +22,7 @@ CursorKey = tuple[str, int, bytes]
 #: What decides about a step; the request's body stays where it is.
 CALL_FACTS: Final = (
     "id, fingerprint, resource, effect, state, reason, granted, attempt, instance, epoch, occurrence, digests, "
-    "intent_time, form, status, media, meta, sealed_outcome"
+    "intent_time, form, status, media, meta, charges, sealed_outcome"
 )
 _RUN_FACTS: Final = 'SELECT domain, agent, "user", attempt, state, calls, created, kind FROM run WHERE id = $1'
 _RUN_FACTS_LOCKED: Final = f"{_RUN_FACTS} FOR UPDATE"
@@ -70,12 +70,14 @@ _COUNT: Final = (
 _INSERT: Final = (
     'INSERT INTO call (id, place, domain, agent, "user", run, run_attempt, key, fingerprint, occurrence, step, kind, '
     "resource, action, effect, state, attempt, instance, epoch, digests, milliseconds_max, intent_time, sent_time, "
-    "sealed_request, rule, reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $23, 1, "
-    "$16, $17, $18, $19, $20, $20, $21, $22, $24) ON CONFLICT (place) DO NOTHING"
+    "sealed_request, rule, reason, charges) "
+    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $23, 1, "
+    "$16, $17, $18, $19, $20, $20, $21, $22, $24, $25) ON CONFLICT (place) DO NOTHING"
 )
 _AGAIN: Final = (
     "UPDATE call SET state = 'intent', reason = '', attempt = attempt + 1, granted = 0, instance = $1, epoch = $2, "
-    "sent_time = $3, digests = $4, rule = $5 WHERE id = $6 AND attempt = $7 AND state IN ('doubt', 'released', 'held')"
+    "sent_time = $3, digests = $4, rule = $5, charges = $8 "
+    "WHERE id = $6 AND attempt = $7 AND state IN ('doubt', 'released', 'held')"
 )
 _SETTLE: Final = (
     "UPDATE call SET state = 'done', reason = '', outcome_time = $1, form = $2, status = $3, media = $4, meta = $5, "
@@ -96,10 +98,13 @@ class SqlView:
     def __init__(self, tx: Transaction, *, locking: bool = False) -> None:
         self._tx = tx
         self._run_facts = _RUN_FACTS_LOCKED if locking else _RUN_FACTS
+        self._runs: dict[str, Row | None] = {}
 
     async def run(self, run_id: str) -> Row | None:
         """As `durable.rules.View`; with `locking`, nobody else moves this run's steps until this is committed."""
-        return await self._tx.row(self._run_facts, run_id)
+        if run_id not in self._runs:
+            self._runs[run_id] = await self._tx.row(self._run_facts, run_id)
+        return self._runs[run_id]
 
     async def cursor(self, run: RunRef, fingerprint: bytes) -> int:
         """As `durable.rules.View`."""
@@ -141,6 +146,10 @@ class SqlView:
         """As `durable.rules.View`."""
         return await past.is_purged(self._tx, name)
 
+    async def taken(self, counter: str, since: int) -> int:
+        """As `durable.rules.View`."""
+        return await budgets.taken(self._tx, counter, since)
+
     async def rolled_back(self) -> int | None:
         """As `durable.rules.View`."""
         return await past.rolled_back(self._tx)
@@ -169,7 +178,7 @@ async def insert_intent(
         step.run.id if step.run else None, step.run.attempt if step.run else 0, step.key, step.fingerprint,
         place.occurrence, number, step.kind, step.resource, step.action, step.effect, here.instance, here.epoch,
         intent.digests, round(intent.seconds_max * 1000), here.now, sealed, intent.rule,
-        "intent" if held is None else "held", held or "",
+        "intent" if held is None else "held", held or "", budgets.text_of(intent.charges) if held is None else None,
     ))  # fmt: skip
 
 
@@ -177,8 +186,9 @@ async def begin_again(tx: Writing, row: Row, intent: Intent) -> bool:
     """Take a call that is in doubt, held or released over: the next attempt fences the one before."""
     here = tx.here
     moved = await tx.execute(
-        _AGAIN, here.instance, here.epoch, here.now, intent.digests, intent.rule, row["id"], row["attempt"]
-    )
+        _AGAIN, here.instance, here.epoch, here.now, intent.digests, intent.rule, row["id"], row["attempt"],
+        budgets.text_of(intent.charges),
+    )  # fmt: skip
     return bool(moved)
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from durable import calls, rules, vault
 from durable.approval_book import ApprovalBook
+from durable.budget_book import BudgetBook
 from durable.call_book import CallBook
 from durable.claim import Claim, Claiming, upstream_key_of
 from durable.delivery import Deliveries
@@ -59,7 +60,7 @@ class Keys:
     placeholder: bytes
 
 
-class Store(RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook):
+class Store(RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook, BudgetBook):
     """All protocols of `durable/journal.py`; `open_sqlite` and `open_postgres` make it."""
 
     def __init__(self, backend: Backend, keyring: Keyring) -> None:

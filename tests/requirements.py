@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.approvals.requirements import REQUIREMENTS as APPROVALS
+from tests.budgets.requirements import REQUIREMENTS as BUDGETS
 from tests.cli.requirements import REQUIREMENTS as CLI
 from tests.contracts.requirements import REQUIREMENTS as CONTRACTS
 from tests.doubt.requirements import REQUIREMENTS as DOUBT
@@ -22,6 +23,6 @@ from tests.resilience.requirements import REQUIREMENTS as RESILIENCE
 from tests.runs.requirements import REQUIREMENTS as RUNS
 
 REQUIREMENTS = (
-    *APPROVALS, *CLI, *CONTRACTS, *DOUBT, *DURABLE, *E2E, *ENGINES, *FAULTS, *GATEWAY, *IDENTITY, *MCP, *MESSAGES,
-    *OAUTH, *POLICY, *PROVIDERS, *REDACTION, *RESILIENCE, *RUNS,
+    *APPROVALS, *BUDGETS, *CLI, *CONTRACTS, *DOUBT, *DURABLE, *E2E, *ENGINES, *FAULTS, *GATEWAY, *IDENTITY, *MCP,
+    *MESSAGES, *OAUTH, *POLICY, *PROVIDERS, *REDACTION, *RESILIENCE, *RUNS,
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """The configuration: one file, typed, verified whole before anything starts."""
 
+from gateway.config.budgets import Budget, LoopGuard
 from gateway.config.durability import Agent, ApprovalTimes, Retention, RunLimits, RunRetry, State, Verify
 from gateway.config.forms import Address
 from gateway.config.load import load
@@ -19,8 +20,8 @@ from gateway.config.types import (
 )
 
 __all__ = [
-    "Address", "Agent", "ApprovalTimes", "Breaker", "Bulkhead", "Cache", "Config", "ConfigInvalid", "Hedge", "Issuer",
-    "Limits", "McpCredential", "McpServer", "Model", "Price", "Problem", "Redaction", "Resilience", "Retention",
-    "Retry", "RunLimits", "RunRetry", "State", "Telemetry", "Timeouts", "Tool", "TrustDomain", "Verify", "load",
-    "setting_for", "timeout_seconds", "upstream_timeouts",
+    "Address", "Agent", "ApprovalTimes", "Breaker", "Budget", "Bulkhead", "Cache", "Config", "ConfigInvalid", "Hedge",
+    "Issuer", "Limits", "LoopGuard", "McpCredential", "McpServer", "Model", "Price", "Problem", "Redaction",
+    "Resilience", "Retention", "Retry", "RunLimits", "RunRetry", "State", "Telemetry", "Timeouts", "Tool",
+    "TrustDomain", "Verify", "load", "setting_for", "timeout_seconds", "upstream_timeouts",
 ]  # fmt: skip

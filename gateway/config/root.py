@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
+from gateway.config.budgets import Budget, LoopGuard
 from gateway.config.durability import Agent, ApprovalTimes, Retention, RunLimits, State
 from gateway.config.forms import Address, Duration, Flag, Listen, PathText, Secret, Text, Url
 from gateway.config.reading import ListOf, MapOf, Reading, Section, Setting, Where
@@ -138,6 +139,13 @@ class Config:
         Setting("resilience", MapOf(Section(Resilience), _PATTERN, "a resource pattern"),
                 "How calls are carried out; the most specific resource pattern counts."),
     ] = field(default_factory=lambda: MappingProxyType({}))  # fmt: skip
+    budgets: Annotated[
+        tuple[Budget, ...],
+        Setting("budgets", ListOf(Section(Budget), items_min=0), "How much may be taken, by whom, in which window."),
+    ] = ()
+    loop_guard: Annotated[
+        LoopGuard, Setting("loop_guard", Section(LoopGuard), "When an agent is taken to go round in circles.")
+    ] = field(default_factory=LoopGuard)
     redaction: Annotated[
         Redaction, Setting("redaction", Section(Redaction), "What is found in texts, and what becomes of it.")
     ] = field(default_factory=Redaction)

@@ -160,6 +160,9 @@ class Price:
     cached_input_usd: Annotated[
         float | None, Setting("cached_input", Amount(), "US dollars per million cached input tokens.")
     ] = None
+    cache_write_usd: Annotated[
+        float | None, Setting("cache_write", Amount(), "US dollars per million input tokens written to a cache.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +204,11 @@ class Model:
         Setting("fallback", ListOf(Text("the name of a model", MODEL_NAME), or_one=True),
                 "Models asked instead, in this order, where this one does not answer; policy decides about each."),
     ] = ()  # fmt: skip
+    output_tokens_assumed: Annotated[
+        int,
+        Setting("output_tokens_assumed", Count(1, 10_000_000),
+                "What budgets reserve for an answer whose request sets no bound; settled from usage."),
+    ] = 4096  # fmt: skip
 
     @property
     def sent_name(self) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.config.likeness import skeleton
 from gateway.config.problems import nearest, shown
 from gateway.config.types import DEFAULT_DOMAIN, WILDCARD_HOSTS
-from policy.resources import UnusableName, compile_pattern
+from policy.resources import UnusableName, compile_pattern, resource_name
 
 #: An upstream's name has two parts: `model/<name>`, `mcp/<server>`.
 _UPSTREAM_PARTS = 2
@@ -30,6 +30,7 @@ def verify(config: Config, reading: Reading) -> None:
     _exposure(config, reading)
     _verify_calls(config, reading)
     _server_names(config, reading)
+    _budgets(config, reading)
     if config.state_password is not None and config.state.postgres is None and reading.usable("state"):
         reading.refuse_at(("state_password",), "only a PostgreSQL `state` has a password")
     _verify_resilience(config, reading)
@@ -99,6 +100,36 @@ def _verify_calls(config: Config, reading: Reading) -> None:
                 reading.refuse_at((*place, "tool"), f"{message}{nearest(tool.verify.tool, server.tools)}")
             if tool.effect != "once":
                 reading.refuse_at(place, "only a `once` call is held in doubt; a repeatable one is asked again")
+
+
+def _budgets(config: Config, reading: Reading) -> None:
+    """Refuse budgets that could not be kept: of nobody known, or of money where prices are not known."""
+    seen: set[str] = set()
+    domains = {*config.trust_domains, DEFAULT_DOMAIN}
+    unpriced = [name for name, model in config.models.items() if model.price is None]
+    for index, budget in enumerate(config.budgets):
+        place = ("budgets", index, "subject")
+        if budget.name in seen:
+            reading.refuse_at(
+                place, f"a budget for {shown(budget.subject)} in this window stands here twice; join them"
+            )
+        seen.add(budget.name)
+        kind, _, rest = budget.subject.partition(":")
+        domain = rest.partition("/")[0]
+        if budget.of_callers and kind != "run" and domain not in {"*", *domains}:
+            message = f"trust domain {shown(domain)} is not among `trust_domains`{nearest(domain, domains)}"
+            reading.refuse_at(place, message)
+        pattern = None
+        if not budget.of_callers and budget.subject != "*":
+            try:
+                pattern = compile_pattern(budget.subject)
+            except UnusableName as error:
+                reading.refuse_at(place, f"{shown(budget.subject)} is no resource pattern: {error}")
+        if budget.usd is not None and budget.of_models:
+            for name in unpriced:
+                if pattern is None or pattern.matches(resource_name("model", name)):
+                    message = f"model {shown(name)} has no `price`, so nobody can say what is left of this budget"
+                    reading.refuse_at(("budgets", index, "usd"), message)
 
 
 def _issuers(domains: Mapping[str, TrustDomain], reading: Reading) -> None:
