@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from durable.seal import Keyring
 from gateway.approving import Approving
 from gateway.asking import Asking
+from gateway.budgets.charging import Budgets
 from gateway.config import timeout_seconds, upstream_timeouts
 from gateway.detection import Detection
 from gateway.divergence import Divergences
@@ -207,7 +208,8 @@ class Gateway:
         self.front = Front(door, keeper.identify, self._entries(), self._application(resource))
 
     def _path(self) -> Pipeline:
-        config = self.config
+        config, price = self.config, price_of(self.config.models)
+        budgets = Budgets(config, price)
         upstreams = [resource_name("model", name) for name in config.models]
         upstreams += [resource_name("mcp", name) for name in config.mcp_servers]
         self.gates = Gates(config.resilience, upstreams)
@@ -216,13 +218,13 @@ class Gateway:
             telemetry=self._telemetry, limits=config.limits,
             planning=Planning(
                 journal=self.journal, redaction=self.redaction, telemetry=self._telemetry,
-                rulebook=Rulebook(config.resilience), gates=self.gates, price=price_of(config.models),
+                rulebook=Rulebook(config.resilience), gates=self.gates, price=price, budgets=budgets,
                 answer_bytes_max=config.limits.answer_bytes_max,
             ),
             divergences=Divergences(
                 self.journal, self.journal, agents=config.agents, on_divergence=config.runs.on_divergence
             ),
-            approving=Approving(self.journal, config.approvals), doubts=self._verifying,
+            approving=Approving(self.journal, config.approvals), doubts=self._verifying, budgets=budgets,
         )  # fmt: skip
 
     async def _run_principal(self, run_id: str, attempt: int) -> Principal | None:

@@ -71,6 +71,8 @@ class Refusal(Exception):  # noqa: N818 - a value of the vocabulary that is also
     rule: str | None = None
     call_id: str | None = None
     retry_after_seconds: int | None = None
+    #: what changes from one asking to the next (counts, times): for a header and the audit, never for the text
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

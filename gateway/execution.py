@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 from durable.journal import JournalUnavailable
 from durable.step import Outcome, Settlement
 from gateway import refusals
+from gateway.budgets.charging import spent
 from gateway.call import NotSent, Refusal, Reply, Sent
 from gateway.oauth.answer import NoToken
 from gateway.outward import vault_entries
@@ -213,6 +214,8 @@ class Execution:
         trail.status = verdict.status
         trail.redacted_inward = sending.inward.counts
         trail.usage = cast("Mapping[str, int]", verdict.meta.get("usage", {}))
+        if not trail.usage and self._plan.call.kind == "model" and verdict.status < 400:  # noqa: PLR2004 - RFC 9110 15.5
+            trail.usage, trail.usage_estimated = self._plan.guess(), True
         trail.cost_usd = self._plan.price(trail.usage)
         withheld = self._withheld()
         outcome = withheld or self._outcome(verdict)
@@ -268,6 +271,7 @@ class Execution:
             uses=plan.uses(outcome),
             vault=vault_entries(plan.veil.scope, self._sending.inward.minted.values()),
             audit=(plan.trail.ended("executed"),),
+            spent=spent(plan.trail.status, plan.trail.usage, plan.trail.cost_usd),
         )
         try:
             kept = await plan.journal.settle(plan.began, settlement)

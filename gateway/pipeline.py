@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from durable.journal import Journal
     from durable.step import Known, RunRef
     from gateway.approving import Approving
+    from gateway.budgets.charging import Budgets
     from gateway.call import Call, Headers
     from gateway.config import Limits
     from gateway.divergence import Divergences
@@ -79,6 +80,7 @@ class Pipeline:
         divergences: Divergences,
         approving: Approving,
         doubts: Doubts,
+        budgets: Budgets,
     ) -> None:
         self._policies_of = policies_of
         self._journal = journal
@@ -89,6 +91,7 @@ class Pipeline:
         self._divergences = divergences
         self._approving = approving
         self._doubts = doubts
+        self._budgets = budgets
 
     async def handle(self, call: Call) -> Reply:
         """Return the answer to `call`: the upstream's, the journal's, or a refusal in its protocol."""
@@ -188,7 +191,8 @@ class Pipeline:
                 self._go_live(work, work.call.live)
         while True:
             if known is None:
-                known = await self._journal.begin(await self._approved(work, await self._intent(work)))
+                intent = await self._approved(work, await self._intent(work))
+                known = await self._journal.begin(self._budgets.charged(intent, work.call, work.decision))
                 if isinstance(known, Began | Held | Diverges) and work.redacted is not None:
                     await self._divergences.tell(known, work.call, work.trail, work.redacted.tree)
             if not isinstance(known, InFlight):
@@ -323,6 +327,8 @@ class Pipeline:
         extra: Headers = ((b"oncegate-correlation", call.exchange.correlation.encode()),)
         if trail.call_id is not None:
             extra = (*extra, (b"oncegate-call", trail.call_id.encode()))
+        if refusal.detail:
+            extra = (*extra, (b"oncegate-detail", refusal.detail.encode("ascii", "replace")))
         return call.adapter.refuse(refusal, call, (*extra, *trail.headers()))
 
     def _extra(self, work: Work, *, replayed: bool) -> Headers:

@@ -38,6 +38,8 @@ class Plan:
     trail: Trail
     audit_key: bytes
     uses: Callable[[Outcome], Mapping[bytes, int]]
+    #: how many tokens it was thought to take, for an answer that does not say
+    guess: Callable[[], Mapping[str, int]]
     price: Callable[[Mapping[str, int]], float | None]
     answer_bytes_max: int
     rules: Rules | None

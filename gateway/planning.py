@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from durable.journal import Journal
     from durable.step import Began, Outcome
+    from gateway.budgets.charging import Budgets
     from gateway.call import Call, UpstreamRequest
     from gateway.outward import Redaction
     from gateway.resilience.gates import Gates
@@ -27,7 +28,8 @@ class Planning:
 
     def __init__(
         self, *, journal: Journal, redaction: Redaction, telemetry: Telemetry, rulebook: Rulebook,
-        gates: Gates, price: Callable[[str, Mapping[str, int]], float | None], answer_bytes_max: int,
+        gates: Gates, price: Callable[[str, Mapping[str, int]], float | None], budgets: Budgets,
+        answer_bytes_max: int,
     ) -> None:  # fmt: skip
         self._journal = journal
         self._redaction = redaction
@@ -35,6 +37,7 @@ class Planning:
         self._rulebook = rulebook
         self._gates = gates
         self._price = price
+        self._budgets = budgets
         self._answer_bytes_max = answer_bytes_max
 
     async def plan(self, work: Work, began: Began | None) -> Plan:
@@ -52,10 +55,12 @@ class Planning:
         def uses(outcome: Outcome) -> Mapping[bytes, int]:
             return count_uses(key, call.adapter.tools_asked(outcome)) if call.kind == "model" else {}
 
+        request = request_of(call)
         return Plan(
-            call=call, began=began, request=request_of(call), request_of=request_of, redaction=self._redaction,
+            call=call, began=began, request=request, request_of=request_of, redaction=self._redaction,
             veil=work.veil, grant=agent_grant(work.decision), originals=work.originals, journal=self._journal,
             trail=trail, audit_key=key, uses=uses, price=lambda usage: self._price(call.resource, usage),
+            guess=lambda: self._budgets.estimated(call, request.body).usage,
             answer_bytes_max=self._answer_bytes_max, rules=self._rulebook.rules_of(call.resource),
             # who only listens is there for hours, and says nothing of the upstream
             gate=None if call.listens else self._gates.of(call.resource),

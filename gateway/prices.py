@@ -30,6 +30,7 @@ def price_of(models: Mapping[str, Model]) -> Callable[[str, Mapping[str, int]], 
 def usd(price: Price, usage: Mapping[str, int]) -> float:
     """Return the US dollars that `usage` (tokens) costs at `price` (per million)."""
     cached = usage.get("cached_input_tokens", 0) if price.cached_input_usd is not None else 0
-    fresh = usage.get("input_tokens", 0) - cached
+    kept = usage.get("cache_write_tokens", 0) if price.cache_write_usd is not None else 0
+    fresh = max(0, usage.get("input_tokens", 0) - cached - kept)
     total = fresh * price.input_usd + usage.get("output_tokens", 0) * price.output_usd
-    return (total + cached * (price.cached_input_usd or 0.0)) / _MILLION
+    return (total + cached * (price.cached_input_usd or 0.0) + kept * (price.cache_write_usd or 0.0)) / _MILLION

@@ -12,10 +12,13 @@ from durable.step import (
     InDoubt,
     InFlight,
     KeyReused,
+    Looping,
+    OverBudget,
     Purged,
     RunClosed,
     Superseded,
 )
+from gateway.budgets import refused
 from gateway.call import Refusal
 
 if TYPE_CHECKING:
@@ -71,6 +74,8 @@ def of_known(known: Known | Began) -> Refusal:
             return purged()
         case InFlight():
             return in_flight()
+        case OverBudget() | Looping():
+            return refused.over_budget(known) if isinstance(known, OverBudget) else refused.looping(known)
         case _:
             plain = _PLAIN.get(type(known))
             return internal() if plain is None else plain()

@@ -49,6 +49,8 @@ class Trail:
     redacted_inward: Mapping[str, int] = field(default_factory=dict[str, int])
     usage: Mapping[str, int] = field(default_factory=dict[str, int])
     cost_usd: float | None = None
+    #: the answer did not say what it took; `usage` is what was guessed before it was sent
+    usage_estimated: bool = False
     arguments_digest: str = ""
     result_digest: str = ""
     refusal: str | None = None
@@ -82,6 +84,10 @@ class Trail:
             "usage": dict(self.usage),
             "upstream_microseconds": self._microseconds(),
         }
+        if self.usage_estimated:
+            record["usage_source"] = "estimated"
+        if self.usage and self.cost_usd is None:
+            record["cost"] = "unknown"
         if self.cost_usd is not None:
             record["cost_nanodollars"] = round(self.cost_usd * 1_000_000_000)
         if reason:
@@ -96,7 +102,10 @@ class Trail:
 
     def kept(self) -> dict[str, object]:
         """Return what the journaled outcome says of how it came about."""
-        return {"tries": self.tries} if self.tries > 1 else {}
+        kept: dict[str, object] = {"tries": self.tries} if self.tries > 1 else {}
+        if self.usage_estimated:
+            kept |= {"usage": dict(self.usage), "usage_source": "estimated"}
+        return kept
 
     def diverged(self, call_id: str, step: int, path: str) -> dict[str, object]:
         """Return the audit record of a request that differs from the run's earlier call at `path`."""
@@ -108,7 +117,8 @@ class Trail:
 
     def refused(self, refusal: Refusal) -> dict[str, object]:
         """Return the audit record of a refusal."""
-        return self._record("refusal") | {"code": refusal.code, "status": refusal.status, "reason": refusal.message}
+        said = {"code": refusal.code, "status": refusal.status, "reason": refusal.message}
+        return self._record("refusal") | said | ({"detail": refusal.detail} if refusal.detail else {})
 
     def evidence(self, ending: Ending) -> Evidence:
         """Return what telemetry makes spans and metrics of."""
@@ -190,6 +200,8 @@ def decision_record(decision: Decision) -> dict[str, object]:
         record["profiles"] = list(obligations.profiles)
     if obligations.approvals:
         record["approvals"] = list(obligations.approvals)
+    if obligations.limits:
+        record["limits"] = [f"{one.calls}/{one.seconds}s {one.line}" for one in obligations.limits]
     if obligations.restores:
         record["restores"] = [f"{restore.target}{restore.pointer}" for restore in obligations.restores]
     return record

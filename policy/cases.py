@@ -112,5 +112,6 @@ def same(first: Obligations, second: Obligations) -> bool:
             (first.profiles, second.profiles),
             (first.approvals, second.approvals),
             (first.restores, second.restores),
+            (first.limits, second.limits),
         )
     )

@@ -92,12 +92,26 @@ class Restore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A demand: at most `calls` in any `seconds`, counted for each agent that the line `line` lets through.
+
+    A line whose subject is a user counts for that user, whichever agent calls (`of_user`).
+    """
+
+    calls: int
+    seconds: int
+    line: str = field(default="", compare=False)
+    of_user: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Obligations:
-    """What an allow demands (`profiles`, `approvals`) and grants (`restores`), of all matching lines."""
+    """What an allow demands (`profiles`, `approvals`, `limits`) and grants (`restores`), of all matching lines."""
 
     profiles: tuple[str, ...] = ()
     approvals: tuple[str, ...] = ()
     restores: tuple[Restore, ...] = ()
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

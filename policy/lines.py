@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from policy.decision import ACTIONS, LineRef, Obligations
-from policy.obligations import ObligationUnusable, parse_obligations
+from policy.obligations import ObligationUnusable, of_line, parse_obligations
 from policy.resources import Pattern, UnusableName, compile_pattern
 
 if TYPE_CHECKING:
@@ -145,7 +145,8 @@ def _rule(columns: tuple[str, ...], ref: LineRef) -> Rule:
     return Rule(
         ref=ref, subject=_subject(subject), domain=_name(domain, "trust domain"), pattern=pattern,
         pattern_text=resource, action=_action(action), condition=None if condition == "-" else condition,
-        effect=checked, obligations=_obligations(obligations, checked), columns=columns,
+        effect=checked, columns=columns,
+        obligations=of_line(_obligations(obligations, checked), ref.id, of_user=subject.startswith("user:")),
     )  # fmt: skip
 
 
@@ -156,7 +157,8 @@ def _flow(columns: tuple[str, ...], ref: LineRef) -> Flow:
     checked = _effect(effect)
     return Flow(
         ref=ref, source=_name(source, "trust domain"), target=_name(target, "trust domain"), kind=kind,
-        action=_action(action), effect=checked, obligations=_obligations(obligations, checked), columns=columns,
+        action=_action(action), effect=checked, columns=columns,
+        obligations=of_line(_obligations(obligations, checked), ref.id),
     )  # fmt: skip
 
 

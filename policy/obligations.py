@@ -1,17 +1,21 @@
-"""The obligations column: `redact=<profile>;restore=<entities>@<where>;approval=<group>`."""
+"""The obligations column: `redact=<profile>;restore=<entities>@<where>;approval=<group>;limit=<n>/<period>`."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Final
 
-from policy.decision import Obligations, Restore
+from policy.decision import Limit, Obligations, Restore
 
 NONE: Final = Obligations()
-_NOT_SERVED: Final = frozenset({"limit", "label"})
-_KNOWN: Final = ("approval", "redact", "restore")
+_NOT_SERVED: Final = frozenset({"label"})
+_KNOWN: Final = ("approval", "limit", "redact", "restore")
 _GROUP: Final = re.compile(r"[A-Za-z0-9._/-]{1,128}")
 _PROFILE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LIMIT: Final = re.compile(r"([0-9]{1,9})/([1-9][0-9]{0,5})([smhdw])")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_LIMIT_SECONDS_MAX: Final = 366 * 86400
 _ENTITY: Final = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
@@ -26,6 +30,7 @@ def parse_obligations(text: str) -> Obligations:
     profiles: list[str] = []
     approvals: list[str] = []
     restores: list[Restore] = []
+    limits: list[Limit] = []
     for part in text.split(";"):
         name, equals, value = part.strip().partition("=")
         if not equals or not value:
@@ -36,11 +41,22 @@ def parse_obligations(text: str) -> Obligations:
             approvals.append(_approval(value))
         elif name == "restore":
             restores.append(_restore(value))
+        elif name == "limit":
+            limits.append(_limit(value))
         elif name in _NOT_SERVED:
             raise ObligationUnusable(f"`{name}` is not served yet")
         else:
             raise ObligationUnusable(f"unknown obligation `{name}`; expected one of {', '.join(_KNOWN)}")
-    return Obligations(profiles=tuple(profiles), approvals=tuple(approvals), restores=tuple(restores))
+    return Obligations(
+        profiles=tuple(profiles), approvals=tuple(approvals), restores=tuple(restores), limits=tuple(limits)
+    )
+
+
+def of_line(obligations: Obligations, line: str, *, of_user: bool = False) -> Obligations:
+    """Return them as those of a line: what it limits is counted under its id."""
+    if not obligations.limits:
+        return obligations
+    return replace(obligations, limits=tuple(replace(one, line=line, of_user=of_user) for one in obligations.limits))
 
 
 def merge(first: Obligations, second: Obligations) -> Obligations:
@@ -53,6 +69,8 @@ def merge(first: Obligations, second: Obligations) -> Obligations:
         profiles=tuple(dict.fromkeys(first.profiles + second.profiles)),
         approvals=tuple(dict.fromkeys(first.approvals + second.approvals)),
         restores=tuple(dict.fromkeys(first.restores + second.restores)),
+        # the same limit on two lines is two: each counts the calls of its own line
+        limits=tuple({(one, one.line): one for one in first.limits + second.limits}.values()),
     )
 
 
@@ -67,6 +85,14 @@ def _approval(value: str) -> str:
     if not _GROUP.fullmatch(group):
         raise ObligationUnusable(f"`approval={value}`: expected a group")
     return value
+
+
+def _limit(value: str) -> Limit:
+    match = _LIMIT.fullmatch(value)
+    seconds = 0 if match is None else int(match.group(2)) * _SECONDS[match.group(3)]
+    if match is None or seconds > _LIMIT_SECONDS_MAX:
+        raise ObligationUnusable(f"`limit={value}`: expected a number of calls and a period, such as `100/1h`")
+    return Limit(calls=int(match.group(1)), seconds=seconds)
 
 
 def _restore(value: str) -> Restore:

@@ -162,6 +162,7 @@ def _demands(obligations: Obligations) -> tuple[tuple[str, str], ...]:
         ("redact", " ".join(obligations.profiles)),
         ("approval", " ".join(obligations.approvals)),
         ("restore", " ".join(restores)),
+        ("limit", " ".join(f"{one.calls}/{one.seconds}s" for one in obligations.limits)),
     )
 
 

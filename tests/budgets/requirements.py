@@ -45,4 +45,38 @@ REQUIREMENTS = (
         "A run that begins the same call again and again, or goes on too long, is stopped; its replays are not.",
         "issue 6 item 5",
     ),
+    Requirement(
+        "BUD-09",
+        "A policy line's `limit=<n>/<period>` is counted for each line and each caller, in a sliding window.",
+        "DESIGN section 9",
+    ),
+    Requirement(
+        "BUD-10",
+        "A calendar window is the minute, hour, day, week or month of its time zone that holds the moment, also "
+        "where clocks are turned.",
+        "issue 6 item 5",
+    ),
+    Requirement(
+        "BUD-11",
+        "A call is charged to every budget that covers it: by agent, user, domain, run, resource, or all.",
+        "issue 6 item 5",
+    ),
+    Requirement(
+        "BUD-12",
+        "Over budget is 429 in the caller's protocol, the same text each time, its window's end in headers; nothing "
+        "is sent, nothing journaled as an outcome, and the audit names budget, bound and what is used.",
+        "issue 6 item 5; DESIGN section 3",
+    ),
+    Requirement(
+        "BUD-13",
+        "Tokens and money are reserved by estimate and settled from usage, streamed or not; missing usage is estimated "
+        "and said.",
+        "issue 6 item 5",
+    ),
+    Requirement(
+        "BUD-14",
+        "A budget that could not be kept is refused by the configuration: unknown subjects, unknown prices, windows "
+        "no calendar has.",
+        "issue 6 item 5; STYLE 8",
+    ),
 )

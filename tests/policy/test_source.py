@@ -31,7 +31,7 @@ BAD_LINES = {
     "p, agent:a, acme, model/a b, call, -, allow, -": "write it `a%20b`",
     "p, agent:a, acme, model/m, call, smal, allow, -": "unknown condition `smal`; did you mean `small`?",
     "p, agent:a, acme, model/m, call, -, deny, redact=x": "a deny carries no obligations",
-    "p, agent:a, acme, model/m, call, -, allow, limit=5/1h": "`limit` is not served yet",
+    "p, agent:a, acme, model/m, call, -, allow, limit=5/1y": "expected a number of calls and a period",
     "p, agent:a, acme, model/m, call, -, allow, label=x": "`label` is not served yet",
     "p, agent:a, acme, model/m, call, -, allow, redacted=x": "unknown obligation `redacted`",
     "p, agent:a, acme, model/m, call, -, allow, redact": "expected `name=value`",
@@ -104,6 +104,18 @@ def test_hidden_copies_of_mounted_volumes_are_left_out(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, f"# id: once\n{GOOD}")
     folder_of(folder / "..data", f"# id: once\n{GOOD}")
     assert len(load(folder).snapshot.rules) == 1
+
+
+@pytest.mark.requirement("BUD-09")
+def test_a_limit_knows_its_line_and_equal_limits_of_two_lines_are_two(tmp_path: Path) -> None:
+    lines = "".join(
+        f"# id: {name}\np, {subject}, acme, model/m, call, -, allow, limit=5/1h;limit=50/1d\n"
+        for name, subject in (("one", "agent:a"), ("two", "role:any"))
+    )
+    limits = set_of(tmp_path, lines).decide(ask()).obligations.limits
+    assert [(one.calls, one.seconds, one.line) for one in limits] == [
+        (5, 3600, "one"), (50, 86400, "one"), (5, 3600, "two"), (50, 86400, "two"),
+    ]  # fmt: skip
 
 
 @pytest.mark.requirement("POLICY-11")

@@ -1,0 +1,1 @@
+"""Budgets: which ones cover a call, what it is charged, what is left of them."""
