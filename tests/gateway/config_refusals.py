@@ -183,8 +183,8 @@ REFUSED: dict[str, Refused] = {
         found="3: `listen` and `admin` need different addresses",
     ),
     "setting of a later version": Refused(
-        text="budgets: []\n",
-        found="3: unknown setting `budgets`",
+        text="quotas: []\n",
+        found="3: unknown setting `quotas`",
         by_form=True,
     ),
     "unknown setting below": Refused(

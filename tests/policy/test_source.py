@@ -110,7 +110,7 @@ def test_hidden_copies_of_mounted_volumes_are_left_out(tmp_path: Path) -> None:
 def test_a_limit_knows_its_line_and_equal_limits_of_two_lines_are_two(tmp_path: Path) -> None:
     lines = "".join(
         f"# id: {name}\np, {subject}, acme, model/m, call, -, allow, limit=5/1h;limit=50/1d\n"
-        for name, subject in (("one", "agent:a"), ("two", "role:any"))
+        for name, subject in (("one", "agent:billing"), ("two", "role:any"))
     )
     limits = set_of(tmp_path, lines).decide(ask()).obligations.limits
     assert [(one.calls, one.seconds, one.line) for one in limits] == [
