@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durable.step import Guard, Intent, Owner, RunRef, Spent, Step
-from gateway import refusals
 from gateway.budgets.charging import Budgets, spent
 from gateway.budgets.estimate import estimate
 from gateway.call import Call, Refusal
@@ -202,9 +201,9 @@ def test_what_is_settled_is_never_below_what_was_said(tokens: int, cost: float) 
 @pytest.mark.requirement("BUD-14")
 def test_money_is_not_spent_where_no_price_is_known(tmp_path: Path) -> None:
     budgets = budgets_of(tmp_path, 'budgets: [{subject: "*", per: 1d, usd: 5}]\n')
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(Refusal) as caught:
         charges(budgets, called("model/new"))
-    assert str(refused.value.message) == refusals.unpriced("*@1d").message
+    assert str(caught.value.message) == said.unpriced("*@1d").message
 
 
 @pytest.mark.requirement("BUD-14")
