@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from durable.step import Guard, Intent, Owner, RunRef, Spent, Step
 from gateway.budgets.charging import Budgets, spent
 from gateway.budgets.estimate import estimate
+from gateway.budgets.refused import unpriced
 from gateway.call import Call, Refusal
 from gateway.config import ConfigInvalid, load
 from gateway.prices import price_of
@@ -203,7 +204,7 @@ def test_money_is_not_spent_where_no_price_is_known(tmp_path: Path) -> None:
     budgets = budgets_of(tmp_path, 'budgets: [{subject: "*", per: 1d, usd: 5}]\n')
     with pytest.raises(Refusal) as caught:
         charges(budgets, called("model/new"))
-    assert str(caught.value.message) == said.unpriced("*@1d").message
+    assert str(caught.value.message) == unpriced("*@1d").message
 
 
 @pytest.mark.requirement("BUD-14")
