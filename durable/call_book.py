@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from durable import calls, vault
+from durable import calls, provider_objects, vault
 from durable.parts import Part
 from durable.step import Proof
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from durable.journal import Audit
-    from durable.records import CallFilter, CallRecord
+    from durable.records import CallFilter, CallRecord, ReceivedObject
     from durable.sql import Writing
-    from durable.step import Outcome
+    from durable.step import Outcome, Owner
 
 _SAID: Final = Proof()
 
@@ -65,3 +65,7 @@ class CallBook(Part):
             return state
 
         return await self._write("resolve", write)
+
+    async def received_objects(self, owner: Owner, names: Sequence[str]) -> dict[str, list[ReceivedObject]]:
+        """Return from where `owner` received those of `names` (ids of what providers keep) that it did receive."""
+        return await self._read(lambda tx: provider_objects.read(tx, owner, names))

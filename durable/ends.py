@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from durable import approvals, budgets, steps, vault
+from durable import approvals, budgets, provider_objects, steps, vault
 
 if TYPE_CHECKING:
     from durable.journal import Audit
@@ -38,6 +38,7 @@ class Settling:
             await steps.write_uses(tx, row["run"], began.id, asked=settlement.uses, shown={})
         await budgets.settle(tx, began.charges, settlement.spent)
         await vault.write(tx, self.vault)
+        await provider_objects.write(tx, began.id, settlement.outcome)
         tx.audit(settlement.audit)
         tx.wake(f"call/{began.id}")
         return True

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from durable.records import ApprovalRecord, CallFilter, CallRecord, DueRun, InstanceRecord, RunRecord, Vote
+    from durable.records import (
+        ApprovalRecord,
+        CallFilter,
+        CallRecord,
+        DueRun,
+        InstanceRecord,
+        ReceivedObject,
+        RunRecord,
+        Vote,
+    )
     from durable.step import Began, InFlight, Intent, Known, Outcome, Owner, Proof, Settlement, Step, VaultEntry
 
     Audit = Sequence[Mapping[str, object]]
@@ -82,6 +91,10 @@ class Journal(Protocol):
 
     async def originals(self, scope: str, tokens: Sequence[str]) -> dict[str, VaultEntry]:
         """Return the vault's entries of `scope` for those `tokens` it holds."""
+        ...
+
+    async def received_objects(self, owner: Owner, names: Sequence[str]) -> Mapping[str, Sequence[ReceivedObject]]:
+        """Return from where `owner` received those of `names` (ids of what providers keep) that it did receive."""
         ...
 
     async def run_keys(self, owner: Owner, run: str | None) -> RunKeys:

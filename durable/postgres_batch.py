@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
-from durable import budgets, claim, postgres_budgets
+from durable import budgets, claim, postgres_budgets, provider_objects
 from durable.claim import Begin, Claiming
 from durable.ends import Auditing, Moving, Settling
 from durable.postgres_facts import Unread, read_facts
@@ -167,6 +167,14 @@ class Ends:
             _columns(calls.items(), 2), _columns(runs.items(), 2),
             _columns(((*key, occurrence) for key, occurrence in cursors.items()), 4),
         )  # fmt: skip
+        received = [
+            (name, origin, self._tx.here.now, work.began.id)
+            for work in self._ended
+            if isinstance(work, Settling)
+            for name, origin in provider_objects.named_in(work.settlement.outcome)
+        ]
+        if received:
+            await self._tx.connection.executemany(provider_objects.WRITE, received)
 
 
 class Claims:

@@ -170,3 +170,14 @@ class BudgetRecord:
     spent: int
     reserved: int
     since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedObject:
+    """Where an owner received the id of something a provider keeps.
+
+    `origin` is whose objects they are (a provider's base URL), `resource` the model that was called.
+    """
+
+    origin: str
+    resource: str

@@ -48,6 +48,11 @@ _BUDGETS: Final = (
 _TOMBSTONES: Final = (
     "DELETE FROM tombstone WHERE name IN (SELECT name FROM tombstone WHERE purged < $1 ORDER BY purged LIMIT $2)"
 )
+#: an id outlives the call that brought it: a later one may name it as long as the provider keeps it
+_OBJECTS: Final = (
+    "DELETE FROM provider_object WHERE id IN (SELECT id FROM provider_object WHERE received < $1 "
+    "ORDER BY received LIMIT $2) AND received < $1"
+)
 
 
 async def purge(tx: Writing, seconds: Mapping[str, float], rows_max: int) -> int:
@@ -60,7 +65,9 @@ async def purge(tx: Writing, seconds: Mapping[str, float], rows_max: int) -> int
             return deleted
     if "calls" in seconds and (deleted := await _alone(tx, _before(tx, seconds["calls"]), rows_max)):
         return deleted
-    for kind, statement in (("calls", _VAULT), ("approvals", _APPROVALS), ("tombstones", _TOMBSTONES)):
+    for kind, statement in (
+        ("calls", _VAULT), ("approvals", _APPROVALS), ("tombstones", _TOMBSTONES), ("tombstones", _OBJECTS),
+    ):  # fmt: skip
         if kind in seconds and (deleted := await tx.execute(statement, _before(tx, seconds[kind]), rows_max)):
             return deleted
     # what is reserved stays: its call is under way or in doubt, and will want to settle it

@@ -117,5 +117,13 @@ STEPS: Final = (
     CREATE INDEX budget_kept ON budget (kept_until);
     ALTER TABLE call ADD COLUMN charges TEXT;
     """,
+    """
+    CREATE TABLE provider_object (
+        id TEXT NOT NULL, origin TEXT NOT NULL, domain TEXT NOT NULL, agent TEXT NOT NULL, "user" TEXT NOT NULL,
+        resource TEXT NOT NULL, received INTEGER NOT NULL,
+        PRIMARY KEY (id, domain, agent, "user", origin)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX provider_object_received ON provider_object (received);
+    """,
 )
 SCHEMA_VERSION: Final = len(STEPS)

@@ -29,4 +29,14 @@ REQUIREMENTS = (
         "DESIGN section 5",
     ),
     Requirement("INST-08", "An instance that ends in order leaves nothing to wait for.", "DESIGN section 5"),
+    Requirement(
+        "OBJ-01",
+        "An id of what a provider keeps is known to the owner whose outcome named it, written with that outcome.",
+        "DESIGN section 6: provider object ids",
+    ),
+    Requirement(
+        "OBJ-02",
+        "It is kept as long as keys are remembered, then deleted in short parts.",
+        "DESIGN section 5, retention",
+    ),
 )
