@@ -169,8 +169,7 @@ class Ends:
         )  # fmt: skip
         received = [
             (name, origin, self._tx.here.now, work.began.id)
-            for work in self._ended
-            if isinstance(work, Settling)
+            for work in settled
             for name, origin in provider_objects.named_in(work.settlement.outcome)
         ]
         if received:

@@ -37,10 +37,12 @@ from gateway.prices import price_of
 from gateway.protocols.anthropic_messages import MessagesAdapter
 from gateway.protocols.openai_chat import ChatAdapter
 from gateway.protocols.openai_models import ModelsEntry
+from gateway.protocols.openai_responses import ResponsesAdapter
 from gateway.providers.chosen import provider_of
 from gateway.providers.target import ModelTarget
 from gateway.resilience.gates import Gates
 from gateway.resilience.rules import Rulebook
+from gateway.responses_entry import ResponsesEntry
 from gateway.restoring import Originals
 from gateway.runs import RunDesk
 from gateway.runs_entry import RunsEntry
@@ -58,10 +60,12 @@ from redaction.profile import ProfilesInvalid, load_profiles
 from redaction.worker import PresidioInWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from durable.records import CallRecord
+    from durable.step import Outcome
     from durable.store import Store
+    from gateway.call import ToolUse
     from gateway.config import Config, Model
     from gateway.front import Entry
     from gateway.given import Given
@@ -90,6 +94,7 @@ class Gateway:
     _servers: McpServers
     _chat: ChatAdapter
     _messages: MessagesAdapter
+    _responses: ResponsesAdapter
     _giving: Giving
     _verifying: Verifying
 
@@ -187,9 +192,10 @@ class Gateway:
         targets = {name: self._target(model) for name, model in config.models.items()}
         self._chat = ChatAdapter(targets, depth_max=config.limits.depth_max)
         self._messages = MessagesAdapter(targets, depth_max=config.limits.depth_max)
+        self._responses = ResponsesAdapter(targets, depth_max=config.limits.depth_max)
         domains = {resource_name("model", name): model.domain for name, model in config.models.items()}
         domains |= {resource_name("mcp", name): server.domain for name, server in config.mcp_servers.items()}
-        self._giving = Giving(self.journal, self.redaction, self.policies, domains, self._chat.tools_asked)
+        self._giving = Giving(self.journal, self.redaction, self.policies, domains, self._tools_asked)
         asking = Asking(self.policies)
         self._verifying = Verifying(self.journal, self._giving, config.mcp_servers, asking)
         self.pipeline = self._path()
@@ -227,17 +233,25 @@ class Gateway:
             approving=Approving(self.journal, config.approvals), doubts=self._verifying, budgets=budgets,
         )  # fmt: skip
 
+    def _tools_asked(self, outcome: Outcome) -> Sequence[ToolUse]:
+        models = (self._chat, self._messages, self._responses)
+        return [use for one in models for use in one.tools_asked(outcome)]
+
     async def _run_principal(self, run_id: str, attempt: int) -> Principal | None:
         return await self.desk.principal_of(run_id, attempt)  # the desk is made after the authenticator
 
     def _entries(self) -> Callable[[str], Entry | None]:
         chat = AdapterEntry(self._chat, reading(self._chat.read, self.desk.other_model), self.pipeline)
         messages = AdapterEntry(self._messages, reading(self._messages.read, self.desk.other_model), self.pipeline)
+        responses = ResponsesEntry(
+            self._responses, reading(self._responses.read, self.desk.other_model), self.pipeline, self.journal
+        )
         models = ModelsEntry({name: model.domain for name, model in self.config.models.items()}, self._may_call)
         runs = RunsEntry(self.desk, self.managed, self.config.limits.depth_max)
         fixed: dict[str, Entry] = {
             "/v1/chat/completions": chat, "/chat/completions": chat, "/v1/models": models, "/models": models,
-            "/v1/messages": messages, "/messages": messages, "/runs": runs,
+            "/v1/messages": messages, "/messages": messages, "/v1/responses": responses, "/responses": responses,
+            "/runs": runs,
         }  # fmt: skip
 
         def entry_of(path: str) -> Entry | None:
@@ -250,6 +264,8 @@ class Gateway:
                 return messages
             if path.startswith(("/v1/models/", "/models/")):
                 return models
+            if path.startswith(("/v1/responses/", "/responses/")):
+                return responses
             return runs if path.startswith("/runs/") else None
 
         return entry_of
@@ -263,9 +279,10 @@ class Gateway:
         return ModelTarget(
             name=model.name, domain=model.domain, provider=provider_of(model), upstream=upstream,
             upstream_model=model.sent_name, credential=lambda: None if secret is None else secret.read_header(),
-            seconds_max=timeout_seconds(self.config, resource),
             betas=None if "*" in model.betas else frozenset(model.betas),
             keeps_thinking=model.signed_thinking == "keep",
+            seconds_max=timeout_seconds(self.config, resource), origin=model.url.rstrip("/"),
+            objects=frozenset(model.objects),
         )  # fmt: skip
 
     def _may_call(self, principal: Principal, model: str) -> bool:

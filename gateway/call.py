@@ -107,6 +107,10 @@ class Call:
     declared_retry: bool = False
     #: further resources that must be allowed as well (hosted tools of a model call)
     also: tuple[str, ...] = ()
+    #: ids of what a provider keeps that the request names; only who received them may (DESIGN section 6)
+    objects: tuple[str, ...] = ()
+    #: whose objects they have to be: the provider that would be asked
+    origin: str = ""
     #: false for housekeeping that passes without a journal entry (MCP list, initialize, ping)
     journaled: bool = True
     stream: bool = False

@@ -37,9 +37,10 @@ _SHAPE: Final = Shape(
     keep=(
         "content.*.type", "id", "object", "model", "created", "choices.*.finish_reason", "choices.*.message.role",
         "choices.*.message.tool_calls.*.id", "choices.*.message.tool_calls.*.type",
-        "choices.*.message.tool_calls.*.function.name", "usage.**",
+        "choices.*.message.tool_calls.*.function.name", "usage.**", "status", "output.*.type", "output.*.id",
+        "output.*.role", "output.*.status", "output.*.call_id", "output.*.name", "output.*.content.*.type",
     ),
-    embedded=("choices.*.message.tool_calls.*.function.arguments", "content.*.text"),
+    embedded=("choices.*.message.tool_calls.*.function.arguments", "output.*.arguments", "content.*.text"),
 )  # fmt: skip
 
 
@@ -145,7 +146,9 @@ def demand(resource: str, tree: object) -> None:
 
 
 def _is_completion(tree: dict[str, object]) -> bool:
-    choices = tree.get("choices")
+    output, choices = tree.get("output"), tree.get("choices")
+    if choices is None and isinstance(output, list):  # a response
+        return all(isinstance(one, dict) for one in cast("list[object]", output))
     if not isinstance(choices, list) or not choices:
         return False
     return all(

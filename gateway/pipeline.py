@@ -20,6 +20,7 @@ from gateway.call import ClientGone, Refusal, Reply, header
 from gateway.execution import Execution
 from gateway.load import Load
 from gateway.outward import Veil, owner_user, scope_of, vault_entries
+from gateway.received import demand_received
 from gateway.replay import replayed_body
 from gateway.restoring import Originals, agent_grant
 from gateway.tool_use import count_uses, use_digest
@@ -162,6 +163,7 @@ class Pipeline:
     async def _prepare(self, call: Call, trail: Trail, decision: Decision) -> Work:
         principal, run = call.exchange.principal, call.exchange.run
         owner = Owner(principal.domain, principal.agent, owner_user(principal))
+        await demand_received(self._journal, owner, call)
         keys = await self._journal.run_keys(owner, run.id if run else None)
         profile = self._redaction.profile_of(decision)
         veil = Veil(profile=profile, scope=call.scope or scope_of(call, keys, run.id if run else None))
@@ -189,6 +191,7 @@ class Pipeline:
             known = await self._journal.look_up(work.step)
             if known is None and work.call.live is not None:
                 self._go_live(work, work.call.live)
+                await demand_received(self._journal, work.owner, work.call)
         while True:
             if known is None:
                 intent = await self._approved(work, await self._intent(work))

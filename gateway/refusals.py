@@ -104,6 +104,24 @@ def no_such_run() -> Refusal:
     return Refusal(code="not_found", message="there is no such run of this agent", status=404)
 
 
+def not_received(status: int) -> Refusal:
+    """Return the refusal of a request that names what its caller never received; whose it is is not said."""
+    message = (
+        "the request names an object of the provider (a response, file, container, conversation …) that this agent "
+        "did not receive through this gateway; nothing was executed"
+    )
+    return Refusal(code="bad_request", message=message, status=status)
+
+
+def of_another_provider(status: int) -> Refusal:
+    """Return the refusal of a request that names what another provider keeps."""
+    message = (
+        "the request names an object that another provider keeps; call a model of the provider that made it. "
+        "nothing was executed"
+    )
+    return Refusal(code="bad_request", message=message, status=status)
+
+
 def in_doubt() -> Refusal:
     """Return the refusal of a step that may have been executed and is never repeated silently."""
     return Refusal(

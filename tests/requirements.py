@@ -20,9 +20,10 @@ from tests.policy.requirements import REQUIREMENTS as POLICY
 from tests.providers.requirements import REQUIREMENTS as PROVIDERS
 from tests.redaction.requirements import REQUIREMENTS as REDACTION
 from tests.resilience.requirements import REQUIREMENTS as RESILIENCE
+from tests.responses.requirements import REQUIREMENTS as RESPONSES
 from tests.runs.requirements import REQUIREMENTS as RUNS
 
 REQUIREMENTS = (
     *APPROVALS, *BUDGETS, *CLI, *CONTRACTS, *DOUBT, *DURABLE, *E2E, *ENGINES, *FAULTS, *GATEWAY, *IDENTITY, *MCP,
-    *MESSAGES, *OAUTH, *POLICY, *PROVIDERS, *REDACTION, *RESILIENCE, *RUNS,
+    *MESSAGES, *OAUTH, *POLICY, *PROVIDERS, *REDACTION, *RESILIENCE, *RESPONSES, *RUNS,
 )  # fmt: skip

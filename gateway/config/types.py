@@ -209,6 +209,11 @@ class Model:
         Setting("output_tokens_assumed", Count(1, 10_000_000),
                 "What budgets reserve for an answer whose request sets no bound; settled from usage."),
     ] = 4096  # fmt: skip
+    objects: Annotated[
+        tuple[str, ...],
+        Setting("objects", ListOf(Text("an id the provider gave", r"[A-Za-z0-9][A-Za-z0-9._:-]{0,255}"), items_min=0),
+                "Ids of files, stores, prompts and conversations that whoever may call the model may name."),
+    ] = ()  # fmt: skip
 
     @property
     def sent_name(self) -> str:

@@ -10,18 +10,30 @@ from typing import TYPE_CHECKING, Final, cast
 from durable.step import Outcome
 from gateway import body
 from gateway.body import parse
-from gateway.call import Call, Refusal, Reply, ToolUse, header
+from gateway.call import Call, Reply, ToolUse
 from gateway.protocols.openai_chat_answer import ChatReader
 from gateway.protocols.openai_chat_frames import frames_of
 from gateway.protocols.openai_error import error_object, error_reply
-from policy.resources import UnusableName, resource_name
+from gateway.protocols.openai_hosted import hosted_resources
+from gateway.protocols.openai_request import (
+    bad_request,
+    declares_retry,
+    explicit_key,
+    facts_of,
+    find_target,
+    forwarded,
+    model_resource,
+    read_object,
+    read_stream,
+)
+from gateway.providers.objects import named
 from redaction.finding import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from durable.step import Effect
-    from gateway.call import Exchange, Headers, Upstream, UpstreamRequest
+    from gateway.call import Exchange, Headers, Refusal, Upstream, UpstreamRequest
     from gateway.providers.target import ModelTarget
 
 #: Left out of the fingerprint: they never change the answer's meaning, or change by themselves
@@ -46,10 +58,6 @@ REQUEST_SHAPE: Final = Shape(
     embedded=("messages.*.tool_calls.*.function.arguments", "messages.*.function_call.arguments"),
 )  # fmt: skip
 
-#: Request headers of the caller that mean something to the provider; no credential is among them.
-_FORWARDED: Final = frozenset({b"openai-beta", b"user-agent", b"x-client-request-id"})
-_FUNCTION_TYPES: Final = frozenset({"function", "custom"})
-
 
 class ChatAdapter:
     """Chat completions; one instance serves all configured models."""
@@ -62,36 +70,21 @@ class ChatAdapter:
 
     def read(self, exchange: Exchange) -> Call:
         """Return the call in `exchange`. Raises `Refusal` (400, 404)."""
-        try:
-            tree = body.parse(exchange.body, depth_max=self._depth_max)
-        except body.MalformedBody as error:
-            raise _bad_request(f"the body is not usable JSON: {error}") from None
-        request = _object(tree, "the body must be a JSON object")
-        model = request.get("model")
-        if not isinstance(model, str) or not model:
-            raise _bad_request("`model` must be a string")
-        target = self._models.get(model)
-        if target is None:
-            raise Refusal(code="not_found", message="no such model is configured here", status=404)
-        target.demand("openai_chat")
+        request = read_object(exchange, self._depth_max)
+        target = find_target(self._models, request.get("model"), "openai_chat")
         if not isinstance(request.get("messages"), list):
-            raise _bad_request("`messages` must be a list")
-        stream = request.get("stream", False)
-        if not isinstance(stream, bool | None):
-            raise _bad_request("`stream` must be true or false")
-        hosted = _hosted_resources(model, request)
+            raise bad_request("`messages` must be a list")
+        stream = read_stream(request)
+        hosted = hosted_resources(target.name, request)
         effect: Effect = "once" if hosted else "safe"
         return Call(
             exchange=exchange, adapter=self, target=target, endpoint="openai_chat",
-            resource=_model_resource(model), resource_domain=target.domain, action="call", kind="model",
+            resource=model_resource(target.name), resource_domain=target.domain, action="call", kind="model",
             effect=effect, tree=request, arguments=request, shape=REQUEST_SHAPE,
-            canonical=_canonical(request), key=_explicit_key(exchange),
-            declared_retry=_declares_retry(exchange),
-            facts={
-                "gen_ai.operation.name": "chat", "gen_ai.request.model": model,
-                "gen_ai.provider.name": target.provider.convention,
-            },
-            stream=bool(stream), also=hosted, seconds_max=target.seconds_max, unhashed=_UNHASHED,
+            canonical=_canonical(request), key=explicit_key(exchange), declared_retry=declares_retry(exchange),
+            objects=target.foreign(_named_objects(request)), origin=target.origin,
+            facts=facts_of(target, "chat"), stream=stream, also=hosted,
+            seconds_max=target.seconds_max, unhashed=_UNHASHED,
         )  # fmt: skip
 
     def upstream(self, call: Call) -> Upstream:
@@ -106,8 +99,7 @@ class ChatAdapter:
             sent = call.exchange.body
         else:
             sent = body.encode(cast("dict[str, object]", tree) | {"model": target.upstream_model})
-        headers = tuple(pair for pair in call.exchange.headers if pair[0] in _FORWARDED)
-        return target.request("openai_chat", sent, headers=headers, key=upstream_key)
+        return target.request("openai_chat", sent, headers=forwarded(call.exchange), key=upstream_key)
 
     def reader(self, call: Call) -> ChatReader:
         """Return a reader for a plain or streamed answer."""
@@ -172,39 +164,17 @@ def _target(call: Call) -> ModelTarget:
     return cast("ModelTarget", call.target)
 
 
-def _bad_request(message: str) -> Refusal:
-    return Refusal(code="bad_request", message=message, status=400)
-
-
-def _object(value: object, complaint: str) -> dict[str, object]:
-    if not isinstance(value, dict):
-        raise _bad_request(complaint)
-    return cast("dict[str, object]", value)
-
-
 def _list(value: object) -> list[dict[str, object]]:
     if not isinstance(value, list):
         return []
     return [cast("dict[str, object]", item) for item in cast("list[object]", value) if isinstance(item, dict)]
 
 
-def _model_resource(model: str) -> str:
-    try:
-        return resource_name("model", model)
-    except UnusableName as error:
-        raise _bad_request(f"`model` cannot be used as a name: {error}") from None
-
-
-def _hosted_resources(model: str, request: dict[str, object]) -> tuple[str, ...]:
-    """Return the resources of tools the provider itself would run; they are refused unless a line allows."""
-    kinds = [str(tool.get("type", "function")) for tool in _list(request.get("tools"))]
-    hosted = [kind for kind in kinds if kind not in _FUNCTION_TYPES]
-    if request.get("web_search_options") is not None:
-        hosted.append("web_search")
-    try:
-        return tuple(dict.fromkeys(resource_name("model", model, "hosted", kind, "-") for kind in hosted))
-    except UnusableName as error:
-        raise _bad_request(f"a tool's `type` cannot be used as a name: {error}") from None
+def _named_objects(request: dict[str, object]) -> tuple[str, ...]:
+    """Return the ids of files and of earlier spoken answers that a request names."""
+    spoken = [message["audio"] for message in _list(request.get("messages")) if isinstance(message.get("audio"), dict)]
+    audio = [str(cast("dict[str, object]", one).get("id")) for one in spoken]
+    return tuple(dict.fromkeys([*named(request), *audio]))
 
 
 def _canonical(request: dict[str, object]) -> bytes:
@@ -236,16 +206,6 @@ def _twins_sorted(messages: list[object]) -> list[object]:
         for at, content in zip(places, contents, strict=True):
             ordered[at] = cast("dict[str, object]", messages[at]) | {"content": content}
     return ordered
-
-
-def _explicit_key(exchange: Exchange) -> str | None:
-    value = header(exchange.headers, b"idempotency-key")
-    return None if value is None else value.decode("latin-1")
-
-
-def _declares_retry(exchange: Exchange) -> bool:
-    count = header(exchange.headers, b"x-stainless-retry-count")
-    return count is not None and count.isdigit() and int(count) > 0
 
 
 def _tool_use(call: dict[str, object]) -> ToolUse | None:

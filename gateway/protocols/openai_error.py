@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from gateway import body
+from gateway.sse import event
 
 if TYPE_CHECKING:
     from gateway.call import Headers, Refusal
@@ -34,6 +35,14 @@ def error_object(refusal: Refusal) -> dict[str, object]:
             "code": _CODES.get(refusal.code, refusal.code),
         }
     }
+
+
+def failed_event(refusal: Refusal) -> bytes:
+    """Return the `error` event of a stream of responses; it carries the error object too, which the SDKs raise on."""
+    shown = error_object(refusal)
+    error = cast("dict[str, object]", shown["error"])
+    content = {"type": "error", "code": error["code"], "message": error["message"], "param": None, **shown}
+    return event(body.encode(content), name="error")
 
 
 def error_reply(refusal: Refusal, extra: Headers) -> tuple[int, Headers, bytes]:

@@ -39,7 +39,8 @@ class Provider:
 
     def path(self, dialect: Dialect, model: str, below: str = "") -> str:
         """Return the path and query of `dialect`'s endpoint, or of what stands `below` it. Raises `KeyError`."""
-        return self.paths[dialect].replace("{model}", quote(model, safe="")) + below + self.query
+        query = self.query.replace("?", "&", 1) if "?" in below else self.query
+        return self.paths[dialect].replace("{model}", quote(model, safe="")) + below + query
 
 
 def bearer(key: str) -> Headers:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.call import Refusal, UpstreamRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from gateway.call import Headers, Upstream
     from gateway.providers.provider import Dialect, Provider
@@ -20,7 +20,8 @@ class ModelTarget:
 
     `credential` returns the provider's key as it is now, or `None` where it needs none. `betas` are the
     values of `anthropic-beta` a caller may send, `None`: any. `keeps_thinking` lets signed thinking pass
-    uninspected instead of blocking what a profile finds in it.
+    uninspected instead of blocking what a profile finds in it. `origin` is whose objects its provider keeps:
+    models of one origin may name one another's. `objects` are the ids that any caller of the model may name.
     """
 
     name: str
@@ -32,6 +33,8 @@ class ModelTarget:
     seconds_max: float
     betas: frozenset[str] | None = None
     keeps_thinking: bool = False
+    origin: str = ""
+    objects: frozenset[str] = frozenset()
 
     def speaks(self, dialect: Dialect) -> bool:
         """Return whether the model's provider has an endpoint for `dialect`."""
@@ -43,6 +46,10 @@ class ModelTarget:
             spoken = ", ".join(f"`{one}`" for one in self.provider.paths)
             message = f"this model cannot be called by `{dialect}`; its provider speaks {spoken}"
             raise Refusal(code="bad_request", message=message, status=400)
+
+    def foreign(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return those of `names` (of objects a request names) that are not granted to everyone."""
+        return tuple(name for name in names if name not in self.objects)
 
     def request(
         self, dialect: Dialect, body: bytes, *, headers: Headers = (), key: str | None, method: str = "POST",

@@ -1,0 +1,108 @@
+"""What is structure in requests and answers of `/v1/responses`; every other string is scanned."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, cast
+
+from redaction.finding import Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Fields of an item (of `input` or `output`) that are structure wherever items stand.
+_ITEM: Final = (
+    "type", "role", "status", "phase", "name", "namespace", "server_label", "execution", "encrypted_content",
+    "fingerprint", "content.*.type", "content.*.detail", "content.*.input_audio.**", "content.*.annotations.*.type",
+    "summary.*.type", "action.type", "actions.*.type", "operation.type", "outputs.*.type", "caller.type",
+    "environment.type", "output_format", "quality", "size", "background", "output.*.type",
+    "tools.*.type", "tools.*.name", "tools.*.parameters.type",
+)  # fmt: skip
+#: Ids the provider makes; kept only where they look like it.
+_IDS: Final = (
+    "id", "call_id", "container_id", "approval_request_id", "content.*.annotations.*.file_id",
+    "content.*.annotations.*.container_id", "content.*.file_id", "results.*.file_id", "caller.caller_id",
+)  # fmt: skip
+_MEDIA: Final = ("content.*.image_url", "content.*.file_data", "output.image_url", "output.*.image_url")
+_REQUEST: Final = (
+    "model", "stream", "tools.*.type", "tools.*.name", "tools.*.parameters.type", "tool_choice.**", "tool_choice",
+    "text.format.type", "text.format.name", "text.verbosity", "reasoning.**", "include.*", "truncation",
+    "service_tier", "prompt_cache_retention", "previous_response_id", "conversation", "conversation.id", "prompt.id",
+    "prompt.version", "tools.*.vector_store_ids.*", "tools.*.container", "tools.*.container.type",
+    "tools.*.container.file_ids.*", "tools.*.server_label", "tools.*.connector_id", "tools.*.search_context_size",
+)  # fmt: skip
+_RESPONSE: Final = (
+    "id", "object", "model", "status", "service_tier", "previous_response_id", "conversation.id", "truncation",
+    "reasoning.effort", "reasoning.summary", "tool_choice", "tool_choice.**", "text.format.type", "text.format.name",
+    "text.verbosity", "usage.**", "error.code", "incomplete_details.reason", "tools.*.type", "tools.*.name",
+    "tools.*.parameters.type", "prompt_cache_retention", "prompt.id", "prompt.version", "include.*",
+)  # fmt: skip
+_EVENT: Final = ("type", "item_id", "part.type", "annotation.type", "annotation.file_id", "param", "partial_image_b64")
+
+#: Of the call about a kept response: its id.
+KEPT_SHAPE: Final = Shape(keep=("response_id",))
+
+_ID: Final = re.compile(r"[a-z]{1,24}_[A-Za-z0-9_\-]{1,200}")
+_BINARY: Final = re.compile(r"data:(image|audio|video)/[a-z0-9.+-]+;base64,|data:application/pdf;base64,")
+_ID_KEYS: Final = frozenset({"id", "call_id", "file_id", "container_id", "approval_request_id", "caller_id"})
+_MEDIA_KEYS: Final = frozenset({"image_url", "file_data"})
+
+
+def request_shape(tree: dict[str, object]) -> Shape:
+    """Return the shape of a request: ids and media are structure only where all of them look like what they are."""
+    ids = media = True
+    results = True
+    for item in _items(tree.get("input")):
+        results = results and item.get("type") not in {"program", "program_output"}
+        for key, value in _strings(item):
+            if key in _ID_KEYS:
+                ids = ids and _ID.fullmatch(value) is not None
+            elif key in _MEDIA_KEYS:
+                media = media and _BINARY.match(value) is not None
+    return _request_shape(ids, media, results)
+
+
+def answer_shape(request: object) -> Shape:
+    """Return the shape of the answer to `request`, plain or as events."""
+    tools = cast("dict[str, object]", request).get("tools") if isinstance(request, dict) else None
+    return _answer_shape(all(tool.get("type") != "programmatic_tool_calling" for tool in _items(tools)))
+
+
+@lru_cache
+def _request_shape(ids: bool, media: bool, results: bool) -> Shape:  # noqa: FBT001 - three facts of one request
+    item = [*_ITEM, *(_IDS if ids else ()), *(_MEDIA if media else ()), *(("result",) if results else ())]
+    return Shape(keep=(*_REQUEST, *_below("input.*.", item)), embedded=("input.*.arguments",))
+
+
+@lru_cache
+def _answer_shape(results: bool) -> Shape:  # noqa: FBT001 - one fact of one request
+    # the text of a program's result and the bytes of an image have the same name
+    item = [*_ITEM, *_IDS, *(("result",) if results else ())]
+    output = [*_RESPONSE, *_below("output.*.", item)]
+    keep = (*_EVENT, *output, *_below("response.", output), *_below("item.", item), *_below("data.*.", item))
+    places = ("output.*.arguments", "response.output.*.arguments", "item.arguments", "arguments", "data.*.arguments")
+    return Shape(keep=keep, embedded=places)
+
+
+def _below(prefix: str, paths: list[str] | tuple[str, ...]) -> list[str]:
+    return [prefix + path for path in paths]
+
+
+def _items(value: object) -> list[dict[str, object]]:
+    if not isinstance(value, list):
+        return []
+    return [cast("dict[str, object]", item) for item in cast("list[object]", value) if isinstance(item, dict)]
+
+
+def _strings(value: object) -> Iterator[tuple[str, str]]:
+    """Yield every string below `value` with the key it stands under."""
+    if isinstance(value, dict):
+        for key, inner in cast("dict[str, object]", value).items():
+            if isinstance(inner, str):
+                yield key, inner
+            else:
+                yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in cast("list[object]", value):
+            yield from _strings(inner)
