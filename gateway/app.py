@@ -40,6 +40,7 @@ from gateway.protocols.openai_models import ModelsEntry
 from gateway.protocols.openai_responses import ResponsesAdapter
 from gateway.providers.chosen import provider_of
 from gateway.providers.target import ModelTarget
+from gateway.resilience.fallback import falling_back
 from gateway.resilience.gates import Gates
 from gateway.resilience.rules import Rulebook
 from gateway.responses_entry import ResponsesEntry
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
     from durable.records import CallRecord
     from durable.step import Outcome
     from durable.store import Store
-    from gateway.call import ToolUse
+    from gateway.call import Call, Exchange, ToolUse
     from gateway.config import Config, Model
     from gateway.front import Entry
     from gateway.given import Given
@@ -224,7 +225,8 @@ class Gateway:
             telemetry=self._telemetry, limits=config.limits,
             planning=Planning(
                 journal=self.journal, redaction=self.redaction, telemetry=self._telemetry,
-                rulebook=Rulebook(config.resilience), gates=self.gates, price=price, budgets=budgets,
+                rulebook=Rulebook(config.resilience), gates=self.gates,
+                policies_of=self.desk.policies_of, price=price, budgets=budgets,
                 answer_bytes_max=config.limits.answer_bytes_max,
             ),
             divergences=Divergences(
@@ -241,11 +243,9 @@ class Gateway:
         return await self.desk.principal_of(run_id, attempt)  # the desk is made after the authenticator
 
     def _entries(self) -> Callable[[str], Entry | None]:
-        chat = AdapterEntry(self._chat, reading(self._chat.read, self.desk.other_model), self.pipeline)
-        messages = AdapterEntry(self._messages, reading(self._messages.read, self.desk.other_model), self.pipeline)
-        responses = ResponsesEntry(
-            self._responses, reading(self._responses.read, self.desk.other_model), self.pipeline, self.journal
-        )
+        chat = AdapterEntry(self._chat, self._reading(self._chat.read), self.pipeline)
+        messages = AdapterEntry(self._messages, self._reading(self._messages.read), self.pipeline)
+        responses = ResponsesEntry(self._responses, self._reading(self._responses.read), self.pipeline, self.journal)
         models = ModelsEntry({name: model.domain for name, model in self.config.models.items()}, self._may_call)
         runs = RunsEntry(self.desk, self.managed, self.config.limits.depth_max)
         fixed: dict[str, Entry] = {
@@ -269,6 +269,11 @@ class Gateway:
             return runs if path.startswith("/runs/") else None
 
         return entry_of
+
+    def _reading(self, read: Callable[[Exchange], Call]) -> Callable[[Exchange], Call]:
+        """Return `read` of a model adapter, its calls knowing a fork's other model and those asked instead."""
+        chains = {name: model.fallback for name, model in self.config.models.items()}
+        return reading(falling_back(read, chains), self.desk.other_model)
 
     def _target(self, model: Model) -> ModelTarget:
         resource = resource_name("model", model.name)

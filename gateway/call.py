@@ -131,6 +131,8 @@ class Call:
     hears: Callable[[object], None] | None = None
     #: what is called instead where the journal holds no outcome (a fork's other model)
     live: Call | None = None
+    #: make the same call to other models, asked in this order where its own does not answer; raise `Refusal`
+    otherwise: tuple[Callable[[], Call], ...] = ()
     #: makes the call for a further try where its target keeps what one send has said; `None`: it was cancelled
     fresh: Callable[[Call], Call | None] | None = None
 

@@ -59,6 +59,8 @@ class Evidence:
     divergence: str | None = None
     #: how often it was sent upstream
     tries: int = 0
+    #: the resource that was asked instead and answered
+    answered_by: str | None = None
     arguments_digest: str = ""
     result_digest: str = ""
     traceparent: str | None = None

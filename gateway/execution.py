@@ -20,6 +20,7 @@ from gateway.budgets.charging import spent
 from gateway.call import NotSent, Refusal, Reply, Sent
 from gateway.oauth.answer import NoToken
 from gateway.outward import vault_entries
+from gateway.resilience.fallback import turns_away
 from gateway.resilience.gates import Shut
 from gateway.resilience.retry import Failed, next_wait, repeatable
 from gateway.sending import Lapsed, Sending
@@ -117,15 +118,16 @@ class Execution:
             if isinstance(error, Shut):
                 trail.tries -= 1  # nothing was even tried
             return Failed(proof="not_executed", reason=str(error), refusal=_refusal_of(error),
-                          final=isinstance(error, Lapsed | Shut))  # fmt: skip
+                          final=isinstance(error, Shut), over=isinstance(error, Lapsed))  # fmt: skip
         except Sent as error:
             return Failed(proof="unknown", reason=str(error))
         except DetectionError:
             reason = "the answer could not be inspected for personal data"
-            return Failed(proof="unknown", reason=reason, final=True)
+            return Failed(proof="unknown", reason=reason, over=True)
         finally:
             trail.upstream_end = time.time()
-        return None if self._plan.rules is None else self._judged(sending)
+        plain = self._plan.rules is None and self._plan.otherwise is None
+        return None if plain else self._judged(sending)
 
     def _judged(self, sending: Sending) -> Failed | None:
         """Return an answer as a failure where it is one that might be tried again."""
@@ -140,20 +142,42 @@ class Execution:
     async def _goes_on(self, failed: Failed, until: float) -> bool:
         """Prepare the next try, once its time has come; false when there is none."""
         self._unsure = self._unsure or failed.proof == "unknown"
-        rules = self._plan.rules
-        if rules is None or self.streaming or self._alone or rules.retry is None:
-            return False
-        wait = next_wait(
-            rules.retry, failed, tries=self._tries, seconds_left=until - self._loop.time(), chance=random.random()  # noqa: S311 - spreads load
-        )  # fmt: skip
-        if wait is None or not self._may_repeat(failed, wait):
+        if self.streaming or self._alone:
             return False
         self._sending.out = False  # whether it may have been executed is kept above
+        wait = self._wait_after(failed, until)
+        if wait is None:
+            return await self._turns(failed, until)
         call = _afresh(self._sending.call)
         if call is None or not await self._waited(wait):
             return False
         self._plan.trail.failed_tries.append(failed.reason)
         self._sending = Sending(self._plan, call, self._plan.request_of(call), self)
+        return True
+
+    def _wait_after(self, failed: Failed, until: float) -> float | None:
+        """Return how long to wait before the same upstream is asked again, `None` when it is not."""
+        rules, left = self._plan.rules, until - self._loop.time()
+        if rules is None or rules.retry is None:
+            return None
+        chance = random.random()  # noqa: S311 - spreads load, hides nothing
+        wait = next_wait(rules.retry, failed, tries=self._tries, seconds_left=left, chance=chance)
+        return wait if wait is not None and self._may_repeat(failed, wait) else None
+
+    async def _turns(self, failed: Failed, until: float) -> bool:
+        """Turn to the next other model; false when there is none, or it may not be asked."""
+        plan = self._plan
+        if plan.otherwise is None or not turns_away(failed) or not self._may_repeat(failed, 0.0):
+            return False
+        if until <= self._loop.time():
+            return False
+        asked = len(plan.trail.failed_tries)
+        other = await plan.otherwise()
+        plan.trail.failed_tries.insert(asked, f"{plan.call.resource}: {failed.reason}")
+        if other is None:
+            return False
+        self._plan, self._tries = other, 0
+        self._sending = Sending(other, other.call, other.request, self)
         return True
 
     def _may_repeat(self, failed: Failed, wait: float) -> bool:
@@ -269,7 +293,7 @@ class Execution:
         settlement = Settlement(
             outcome=outcome,
             uses=plan.uses(outcome),
-            vault=vault_entries(plan.veil.scope, self._sending.inward.minted.values()),
+            vault=(*plan.vault, *vault_entries(plan.veil.scope, self._sending.inward.minted.values())),
             audit=(plan.trail.ended("executed"),),
             spent=spent(plan.trail.status, plan.trail.usage, plan.trail.cost_usd),
         )

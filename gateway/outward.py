@@ -54,9 +54,10 @@ class Redaction:
         """All profiles as one: what is redacted while nobody can say which of them counts."""
         return combine(list(self._profiles.values()))
 
-    def profile_of(self, decision: Decision) -> Profile:
-        """Return the strictest of the profiles the decision demands, the default where it names none."""
-        names = decision.obligations.profiles or (self._default,)
+    def profile_of(self, *decisions: Decision) -> Profile:
+        """Return the strictest of the profiles the decisions demand, the default where one names none."""
+        demanded = (name for one in decisions for name in one.obligations.profiles or (self._default,))
+        names = tuple(dict.fromkeys(demanded))
         if len(names) == 1:
             return self._profiles[names[0]]
         found = self._combined.get(names)

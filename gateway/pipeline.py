@@ -26,8 +26,7 @@ from gateway.restoring import Originals, agent_grant
 from gateway.tool_use import count_uses, use_digest
 from gateway.trail import Trail, digest_of
 from gateway.watch import Watch
-from gateway.work import Work
-from policy.decision import Question
+from gateway.work import Work, question_of
 from redaction.finding import DetectionError
 
 if TYPE_CHECKING:
@@ -124,15 +123,7 @@ class Pipeline:
         await self._load.drained(seconds_max)
 
     def _decide(self, call: Call, trail: Trail) -> Decision:
-        question = Question(
-            principal=call.exchange.principal,
-            resource=call.resource,
-            resource_domain=call.resource_domain,
-            action=call.action,
-            arguments=call.arguments,
-            time=trail.start,
-            certain_only=call.action == "list",
-        )
+        question = question_of(call, trail.start)
         policies = self._policies_of(call.exchange.run)
         decision = trail.decision = policies.decide(question)
         # a listing is shown unless it is certainly denied; what it lists is decided item by item
@@ -309,7 +300,9 @@ class Pipeline:
         )  # fmt: skip
         trail.result_digest = digest_of(work.keys.fingerprint, known.outcome.body)
         await self._journal.write_audit([trail.ended("replayed")])
-        reply = call.adapter.present(call, known.outcome, content, self._extra(work, replayed=True))
+        trail.remember(known.outcome.meta)
+        extra = (*self._extra(work, replayed=True), *trail.headers())
+        reply = call.adapter.present(call, known.outcome, content, extra)
         self._record(trail, "replayed")
 
         def delivered(complete: bool) -> None:  # noqa: FBT001 - a callback with one fact

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from durable.journal import Journal
-    from durable.step import Began, Outcome
+    from durable.step import Began, Outcome, VaultEntry
     from gateway.call import Call, UpstreamRequest
     from gateway.outward import Redaction, Veil
     from gateway.resilience.gates import Gate
@@ -45,3 +45,7 @@ class Plan:
     rules: Rules | None
     #: what stands before the upstream, `None`: nothing
     gate: Gate | None
+    #: the originals of placeholders in the request that the intent does not hold
+    vault: tuple[VaultEntry, ...] = ()
+    #: prepares the same call to the next other model, `None` when there is none
+    otherwise: Callable[[], Awaitable[Plan | None]] | None = None

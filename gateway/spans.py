@@ -118,6 +118,8 @@ def _client_attributes(evidence: Evidence) -> Attributes:
             found[theirs] = evidence.usage[ours]
     if evidence.tries > 1:
         found[names.TRIES] = evidence.tries
+    if evidence.answered_by is not None:
+        found[names.ANSWERED_BY] = evidence.answered_by
     if evidence.upstream_host is not None:
         found[names.SERVER_ADDRESS] = evidence.upstream_host
     if (error := _client_error(evidence)) is not None:

@@ -60,6 +60,9 @@ class Trail:
     #: how often the call was sent, and why all but the last time brought nothing
     tries: int = 0
     failed_tries: list[str] = field(default_factory=list[str])
+    #: the resource asked instead of the call's own, and the policy line that allowed it
+    answered_by: str | None = None
+    answered_rule: str = ""
     #: what every record of the call says
     _said: dict[str, object] | None = field(init=False, default=None)
 
@@ -92,20 +95,32 @@ class Trail:
             record["cost_nanodollars"] = round(self.cost_usd * 1_000_000_000)
         if reason:
             record["reason"] = reason
-        if self.tries > 1:
+        if self.failed_tries:
             record |= {"tries": self.tries, "failed_tries": list(self.failed_tries)}
+        if self.answered_by is not None:
+            record |= {"answered_by": self.answered_by, "answered_rule": self.answered_rule}
         return record
 
     def headers(self) -> Headers:
         """Return what the agent is told of how its answer came about; nothing where it was sent once."""
-        return ((b"oncegate-tries", str(self.tries).encode()),) if self.tries > 1 else ()
+        found: Headers = ()
+        if self.tries > 1:
+            found = ((b"oncegate-tries", str(self.tries).encode()),)
+        if self.answered_by is not None:
+            found = (*found, (b"oncegate-model", self.answered_by.partition("/")[2].encode()))
+        return found
 
     def kept(self) -> dict[str, object]:
         """Return what the journaled outcome says of how it came about."""
         kept: dict[str, object] = {"tries": self.tries} if self.tries > 1 else {}
         if self.usage_estimated:
             kept |= {"usage": dict(self.usage), "usage_source": "estimated"}
-        return kept
+        return kept if self.answered_by is None else kept | {"answered_by": self.answered_by}
+
+    def remember(self, meta: Mapping[str, object]) -> None:
+        """Take from a journaled outcome who gave it."""
+        by = meta.get("answered_by")
+        self.answered_by = by if isinstance(by, str) else None
 
     def diverged(self, call_id: str, step: int, path: str) -> dict[str, object]:
         """Return the audit record of a request that differs from the run's earlier call at `path`."""
@@ -135,6 +150,7 @@ class Trail:
             redacted_inward=self.redacted_inward, usage=self.usage, cost_usd=self.cost_usd,
             arguments_digest=self.arguments_digest, result_digest=self.result_digest,
             traceparent=self.traceparent, protocol_facts=call.facts, divergence=self.divergence, tries=self.tries,
+            answered_by=self.answered_by,
         )  # fmt: skip
 
     def _microseconds(self) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from policy.decision import Question
+
 if TYPE_CHECKING:
     from durable.journal import RunKeys
     from durable.step import Owner, Step
@@ -30,3 +32,11 @@ class Work:
     step: Step
     originals: Originals
     redacted: Redacted | None = None
+
+
+def question_of(call: Call, time: float) -> Question:
+    """Return what policy is asked about a call; `time` is in seconds since the epoch."""
+    return Question(
+        principal=call.exchange.principal, resource=call.resource, resource_domain=call.resource_domain,
+        action=call.action, arguments=call.arguments, time=time, certain_only=call.action == "list",
+    )  # fmt: skip

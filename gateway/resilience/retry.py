@@ -37,7 +37,7 @@ class Failed:
 
     `proof` says what is known of the effect. `status` is the upstream's, `None` where none came. `refusal` is
     what the agent is told when it was not executed and nothing more is tried. With `final`, another try to the
-    same upstream would end the same way.
+    same upstream would end the same way; with `over`, any try would.
     """
 
     proof: Literal["not_executed", "unknown"]
@@ -46,6 +46,7 @@ class Failed:
     retry_after_seconds: float | None = None
     refusal: Refusal | None = None
     final: bool = False
+    over: bool = False
 
 
 def repeatable(failed: Failed, effect: Effect, *, journaled: bool, key_holds: bool) -> bool:
@@ -67,7 +68,7 @@ def next_wait(rule: Retry, failed: Failed, *, tries: int, seconds_left: float, c
     `tries` were made, `seconds_left` of the call's time are left, `chance` is a random number from 0 to 1.
     An upstream that asks for a longer wait than `max_interval` is not asked again.
     """
-    if failed.final or tries >= rule.tries_max:
+    if failed.final or failed.over or tries >= rule.tries_max:
         return None
     if failed.status is not None and failed.status not in rule.statuses:
         return None

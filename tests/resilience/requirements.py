@@ -15,5 +15,12 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("RES-07", "A failing upstream is left alone, tried again, and used when it answers.", "issue 6 item 4"),
     Requirement("RES-08", "An upstream holds so many calls, and a slow one holds up no other.", "issue 6 item 4"),
     Requirement("RES-09", "Operators see breakers and places.", "issue 6 item 4"),
+    Requirement(
+        "RES-10", "Where a model does not answer, the next one is asked, if policy allows it.", "issue 6 item 4"
+    ),
+    Requirement(
+        "RES-11", "Whoever answers: the step stays, the cost is the answerer's, and it is said.", "issue 6 item 4"
+    ),
+    Requirement("RES-12", "What another model gets and gives is redacted by the strictest of both.", "issue 6 item 4"),
     Requirement("RES-06", "What is configured is read with its line, the most specific pattern first.", "DESIGN 8"),
 )
