@@ -285,7 +285,7 @@ class Gateway:
             name=model.name, domain=model.domain, provider=provider_of(model), upstream=upstream,
             upstream_model=model.sent_name, credential=lambda: None if secret is None else secret.read_header(),
             betas=None if "*" in model.betas else frozenset(model.betas),
-            keeps_thinking=model.signed_thinking == "keep",
+            keeps_thinking=model.signed_thinking == "keep", output_tokens_max=model.output_tokens_max,
             seconds_max=timeout_seconds(self.config, resource), origin=model.url.rstrip("/"),
             objects=frozenset(model.objects),
         )  # fmt: skip

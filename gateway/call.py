@@ -129,6 +129,8 @@ class Call:
     scope: Scope | None = None
     #: is told the answer itself as it came, before redaction (the gateway's own calls)
     hears: Callable[[object], None] | None = None
+    #: the protocol that is spoken to the upstream, where it is not the adapter's own
+    spoken: str | None = None
     #: what is called instead where the journal holds no outcome (a fork's other model)
     live: Call | None = None
     #: make the same call to other models, asked in this order where its own does not answer; raise `Refusal`

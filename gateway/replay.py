@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from gateway import body, refusals
@@ -35,7 +36,8 @@ async def replayed_body(
     outcome = known.outcome
     if same_digests and grant is None:
         return outcome.body
-    reader = call.adapter.reader(call)
+    # what is journaled is in the adapter's own protocol, whatever the upstream spoke
+    reader = call.adapter.reader(replace(call, spoken=None))
     reader.begin(outcome.status, ((b"content-type", outcome.media.encode()),))
     inward = Inward(reader, redaction, veil)
     restoring = Restoring(reader, grant, originals)

@@ -192,6 +192,11 @@ class Model:
         Setting("betas", ListOf(Text("a value of `anthropic-beta`", r"[A-Za-z0-9_.*-]{1,100}"), items_min=0),
                 "Values of the header `anthropic-beta` that callers may send; `*` is any."),
     ] = ("*",)  # fmt: skip
+    output_tokens_max: Annotated[
+        int | None,
+        Setting("max_output_tokens", Count(1, 10_000_000),
+                "Output tokens where a caller names no limit and the provider needs one."),
+    ] = None  # fmt: skip
     signed_thinking: Annotated[
         Literal["block", "keep"],
         Setting("signed_thinking", Choice(("block", "keep")),

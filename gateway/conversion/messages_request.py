@@ -59,7 +59,8 @@ def to_chat(asked: Tree, terms: Terms) -> Converted:
     if asked.get("metadata") is not None:
         metadata = an_object(asked["metadata"], "metadata")
         tree |= {"user": metadata["user_id"]} if metadata.get("user_id") is not None else {}
-        left_out.hints(metadata, "metadata", [name for name in metadata if name != "user_id"])
+        if set(metadata) - {"user_id"}:
+            left_out.note("metadata")
     return Converted(tree | _tools(asked, left_out) | _output(asked, left_out), tuple(left_out.names))
 
 

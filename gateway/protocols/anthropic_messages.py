@@ -11,6 +11,7 @@ from durable.step import Outcome
 from gateway import body
 from gateway.body import parse
 from gateway.call import Call, Refusal, Reply, header
+from gateway.conversion import bridge
 from gateway.protocols.anthropic_error import Unthreaded, error_event, error_object, error_reply
 from gateway.protocols.anthropic_messages_answer import MessagesReader
 from gateway.protocols.anthropic_messages_frames import frames_of
@@ -62,7 +63,6 @@ class MessagesAdapter:
         target = self._models.get(model)
         if target is None:
             raise Refusal(code="not_found", message="no such model is configured here", status=404)
-        target.demand("anthropic_messages")
         if not isinstance(request.get("messages"), list):
             raise bad_request("`messages` must be a list")
         stream = request.get("stream", False)
@@ -72,6 +72,10 @@ class MessagesAdapter:
             message = "conversations held by the provider are not served here; send all messages, without `thread`"
             raise Unthreaded(code="bad_request", message=message, status=400)
         _check_headers(exchange, target)
+        spoken, facts = bridge.spoken_to(target, "anthropic_messages", request)
+        if counts and spoken is not None:
+            message = "tokens cannot be counted for this model: its provider does not count them beforehand"
+            raise Refusal(code="not_found", message=message, status=404)
         try:
             resource = resource_name("model", model)
         except UnusableName as error:
@@ -88,8 +92,9 @@ class MessagesAdapter:
             declared_retry=_declares_retry(exchange),
             facts={
                 "gen_ai.operation.name": "chat", "gen_ai.request.model": model,
-                "gen_ai.provider.name": target.provider.convention,
+                "gen_ai.provider.name": target.provider.convention, **facts,
             },
+            spoken=spoken,
             stream=bool(stream) and not counts, also=also, seconds_max=target.seconds_max, unhashed=_UNHASHED,
         )  # fmt: skip
 
@@ -100,6 +105,8 @@ class MessagesAdapter:
     def request(self, call: Call, tree: object, *, upstream_key: str | None) -> UpstreamRequest:
         """Return the request as sent to the provider; the original bytes when nothing changed."""
         target = _target(call)
+        if call.spoken is not None:
+            return target.request("openai_chat", bridge.said(call, "anthropic_messages", tree), key=upstream_key)
         unchanged = tree is call.tree and target.upstream_model == target.name
         if unchanged:
             sent = call.exchange.body
@@ -112,15 +119,17 @@ class MessagesAdapter:
     def reader(self, call: Call) -> AnswerReader:
         """Return a reader for a plain or streamed answer."""
         target = _target(call)
-        return MessagesReader(
-            not_executed=target.provider.not_executed, keeps_thinking=target.keeps_thinking,
-            shows_errors=call.effect != "once",
+        kept = "keep" if target.keeps_thinking else "fixed"
+        reader = MessagesReader(
+            not_executed=target.provider.not_executed, shows_errors=call.effect != "once",
+            thinking=kept if target.speaks("anthropic_messages") else "text",
         )  # fmt: skip
+        return bridge.reading(call, reader)
 
     def head(self, call: Call, extra: Headers) -> tuple[int, Headers]:
         """Return status and headers of a stream."""
-        del call
-        return 200, ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), *_named(extra))
+        kept = (b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")
+        return 200, (*kept, *bridge.told(call), *_named(extra))
 
     def present(self, call: Call, outcome: Outcome, body: bytes, extra: Headers) -> Reply:
         """Return an outcome with the status, media type and kept headers it came with.
@@ -133,7 +142,9 @@ class MessagesAdapter:
         kept = cast("Mapping[str, str]", outcome.meta.get("headers", {}))
         named = tuple((key.encode(), value.encode()) for key, value in kept.items())
         more = extra if "request-id" in kept else _named(extra)
-        return Reply(status=outcome.status, headers=((b"content-type", media), *named, *more), body=body)
+        return Reply(
+            status=outcome.status, headers=((b"content-type", media), *named, *bridge.told(call), *more), body=body
+        )
 
     def refuse(self, refusal: Refusal, call: Call | None, extra: Headers) -> Reply:
         """Return the error object with the refusal's status."""

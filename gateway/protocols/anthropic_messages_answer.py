@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from gateway import body
 from gateway.call import Sent, Slot, Unit, Verdict, header
@@ -34,9 +34,11 @@ _KEEP: Final = (
 )  # fmt: skip
 _THINKING: Final = ("content.*.thinking", "message.content.*.thinking", "content_block.thinking")
 #: A thinking text is signed by the provider and must come back to it unchanged: it passes as it is, or not at all.
-SIGNED: Final = Shape(keep=_KEEP, fixed=_THINKING)
-#: The same where the configuration says that thinking passes uninspected.
-KEPT: Final = Shape(keep=(*_KEEP, *_THINKING, "delta.thinking"))
+_SHAPES: Final = {
+    "fixed": Shape(keep=_KEEP, fixed=_THINKING),
+    "keep": Shape(keep=(*_KEEP, *_THINKING, "delta.thinking")),
+    "text": Shape(keep=_KEEP),
+}
 
 #: Answer headers worth keeping for the agent; the rest belongs to the connection to the provider.
 _KEPT_HEADERS: Final = (b"retry-after", b"retry-after-ms", b"request-id", b"x-should-retry")
@@ -59,17 +61,18 @@ class MessagesReader:
     """Units of one answer: the whole body, or one unit per stream event.
 
     `not_executed` are the statuses after which it is known that nothing was executed; asking again asks the
-    same. `keeps_thinking` lets thinking pass uninspected, `shows_errors` lets the provider's error inside a
-    stream pass to the agent (else the gateway's own takes its place).
+    same. `thinking` is `fixed` where its signature forbids to change it, `keep` where it passes uninspected,
+    `text` where nobody has signed it. `shows_errors` lets the provider's error inside a stream pass to the agent
+    (else the gateway's own takes its place).
     """
 
     def __init__(
-        self, *, not_executed: frozenset[int] = frozenset({401, 429}), keeps_thinking: bool = False,
-        shows_errors: bool = True,
+        self, *, not_executed: frozenset[int] = frozenset({401, 429}),
+        thinking: Literal["fixed", "keep", "text"] = "fixed", shows_errors: bool = True,
     ) -> None:  # fmt: skip
-        self.shape: Shape = KEPT if keeps_thinking else SIGNED
+        self.shape: Shape = _SHAPES[thinking]
         self._not_executed = not_executed
-        self._keeps_thinking = keeps_thinking
+        self._thinking = thinking
         self._shows_errors = shows_errors
         self._status = 0
         self._media = "application/json"
@@ -244,7 +247,7 @@ class MessagesReader:
             self._uses[index] = block
         if isinstance(block.get("text"), str):
             return (self._slot("text_delta", index, ("content_block", "text")),)
-        if kind == "thinking" and isinstance(block.get("thinking"), str) and not self._keeps_thinking:
+        if kind == "thinking" and isinstance(block.get("thinking"), str) and self._thinking != "keep":
             return (self._slot("thinking_delta", index, ("content_block", "thinking")),)
         return ()
 
@@ -261,7 +264,7 @@ class MessagesReader:
             return (), ()
         if kind == "input_json_delta":
             self._inputs.setdefault(index, []).append(text)
-        if kind == "thinking_delta" and self._keeps_thinking:
+        if kind == "thinking_delta" and self._thinking == "keep":
             return (), ()
         return (self._slot(kind, index, ("delta", name)),), ()
 
@@ -269,9 +272,8 @@ class MessagesReader:
         self._open.add((kind, index))
         return Slot((kind, index), path, self._slot_kind(kind))
 
-    @staticmethod
-    def _slot_kind(kind: str) -> SlotKind:
-        if kind == "thinking_delta":
+    def _slot_kind(self, kind: str) -> SlotKind:
+        if kind == "thinking_delta" and self._thinking == "fixed":
             return "fixed"
         return "json" if kind == "input_json_delta" else "text"
 

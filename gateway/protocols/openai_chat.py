@@ -11,6 +11,7 @@ from durable.step import Outcome
 from gateway import body
 from gateway.body import parse
 from gateway.call import Call, Reply, ToolUse
+from gateway.conversion import bridge
 from gateway.protocols.openai_chat_answer import ChatReader
 from gateway.protocols.openai_chat_frames import frames_of
 from gateway.protocols.openai_error import error_object, error_reply
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from durable.step import Effect
-    from gateway.call import Exchange, Headers, Refusal, Upstream, UpstreamRequest
+    from gateway.call import AnswerReader, Exchange, Headers, Refusal, Upstream, UpstreamRequest
     from gateway.providers.target import ModelTarget
 
 #: Left out of the fingerprint: they never change the answer's meaning, or change by themselves
@@ -71,10 +72,11 @@ class ChatAdapter:
     def read(self, exchange: Exchange) -> Call:
         """Return the call in `exchange`. Raises `Refusal` (400, 404)."""
         request = read_object(exchange, self._depth_max)
-        target = find_target(self._models, request.get("model"), "openai_chat")
+        target = find_target(self._models, request.get("model"))
         if not isinstance(request.get("messages"), list):
             raise bad_request("`messages` must be a list")
         stream = read_stream(request)
+        spoken, facts = bridge.spoken_to(target, "openai_chat", request)
         hosted = hosted_resources(target.name, request)
         effect: Effect = "once" if hosted else "safe"
         return Call(
@@ -83,7 +85,7 @@ class ChatAdapter:
             effect=effect, tree=request, arguments=request, shape=REQUEST_SHAPE,
             canonical=_canonical(request), key=explicit_key(exchange), declared_retry=declares_retry(exchange),
             objects=target.foreign(_named_objects(request)), origin=target.origin,
-            facts=facts_of(target, "chat"), stream=stream, also=hosted,
+            facts=facts_of(target, "chat") | facts, spoken=spoken, stream=stream, also=hosted,
             seconds_max=target.seconds_max, unhashed=_UNHASHED,
         )  # fmt: skip
 
@@ -94,6 +96,8 @@ class ChatAdapter:
     def request(self, call: Call, tree: object, *, upstream_key: str | None) -> UpstreamRequest:
         """Return the request as sent to the provider; the original bytes when nothing changed."""
         target = _target(call)
+        if call.spoken is not None:
+            return target.request("anthropic_messages", bridge.said(call, "openai_chat", tree), key=upstream_key)
         unchanged = tree is call.tree and target.upstream_model == target.name
         if unchanged:
             sent = call.exchange.body
@@ -101,14 +105,14 @@ class ChatAdapter:
             sent = body.encode(cast("dict[str, object]", tree) | {"model": target.upstream_model})
         return target.request("openai_chat", sent, headers=forwarded(call.exchange), key=upstream_key)
 
-    def reader(self, call: Call) -> ChatReader:
+    def reader(self, call: Call) -> AnswerReader:
         """Return a reader for a plain or streamed answer."""
-        return ChatReader(not_executed=_target(call).provider.not_executed)
+        return bridge.reading(call, ChatReader(not_executed=_target(call).provider.not_executed))
 
     def head(self, call: Call, extra: Headers) -> tuple[int, Headers]:
         """Return status and headers of a stream."""
-        del call
-        return 200, ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), *extra)
+        kept = (b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")
+        return 200, (*kept, *bridge.told(call), *extra)
 
     def present(self, call: Call, outcome: Outcome, body: bytes, extra: Headers) -> Reply:
         """Return an outcome with the status, media type and kept headers it came with.
@@ -120,7 +124,7 @@ class ChatAdapter:
             media, body = b"text/event-stream", frames_of(cast("dict[str, object]", parse(body)))
         kept = cast("Mapping[str, str]", outcome.meta.get("headers", {}))
         named = tuple((key.encode(), value.encode()) for key, value in kept.items())
-        headers = ((b"content-type", media), *named, *extra)
+        headers = ((b"content-type", media), *named, *bridge.told(call), *extra)
         return Reply(status=outcome.status, headers=headers, body=body)
 
     def refuse(self, refusal: Refusal, call: Call | None, extra: Headers) -> Reply:

@@ -35,14 +35,18 @@ def read_object(exchange: Exchange, depth_max: int) -> dict[str, object]:
     return cast("dict[str, object]", tree)
 
 
-def find_target(models: Mapping[str, ModelTarget], model: object, dialect: Dialect) -> ModelTarget:
-    """Return the configured model `model` that speaks `dialect`. Raises `Refusal` (400, 404)."""
+def find_target(models: Mapping[str, ModelTarget], model: object, dialect: Dialect | None = None) -> ModelTarget:
+    """Return the configured model `model`, which must speak `dialect` where one is given.
+
+    Raises `Refusal` (400, 404).
+    """
     if not isinstance(model, str) or not model:
         raise bad_request("`model` must be a string")
     target = models.get(model)
     if target is None:
         raise Refusal(code="not_found", message="no such model is configured here", status=404)
-    target.demand(dialect)
+    if dialect is not None:
+        target.demand(dialect)
     return target
 
 

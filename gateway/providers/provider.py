@@ -25,7 +25,8 @@ class Provider:
     `paths` says which dialects it speaks; `{model}` in one stands for the provider's name of the model.
     `proof` makes the credential's header of the key. `key_header` carries the call's idempotency key where
     the provider takes one; no provider promises to honour it, so a call is never `keyed` for it. `not_executed`
-    are the statuses that leave a step open. `convention` is its `gen_ai.provider.name` (OpenTelemetry GenAI).
+    are the statuses that leave a step open. `limit_name` is what the chat protocol's limit of output tokens is
+    called here. `convention` is its `gen_ai.provider.name` (OpenTelemetry GenAI).
     """
 
     name: str
@@ -36,6 +37,7 @@ class Provider:
     query: str = ""
     key_header: bytes | None = None
     not_executed: frozenset[int] = NOT_EXECUTED
+    limit_name: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens"
 
     def path(self, dialect: Dialect, model: str, below: str = "") -> str:
         """Return the path and query of `dialect`'s endpoint, or of what stands `below` it. Raises `KeyError`."""

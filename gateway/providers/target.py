@@ -22,6 +22,7 @@ class ModelTarget:
     values of `anthropic-beta` a caller may send, `None`: any. `keeps_thinking` lets signed thinking pass
     uninspected instead of blocking what a profile finds in it. `origin` is whose objects its provider keeps:
     models of one origin may name one another's. `objects` are the ids that any caller of the model may name.
+    `output_tokens_max` stands in where a caller's protocol needs no limit and the provider's does.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ModelTarget:
     keeps_thinking: bool = False
     origin: str = ""
     objects: frozenset[str] = frozenset()
+    output_tokens_max: int | None = None
 
     def speaks(self, dialect: Dialect) -> bool:
         """Return whether the model's provider has an endpoint for `dialect`."""

@@ -91,7 +91,7 @@ def test_streamed_thinking_is_fixed_and_ends_before_its_signature() -> None:
     (signed,) = [unit for unit in units if b"signature_delta" in unit.raw]
     assert signed.closes == (slots[0].key,)
     assert b'"thinking":"more"' in reader.continuation(slots[0].key, "more").raw
-    kept = MessagesReader(keeps_thinking=True)
+    kept = MessagesReader(thinking="keep")
     kept.begin(200, SSE)
     assert [slot for unit in kept.feed(stream(message(thinking("so")))) for slot in unit.slots] == []
 

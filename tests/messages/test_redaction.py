@@ -39,7 +39,7 @@ def engine() -> Redaction:
 
 async def answered(whole: Tree, *, piece: int | None, keeps: bool = False) -> tuple[Inward, bytes, bytes]:
     """Return the redacted answer as journaled, and as an agent gets it that may see all originals."""
-    reader = MessagesReader(keeps_thinking=keeps)
+    reader = MessagesReader(thinking="keep" if keeps else "fixed")
     media = b"application/json" if piece is None else b"text/event-stream"
     reader.begin(200, ((b"content-type", media),))
     sent = json.dumps(whole).encode() if piece is None else stream(whole, piece=piece)
