@@ -22,6 +22,7 @@ from gateway.oauth.answer import NoToken
 from gateway.outward import vault_entries
 from gateway.resilience.fallback import turns_away
 from gateway.resilience.gates import Shut
+from gateway.resilience.race import Race
 from gateway.resilience.retry import Failed, next_wait, repeatable
 from gateway.sending import Lapsed, Sending
 from gateway.trail import digest_of
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from gateway.call import Call, Headers, Verdict
+    from gateway.config import Hedge
     from gateway.evidence import Ending
     from gateway.plan import Plan
+    from gateway.resilience.rules import Rules
 
 
 _log = logging.getLogger("oncegate.execution")
@@ -53,6 +56,7 @@ class Execution:
         #: the client has gone: nothing is tried for it any more
         self._alone = False
         self._pause: asyncio.Future[bool] | None = None
+        self._race: Race | None = None
         self._relay: asyncio.Queue[bytes | None] | None = None
         #: the answer, as soon as its first frame may leave, or the `Refusal`
         self.reply: asyncio.Future[Reply] = self._loop.create_future()
@@ -64,6 +68,8 @@ class Execution:
     def bound_rest(self, bytes_max: int) -> None:
         """Read at most `bytes_max` more, and try nothing more: nobody is waiting but the journal."""
         self._sending.bound_rest(bytes_max)
+        if self._race is not None:
+            self._race.bound_rest(bytes_max)
         self._alone = True
         if self._pause is not None and not self._pause.done():
             self._pause.set_result(False)
@@ -113,7 +119,7 @@ class Execution:
         if self._tries == 1:
             self._first_out = now
         try:
-            await sending.run(until, seconds_max)
+            await (sending.run(until, seconds_max) if not self._hedges else self._raced(until, seconds_max))
         except NotSent as error:
             if isinstance(error, Shut):
                 trail.tries -= 1  # nothing was even tried
@@ -127,7 +133,31 @@ class Execution:
         finally:
             trail.upstream_end = time.time()
         plain = self._plan.rules is None and self._plan.otherwise is None
-        return None if plain else self._judged(sending)
+        return None if plain else self._judged(self._sending)
+
+    @property
+    def _hedges(self) -> bool:
+        call, rules = self._plan.call, self._plan.rules
+        return rules is not None and rules.hedge is not None and call.kind == "model" and call.effect == "safe"
+
+    async def _raced(self, until: float, seconds_max: float) -> None:
+        """Send, and once more beside it where it takes long; the first good answer is the one that counts."""
+        plan, trail = self._plan, self._plan.trail
+
+        def another() -> Sending:
+            trail.tries += 1
+            call = plan.call
+            return Sending(plan, call, plan.request_of(call), self)
+
+        hedge = cast("Rules", plan.rules).hedge
+        self._race = race = Race(cast("Hedge", hedge), self._sending, another)
+        try:
+            self._sending = await race.run(until, seconds_max)
+        finally:
+            trail.dropped += race.dropped
+            # another one may have been carried out: no failure of the last one proves the contrary
+            self._unsure = self._unsure or race.several
+            self._race = None
 
     def _judged(self, sending: Sending) -> Failed | None:
         """Return an answer as a failure where it is one that might be tried again."""
@@ -207,6 +237,8 @@ class Execution:
         if self.streaming:
             return
         self.streaming = True
+        if self._race is not None:
+            self._race.won(sending)
         self._relay = asyncio.Queue()
         status, headers = sending.call.adapter.head(sending.call, (*self._extra, *self._plan.trail.headers()))
         self._answer(Reply(status=status, headers=headers, frames=self._frames(self._relay)))
@@ -240,7 +272,7 @@ class Execution:
         trail.usage = cast("Mapping[str, int]", verdict.meta.get("usage", {}))
         if not trail.usage and self._plan.call.kind == "model" and verdict.status < 400:  # noqa: PLR2004 - RFC 9110 15.5
             trail.usage, trail.usage_estimated = self._plan.guess(), True
-        trail.cost_usd = self._plan.price(trail.usage)
+        trail.cost_usd = self._plan.price(trail.billed())
         withheld = self._withheld()
         outcome = withheld or self._outcome(verdict)
         trail.result_digest = digest_of(self._plan.audit_key, outcome.body)
@@ -295,7 +327,7 @@ class Execution:
             uses=plan.uses(outcome),
             vault=(*plan.vault, *vault_entries(plan.veil.scope, self._sending.inward.minted.values())),
             audit=(plan.trail.ended("executed"),),
-            spent=spent(plan.trail.status, plan.trail.usage, plan.trail.cost_usd),
+            spent=spent(plan.trail.status, plan.trail.billed(), plan.trail.cost_usd),
         )
         try:
             kept = await plan.journal.settle(plan.began, settlement)

@@ -60,6 +60,8 @@ class Trail:
     #: how often the call was sent, and why all but the last time brought nothing
     tries: int = 0
     failed_tries: list[str] = field(default_factory=list[str])
+    #: requests sent side by side that were dropped, and are taken to cost what the one that was kept costs
+    dropped: int = 0
     #: the resource asked instead of the call's own, and the policy line that allowed it
     answered_by: str | None = None
     answered_rule: str = ""
@@ -97,9 +99,17 @@ class Trail:
             record["reason"] = reason
         if self.failed_tries:
             record |= {"tries": self.tries, "failed_tries": list(self.failed_tries)}
+        if self.dropped:
+            record |= {"tries": self.tries, "dropped": self.dropped}
         if self.answered_by is not None:
             record |= {"answered_by": self.answered_by, "answered_rule": self.answered_rule}
         return record
+
+    def billed(self) -> Mapping[str, int]:
+        """Return the usage that is paid: what was dropped is taken to have used as much as what was kept."""
+        if not self.dropped:
+            return self.usage
+        return {name: count * (1 + self.dropped) for name, count in self.usage.items()}
 
     def headers(self) -> Headers:
         """Return what the agent is told of how its answer came about; nothing where it was sent once."""
@@ -113,6 +123,8 @@ class Trail:
     def kept(self) -> dict[str, object]:
         """Return what the journaled outcome says of how it came about."""
         kept: dict[str, object] = {"tries": self.tries} if self.tries > 1 else {}
+        if self.dropped:
+            kept["dropped"] = self.dropped
         if self.usage_estimated:
             kept |= {"usage": dict(self.usage), "usage_source": "estimated"}
         return kept if self.answered_by is None else kept | {"answered_by": self.answered_by}

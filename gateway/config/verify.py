@@ -73,8 +73,11 @@ def _verify_resilience(config: Config, reading: Reading) -> None:
                 if said is not None:
                     message = f"`{key}` belongs to a whole upstream; write it at `mcp/<server>/**` or `model/<name>`"
                     reading.refuse_at((*place, key), message)
-        if entry.cache is not None and pattern.split("/")[0] not in {"model", "*", "**"}:
-            reading.refuse_at((*place, "cache"), "only models' answers are given again, never a tool's")
+        if pattern.split("/")[0] not in {"model", "*", "**"}:
+            if entry.cache is not None:
+                reading.refuse_at((*place, "cache"), "only models' answers are given again, never a tool's")
+            if entry.hedge is not None:
+                reading.refuse_at((*place, "hedge"), "only models are asked twice at a time, never a tool")
     _verify_fallbacks(config, reading)
 
 

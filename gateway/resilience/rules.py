@@ -10,7 +10,7 @@ from gateway.config import Timeouts, setting_for
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.config import Resilience, Retry
+    from gateway.config import Hedge, Resilience, Retry
 
 #: Resources remembered; agents name many (URIs), so they are forgotten together.
 _KEPT_MAX: Final = 4096
@@ -22,6 +22,7 @@ class Rules:
 
     times: Timeouts
     retry: Retry | None
+    hedge: Hedge | None
 
 
 class Rulebook:
@@ -47,12 +48,13 @@ class Rulebook:
     def _read(self, resource: str) -> Rules | None:
         times = setting_for(self._entries, resource, lambda entry: entry.timeout) or Timeouts()
         retry = setting_for(self._entries, resource, lambda entry: entry.retry)
-        if retry is None and times.first_byte_seconds is None and times.between_bytes_seconds is None:
+        hedge = setting_for(self._entries, resource, lambda entry: entry.hedge)
+        if retry is None and hedge is None and times.first_byte_seconds is None and times.between_bytes_seconds is None:
             return None
-        return Rules(times=times, retry=retry)
+        return Rules(times=times, retry=retry, hedge=hedge)
 
 
 def _says_more(entry: Resilience) -> bool:
     times = entry.timeout
     parts = times is not None and (times.first_byte_seconds is not None or times.between_bytes_seconds is not None)
-    return parts or entry.retry is not None
+    return parts or entry.retry is not None or entry.hedge is not None

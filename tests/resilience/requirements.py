@@ -22,5 +22,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "RES-11", "Whoever answers: the step stays, the cost is the answerer's, and it is said.", "issue 6 item 4"
     ),
     Requirement("RES-12", "What another model gets and gives is redacted by the strictest of both.", "issue 6 item 4"),
+    Requirement("RES-13", "A slow model is asked again beside; the first good answer counts, all are paid.", "issue 6"),
     Requirement("RES-06", "What is configured is read with its line, the most specific pattern first.", "DESIGN 8"),
 )

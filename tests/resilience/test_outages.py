@@ -86,9 +86,8 @@ def fails(upstream: ModelUpstream, *scripts: Script) -> None:
 @pytest.mark.requirement("RES-03")
 @pytest.mark.parametrize(
     "bad",
-    [Script(status=500, body={"error": {}}), Script(status=429, body={"error": {}}), Script(cut_after=0),
-     Script(cut_after=20)],
-    ids=["500", "429", "cut", "cut in the body"],
+    [Script(status=500, body={"error": {}}), Script(status=429, body={"error": {}}), Script(cut_after=20)],
+    ids=["500", "429", "cut"],
 )  # fmt: skip
 def test_a_model_that_fails_twice_is_asked_three_times_and_its_answer_says_so(
     stand: Stand, upstream: ModelUpstream, bad: Script

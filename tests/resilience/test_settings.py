@@ -80,6 +80,7 @@ def test_without_more_than_a_timeout_there_are_no_rules_to_follow(tmp_path: Path
         ("resilience: {'**': {bulkhead: {queue: 1}}}", "needs `in_flight`"),
         ("resilience: {mcp/**: {cache: {ttl: 1s}}}", "only models' answers are given again"),
         ("resilience: {'**': {hedge: {max: 1}}}", "needs `after`"),
+        ("resilience: {mcp/**: {hedge: {after: 1s}}}", "only models are asked twice at a time"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_its_line(tmp_path: Path, text: str, found: str) -> None:
