@@ -287,7 +287,7 @@ class Gateway:
             betas=None if "*" in model.betas else frozenset(model.betas),
             keeps_thinking=model.signed_thinking == "keep", output_tokens_max=model.output_tokens_max,
             seconds_max=timeout_seconds(self.config, resource), origin=model.url.rstrip("/"),
-            objects=frozenset(model.objects),
+            objects=frozenset(model.objects), stream_usage=model.stream_usage,
         )  # fmt: skip
 
     def _may_call(self, principal: Principal, model: str) -> bool:

@@ -15,8 +15,10 @@ from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType] - na
 from policy.source import PolicyInvalid, PolicySet, load
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
+
+    from policy.decision import Limit
 
 _log = logging.getLogger("oncegate.policies")
 
@@ -48,6 +50,12 @@ class Policies:
         self._stop = asyncio.Event()
         #: set after each attempt to reload, for those who wait for one
         self.changed = asyncio.Event()
+
+    def limits(self) -> Iterator[Limit]:
+        """Yield the limits of the lines in force."""
+        snapshot = self.current.snapshot
+        for one in (*snapshot.rules, *snapshot.flows):
+            yield from one.obligations.limits
 
     def watch(self) -> None:
         """Reload whenever a file changes."""

@@ -24,6 +24,7 @@ from gateway.admin.deeds import deed_record
 from gateway.admin.parts import AdminParts
 from gateway.admin.peer import OwnerProtocol, SocketRefused, bind
 from gateway.app import Gateway
+from gateway.budgets.ledger import Ledger
 from gateway.config import ConfigInvalid, load
 from gateway.secrets import SecretError
 from policy.decision import Question
@@ -151,6 +152,7 @@ def _parts(gateway: Gateway) -> AdminParts:
         decide=decide, record=deed_record, write_audit=gateway.journal.write_audit, open_run=gateway.desk.open_as,
         given=gateway.given, accept_past=gateway.journal.accept_past,
         approvals=gateway.journal, unveil=gateway.unveil,
+        budgets=Ledger(gateway.config, gateway.journal, gateway.policies.limits),
         hosts=frozenset({*names, *gateway.config.hosts}), version=version("oncegate"),
         models=frozenset(gateway.config.models), upstreams=gateway.gates.views,
         policy_sets=frozenset(gateway.config.policy_sets),

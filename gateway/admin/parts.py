@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from durable.journal import Operator
     from durable.records import ApprovalRecord, CallRecord, RunRecord, Vote
+    from gateway.budgets.ledger import Standing
     from gateway.call import Headers
     from gateway.given import Given
     from gateway.resilience.gates import GateView
@@ -173,6 +174,14 @@ class ApprovalRows(Protocol):
         ...
 
 
+class BudgetRows(Protocol):
+    """How budgets stand (`gateway/budgets/ledger.py`)."""
+
+    async def standings(self, *, budget: str | None, subject: str | None, limit: int) -> list[Standing]:
+        """Return what is spent, reserved and left, by budget, subject and measure."""
+        ...
+
+
 class Unveil(Protocol):
     """Puts originals back for an approver, where the approval's policy line says so."""
 
@@ -200,6 +209,7 @@ class AdminParts:
     accept_past: AcceptPast
     approvals: ApprovalRows
     unveil: Unveil
+    budgets: BudgetRows
     hosts: frozenset[str]
     upstreams: Callable[[], Sequence[GateView]] = tuple
     models: frozenset[str] = frozenset()

@@ -84,6 +84,7 @@ class Timeline(Run):
     input_tokens: int = Field(description="of the calls shown that were executed in this run")
     output_tokens: int
     cost_usd: float
+    saved_usd: float = Field(description="what answers given again from the journal would have cost anew")
 
 
 class RunQuery(Form):
@@ -175,6 +176,7 @@ def timeline_view(record: RunRecord, calls: Sequence[CallRecord]) -> Timeline:
         input_tokens=sum(one.input_tokens or 0 for one in own),
         output_tokens=sum(one.output_tokens or 0 for one in own),
         cost_usd=round(sum(one.cost_usd or 0.0 for one in own), 9),
+        saved_usd=round(sum((one.cost_usd or 0.0) * one.replays for one in shown), 9),
     )  # fmt: skip
 
 

@@ -63,6 +63,7 @@ def findings(path: Path) -> Iterator[Finding]:
     yield from _key_sets(config)
     yield from _policies(config)
     yield from _secrets(config)
+    yield from _prices(config)
     yield from _errors(tuple(unconfined(config)))
 
 
@@ -112,6 +113,13 @@ def _placed(text: str, path: Path) -> Finding:
     if match is None:
         return Finding(_SEVERE, str(path), 0, text)
     return Finding(_SEVERE, match.group(1), int(match.group(2)), match.group(3))
+
+
+def _prices(config: Config) -> Iterator[Finding]:
+    for model in config.models.values():
+        if model.price is None:
+            message = f"model `{model.name}` has no `price`: what its calls cost is said to be unknown"
+            yield Finding("warning", str(config.file), 0, message)
 
 
 def _secrets(config: Config) -> Iterator[Finding]:

@@ -37,6 +37,7 @@ COMMANDS: dict[str, Entry] = {
     "calls": Entry("calls", "List and show calls, settle one in doubt.", group=True),
     "approvals": Entry("approvals", "List and show what waits for a person; approve or deny it.", group=True),
     "upstreams": Entry("upstreams", "List the breakers and places of models and servers.", group=True),
+    "budgets": Entry("budgets", "List what is spent, reserved and left of budgets.", group=True),
     "policy": Entry("policy", "Test and explain policies.", group=True),
     "redact": Entry("redact", "Show what redaction finds in a text."),
     "model": Entry("model", "Install the language model.", group=True),

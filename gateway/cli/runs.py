@@ -223,6 +223,7 @@ def _summary(run: Row) -> list[tuple[str, str | Text]]:
         *pairs,
         ("calls", f"{run['calls']} made, {run['replays']} answered from the journal"),
         ("tokens", f"{tokens}, {_dollars(run['cost_usd'])}" if run["cost_usd"] else tokens),
+        *([("saved", f"{_dollars(run['saved_usd'])} by answers from the journal")] if run["saved_usd"] else []),
     ]
 
 

@@ -156,6 +156,11 @@ class Budget:
         """Whether its subject says who calls, rather than what is called."""
         return re.match(r"(agent|user|domain|run):", self.subject) is not None
 
+    @property
+    def single(self) -> bool:
+        """Whether all it covers share one counter; else each agent, user, domain or run has its own."""
+        return not self.of_callers or "*" not in self.subject
+
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what is wrong with the settings together."""
         yield from self._window_problems()

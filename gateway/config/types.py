@@ -209,6 +209,11 @@ class Model:
         Setting("fallback", ListOf(Text("the name of a model", MODEL_NAME), or_one=True),
                 "Models asked instead, in this order, where this one does not answer; policy decides about each."),
     ] = ()  # fmt: skip
+    stream_usage: Annotated[
+        bool,
+        Setting("stream_usage", Flag(),
+                "Asks streams for usage where the client did not; `false` where the provider knows no such option."),
+    ] = True  # fmt: skip
     output_tokens_assumed: Annotated[
         int,
         Setting("output_tokens_assumed", Count(1, 10_000_000),

@@ -12,6 +12,7 @@ from gateway import body
 from gateway.body import parse
 from gateway.call import Call, Reply, ToolUse
 from gateway.conversion import bridge
+from gateway.protocols import openai_chat_usage
 from gateway.protocols.openai_chat_answer import ChatReader
 from gateway.protocols.openai_chat_frames import frames_of
 from gateway.protocols.openai_error import error_object, error_reply
@@ -103,11 +104,14 @@ class ChatAdapter:
             sent = call.exchange.body
         else:
             sent = body.encode(cast("dict[str, object]", tree) | {"model": target.upstream_model})
+        if _wants_usage(call):
+            sent = openai_chat_usage.asking(sent, tree)
         return target.request("openai_chat", sent, headers=forwarded(call.exchange), key=upstream_key)
 
     def reader(self, call: Call) -> AnswerReader:
         """Return a reader for a plain or streamed answer."""
-        return bridge.reading(call, ChatReader(not_executed=_target(call).provider.not_executed))
+        own = ChatReader(not_executed=_target(call).provider.not_executed, hides_usage=_wants_usage(call))
+        return bridge.reading(call, own)
 
     def head(self, call: Call, extra: Headers) -> tuple[int, Headers]:
         """Return status and headers of a stream."""
@@ -166,6 +170,12 @@ class ChatAdapter:
 
 def _target(call: Call) -> ModelTarget:
     return cast("ModelTarget", call.target)
+
+
+def _wants_usage(call: Call) -> bool:
+    """Return whether a stream is asked for its usage, for the client did not."""
+    asked = call.spoken is not None or openai_chat_usage.asks(call.tree)
+    return call.stream and _target(call).stream_usage and not asked
 
 
 def _list(value: object) -> list[dict[str, object]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 from gateway import body
 from gateway.call import Sent, Slot, Unit, Verdict, header
 from gateway.protocols.openai_chat_likeness import Likeness
+from gateway.protocols.openai_chat_usage import only_usage
 from gateway.providers.provider import NOT_EXECUTED
 from gateway.sse import EventSplitter, EventTooLong
 from gateway.sse import read as read_event
@@ -44,8 +45,10 @@ class ChatReader:
 
     shape: Shape = _SHAPE
 
-    def __init__(self, *, not_executed: frozenset[int] = NOT_EXECUTED) -> None:
+    def __init__(self, *, not_executed: frozenset[int] = NOT_EXECUTED, hides_usage: bool = False) -> None:
         self._not_executed = not_executed
+        #: the client did not ask for usage: the chunk with nothing else is not for it
+        self._hides_usage = hides_usage
         self._status = 0
         self._media = "application/json"
         self._headers: dict[str, str] = {}
@@ -208,6 +211,8 @@ class ChatReader:
             return Unit(raw=raw, tree=tree, closes=self._close_all(), hold=True)
         self._last = tree
         self._note_usage(tree)
+        if self._hides_usage and only_usage(tree):
+            return Unit(raw=b"", hold=self._holding)
         slots: list[Slot] = []
         closes: list[Hashable] = []
         blind: list[tuple[str | int, ...]] = []

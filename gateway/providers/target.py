@@ -37,6 +37,8 @@ class ModelTarget:
     origin: str = ""
     objects: frozenset[str] = frozenset()
     output_tokens_max: int | None = None
+    #: whether its streams are asked for usage where the client does not
+    stream_usage: bool = True
 
     def speaks(self, dialect: Dialect) -> bool:
         """Return whether the model's provider has an endpoint for `dialect`."""

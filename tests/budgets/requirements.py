@@ -79,4 +79,10 @@ REQUIREMENTS = (
         "no calendar has.",
         "issue 6 item 5; STYLE 8",
     ),
+    Requirement(
+        "BUD-15",
+        "Operators see of each budget what is spent, reserved and left, and when its window ends.",
+        "issue 6 item 5; DESIGN section 13",
+    ),
+    Requirement("BUD-16", "A run shows what answers given again from the journal would have cost.", "issue 6 item 6"),
 )

@@ -93,6 +93,7 @@ def parts_of(ledger: Ledger, *, host: str = HOST) -> AdminParts:
         accept_past=ledger.accept_past,
         approvals=ledger,
         unveil=unveil,
+        budgets=ledger,
         hosts=frozenset({host}),
         version="test",
         models=frozenset({"demo-model", "other-model"}),
