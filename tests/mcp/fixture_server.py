@@ -84,6 +84,7 @@ _SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     "effect": {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]},
     "hold": {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]},
     "late": {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]},
+    "late_once": {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]},
     "echo": {"type": "object"},
 }
 _CACHEABLE: Final = (
@@ -217,6 +218,10 @@ class Everything:
         await asyncio.sleep(_LATE_SECONDS)
         self._count(f"done {word}")
         return said(f"done: {word}")
+
+    async def _late_once(self, ctx: Context, arguments: dict[str, Any]) -> Answer:
+        """Do as `late` does; another name for another effect class."""
+        return await self._late(ctx, arguments)
 
     async def _hold(self, _ctx: Context, arguments: dict[str, Any]) -> Answer:
         """Begin, then answer only after long; cancelling is counted as well."""

@@ -76,4 +76,14 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "The clients people use work through the gateway as directly, at a run's own URL too.",
         "issue 5, It must show",
     ),
+    Requirement(
+        "MCP-40",
+        "Every kind of content is replayed byte for byte, also by a gateway that was killed meanwhile.",
+        "issue 5, 8; DESIGN 6",
+    ),
+    Requirement(
+        "MCP-41",
+        "What a server says of its tools counts only where the file trusts it.",
+        "issue 5, 8; MCP server/tools",
+    ),
 )

@@ -23,6 +23,7 @@ class Answered:
     status: int
     headers: httpx.Headers
     messages: list[Tree]
+    content: bytes
 
     @property
     def last(self) -> Tree:
@@ -78,8 +79,9 @@ def read(answer: httpx.Response) -> Answered:
     media = answer.headers.get("content-type", "")
     if media.startswith("text/event-stream"):
         lines = [line[6:] for line in answer.text.splitlines() if line.startswith("data: ") and line[6:].strip()]
-        return Answered(answer.status_code, answer.headers, [json.loads(line) for line in lines])
-    return Answered(answer.status_code, answer.headers, [json.loads(answer.content)] if answer.content.strip() else [])
+        return Answered(answer.status_code, answer.headers, [json.loads(line) for line in lines], answer.content)
+    messages = [json.loads(answer.content)] if answer.content.strip() else []
+    return Answered(answer.status_code, answer.headers, messages, answer.content)
 
 
 def initialized(url: str) -> dict[str, str]:
