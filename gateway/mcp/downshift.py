@@ -24,7 +24,7 @@ from mcp_types import (
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 
 from gateway.call import NotSent, Sent, header
-from gateway.mcp.eras import OWN_INFO
+from gateway.mcp.eras import OWN_INFO, knows_newer
 from gateway.mcp.talk import (
     Spoken,
     Tree,
@@ -87,8 +87,10 @@ class Downshift:
         """
         params = params_of(message)
         wished = params.get("protocolVersion")
-        answer = await ask(modern_of({"id": "oncegate-open", "method": "server/discover"}, params, Front()))
-        final = await _final(answer)
+        asked = modern_of({"id": "oncegate-open", "method": "server/discover"}, params, Front())
+        final = await _final(await ask(asked))
+        if knows_newer(final):  # it refused the version, and names one that is ours: asked again, it may take it
+            final = await _final(await ask(asked | {"id": "oncegate-open-again"}))
         if "result" not in final:
             return plain(error_of(message.get("id"), INVALID_REQUEST, "the server opens no session")), ""
         found = member(final, "result")
@@ -239,13 +241,14 @@ class Rounds:
                 raise Sent("the server ended its stream before the response")
             result = member(final, "result")
             if result.get("resultType") != "input_required":
-                yield _lowered(final)
+                yield _lowered(final) | {"id": self._asked.get("id")}
                 return
             questions, waiting = self._questions(result)
             for question in questions:
                 yield question
             answers = await self._answers(waiting)
-            asked = self._next(asked, result, answers)
+            # each round is a request of its own, with an id of its own (MCP 2026-07-28, SEP-2322)
+            asked = self._next(asked, result, answers) | {"id": f"oncegate-{secrets.token_hex(12)}"}
             try:
                 self._answer = await self._ask(asked)
             except NotSent as error:  # earlier rounds were sent

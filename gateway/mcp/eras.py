@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.call import Headers, UpstreamResponse
     from gateway.mcp.message import Era
 
+UNSUPPORTED_PROTOCOL_VERSION: Final = -32022
 #: How long a server may take to say which era it speaks.
 PROBE_SECONDS_MAX: Final = 8.0
 #: A refusal makes the gateway ask again, but not more often than this.
@@ -136,7 +137,17 @@ def modern_post(message: Tree, own: Headers, before: Tree | None = None, headers
     return UpstreamRequest(method="POST", path="", headers=made, body=body.encode(message))
 
 
+def knows_newer(refusal: Tree) -> bool:
+    """Return whether an error says that the server speaks a version of the newer era (MCP 2026-07-28, -32022)."""
+    error = member(refusal, "error")
+    supported = member(error, "data").get("supported")
+    named = cast("list[object]", supported) if isinstance(supported, list) else []
+    return error.get("code") == UNSUPPORTED_PROTOCOL_VERSION and any(one in MODERN_PROTOCOL_VERSIONS for one in named)
+
+
 def _understood(message: Tree, now: float) -> Known:
+    if knows_newer(message):
+        return Known("modern", now)
     result = member(message, "result")
     versions = result.get("supportedVersions")
     named = cast("list[object]", versions) if isinstance(versions, list) else []

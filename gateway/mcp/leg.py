@@ -144,6 +144,9 @@ class Leg:
     async def _mirrored(self, message: Tree, own: Headers, seconds_max: float) -> UpstreamResponse:
         """Call a tool for a client that does not know which arguments its server wants in headers."""
         link, params = self._link, params_of(message)
+        if not link.parameters.asked:
+            with contextlib.suppress(Sent):  # a server that does not say its tools says what is wrong with the call
+                await self._learn(meta_of(params), own, seconds_max)
         made = link.parameters.headers(params)
         response = await link.send(modern_post(message, (*own, *made)), seconds_max=seconds_max)
         if response.status != _BAD_REQUEST:
@@ -151,18 +154,28 @@ class Leg:
         refused = await _kept(response)
         if not _has_code(refused.content, HEADER_MISMATCH):
             return refused
-        cursor: object = None
-        for _ in range(PAGES_MAX):  # it was not executed: the tools are asked for, and the call is sent once more
-            page: Tree = {"_meta": meta_of(params)} | ({} if cursor is None else {"cursor": cursor})
-            asked: Tree = {"jsonrpc": "2.0", "id": "oncegate-tools", "method": "tools/list", "params": page}
-            listing: Tree = {}
-            async for one in messages_of(await link.send(modern_post(asked, own), seconds_max=seconds_max)):
-                listing = member(one, "result")
-            link.parameters.learn(listing)
-            if (cursor := listing.get("nextCursor")) is None:
-                break
+        # it was not executed: its tools may have changed, so they are asked for, and the call is sent once more
+        await self._learn(meta_of(params), own, seconds_max)
         made = link.parameters.headers(params)
         return await link.send(modern_post(message, (*own, *made)), seconds_max=seconds_max) if made else refused
+
+    async def _learn(self, meta: Tree, own: Headers, seconds_max: float) -> None:
+        """Ask the server which arguments of its tools it wants in headers. Raises `NotSent`, `Sent`."""
+        cursor: object = None
+        for _ in range(PAGES_MAX):
+            page: Tree = {"_meta": meta} | ({} if cursor is None else {"cursor": cursor})
+            asked: Tree = {"jsonrpc": "2.0", "id": "oncegate-tools", "method": "tools/list", "params": page}
+            response = await self._link.send(modern_post(asked, own), seconds_max=seconds_max)
+            listing: Tree = {}
+            try:
+                async for one in messages_of(response):
+                    listing = member(one, "result") or listing
+            finally:
+                await response.aclose()
+            self._link.parameters.learn(listing)
+            self._link.parameters.asked = True
+            if (cursor := listing.get("nextCursor")) is None:
+                break
 
     async def _in_session(self, request: UpstreamRequest, seconds_max: float) -> UpstreamResponse:
         turn = self._turn

@@ -52,6 +52,11 @@ class Turn:
         )  # fmt: skip
 
     @property
+    def makes_mirrors(self) -> bool:
+        """Whether the server may want arguments in headers of which the client, of the older era, knows nothing."""
+        return self.bridged or (self.session is not None and bool(self.session.nonce))
+
+    @property
     def expects(self) -> bool:
         """Whether a response is due."""
         return self.message is not None and self.message.kind == "request"

@@ -24,13 +24,13 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERS
 from gateway.call import NotSent, Sent
 from gateway.mcp.eras import OWN_INFO
 from gateway.mcp.held import HeldSessions
+from gateway.mcp.resume import messages_to_end
 from gateway.mcp.talk import (
     Spoken,
     Tree,
     error_of,
     member,
     message_in,
-    messages_of,
     meta_of,
     nothing,
     params_of,
@@ -267,13 +267,16 @@ class Conversation:
 
     async def _read(self, response: UpstreamResponse) -> None:
         try:
-            async for message in messages_of(response):
+            async for message in messages_to_end(response, self._held.fetch, self._answers):
                 await self._queue.put(message)
             await self._queue.put(None)
         except Sent as error:
             await self._queue.put(error)
         finally:
             await response.aclose()
+
+    def _answers(self, message: Tree) -> bool:
+        return "method" not in message and message.get("id") == self._number
 
     async def _asked(self, question: Tree) -> Tree | None:
         """Return `input_required` for a question of the server; one the client cannot answer is refused."""

@@ -24,6 +24,7 @@ from gateway.mcp.message import (
     subjects_of,
 )
 from gateway.mcp.mirror import mirrored_headers
+from gateway.mcp.parameters import mirrorable
 from gateway.mcp.peers import PRINCIPAL
 from gateway.mcp.received import received
 from gateway.mcp.sessions import Session, handle_of, place_of
@@ -125,6 +126,7 @@ class McpAdapter:
         resource, action, also = subjects_of(target.name, message)
         aim = _Aim(target=target, turn=self._turn(exchange, target, session, message))
         aim.turn.joined, aim.turn.bridged = joined, bridged
+        listens = message.method == "subscriptions/listen"
         if message.kind == "request" and message.method == "tools/call":
             return self._tool_call(exchange, aim, message, resource)
         return Call(
@@ -132,7 +134,7 @@ class McpAdapter:
             resource_domain=target.config.domain, action=action, also=also, kind="other", effect="safe",
             tree=message.tree, arguments=message.params, arguments_path=("params",), shape=REQUEST_SHAPE,
             canonical=b"", journaled=False, cancel_on_disconnect=True, facts={"mcp.method.name": message.method},
-            seconds_max=_seconds(target, resource, message), listens=message.method == "subscriptions/listen",
+            seconds_max=_GET_SECONDS_MAX if listens else target.timeout(resource, None), listens=listens,
             shown=shown_name(resource, self._shown_key), fresh=_afresh,
         )  # fmt: skip
 
@@ -278,8 +280,10 @@ class McpAdapter:
         def may_list(method: str, item: dict[str, object]) -> bool:
             if trusted and method == "tools/list":
                 _note_annotations(target, item)
+            # towards such a server the gateway is the client: its own client cannot know of the marks
+            usable = method != "tools/list" or not turn.makes_mirrors or mirrorable(item)
             subject = item_subject(name, method, item)
-            return subject is not None and self._may_use(principal, subject[0], domain, subject[1])
+            return usable and subject is not None and self._may_use(principal, subject[0], domain, subject[1])
 
         def seal_session(upstream_id: str) -> str:
             opened_with = message.params if message is not None and message.method == "initialize" else {}
@@ -289,10 +293,11 @@ class McpAdapter:
             session = Session(upstream_id="", opened_with=message.params if message is not None else {}, nonce=nonce)
             return self._sessions.wrap(session, name, principal)
 
-        return Turn(
+        turn = Turn(
             message=message, method=message.method if message else exchange.method, place=place_of(principal),
             session=session, may_list=may_list, seal_session=seal_session, seal_held=seal_held,
         )  # fmt: skip
+        return turn
 
     def _connection_call(self, exchange: Exchange, target: ServerTarget, session: Session | None) -> Call:
         """Return GET (the older era's stream) or DELETE (the end of its session) as a call."""
@@ -360,12 +365,6 @@ def _note_annotations(target: ServerTarget, item: Mapping[str, object]) -> None:
         target.annotated[name] = "keyed"
     else:
         target.annotated.pop(name, None)
-
-
-def _seconds(target: ServerTarget, resource: str, message: Message) -> float:
-    if message.method == "subscriptions/listen":
-        return _GET_SECONDS_MAX
-    return target.timeout(resource, None)
 
 
 def _answer_headers(call: Call) -> Headers:

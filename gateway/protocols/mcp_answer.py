@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway import body
 from gateway.call import Sent, Unit, Verdict, header
 from gateway.mcp.message import LISTS
+from gateway.mcp.resume import note_event
 from gateway.sse import EventSplitter, EventTooLong, event
 from redaction.finding import Shape
 
@@ -44,8 +44,6 @@ _UNKNOWN: Final = frozenset({408, 409})
 _CUT: Final = "the stream was closed before the response"
 #: JSON-RPC errors with which a server says that it did not look at the request.
 _UNREAD: Final = frozenset({-32700, -32600, -32020, -32021, -32022})
-#: How long a server wants to be left alone before a stream is resumed, in milliseconds (WHATWG HTML 9.2.6).
-_RETRY: Final = re.compile(rb"^retry: ?(\d{1,7})\r?$", re.MULTILINE)
 
 
 class McpReader:
@@ -165,10 +163,7 @@ class McpReader:
 
     def _event(self, one: Event) -> Unit:
         raw, data = one.raw, one.data
-        if one.id:
-            self._turn.last_event_id = one.id
-        if b"retry:" in raw and (wished := _RETRY.search(raw)) is not None:
-            self._turn.retry_seconds = int(wished.group(1)) / 1000
+        note_event(self._turn, raw, one.id)
         if data is None or not data.strip():
             return Unit(raw=raw)
         try:

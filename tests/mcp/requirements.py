@@ -86,4 +86,9 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "What a server says of its tools counts only where the file trusts it.",
         "issue 5, 8; MCP server/tools",
     ),
+    Requirement(
+        "MCP-42",
+        "As a client of its servers the gateway passes what the conformance suite asks, in both bridges too.",
+        "issue 5, It must show",
+    ),
 )
