@@ -7,7 +7,7 @@ versions (MCP 2026-07-28). A server that could not be asked is asked again the n
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from mcp_types import CLIENT_CAPABILITIES_META_KEY, CLIENT_INFO_META_KEY, PROTOCOL_VERSION_META_KEY
@@ -43,6 +43,8 @@ class Known:
     era: Era
     since: float
     discovered: Tree = field(default_factory=dict[str, object])
+    #: of the server's processes, before it was asked
+    deaths: int = 0
 
 
 class Eras:
@@ -54,10 +56,12 @@ class Eras:
         send: Callable[[UpstreamRequest, float], Awaitable[UpstreamResponse]],
         *,
         silent_is_legacy: bool,
+        deaths: Callable[[], int] = lambda: 0,
     ) -> None:
         self._configured = configured
         self._send = send
         self._silent_is_legacy = silent_is_legacy
+        self._deaths = deaths
         self._known: Known | None = None
         self._asking = asyncio.Lock()
 
@@ -66,11 +70,13 @@ class Eras:
 
         Raises `NotSent` when the server cannot be reached.
         """
-        if self._known is not None:
+        if self._is_known():
             return self._known
         async with self._asking:
-            if self._known is None:
+            if not self._is_known():
+                deaths = self._deaths()
                 self._known = await self._asked(own, min(PROBE_SECONDS_MAX, seconds_max))
+                self._known = self._known and replace(self._known, deaths=deaths)
             return self._known
 
     async def modern(self, own: Headers, *, seconds_max: float) -> bool:
@@ -84,6 +90,10 @@ class Eras:
     def legacy_is_tried(self) -> bool:
         """Whether an `initialize` goes to the server as it is, to see what it says."""
         return self._configured != "modern"
+
+    def _is_known(self) -> bool:
+        # a process that was started again may be another program by now
+        return self._known is not None and self._known.deaths == self._deaths()
 
     def forget(self) -> None:
         """Ask again: a connection failed, and another server may answer the next one."""

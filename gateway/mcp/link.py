@@ -9,6 +9,7 @@ from gateway.mcp.downshift import Downshift
 from gateway.mcp.eras import Eras
 from gateway.mcp.parameters import Parameters
 from gateway.mcp.renewals import Renewals
+from gateway.mcp.stdio import StdioUpstream
 from gateway.mcp.uplift import Uplift
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ class Link:
             return await self.send(request, seconds_max=seconds_max)
 
         era = "legacy" if config.transport == "sse" else config.era
-        self.eras = Eras(era, send, silent_is_legacy=not self.over_http)
+        processes = upstream if isinstance(upstream, StdioUpstream) else None
+        self.eras = Eras(
+            era, send, silent_is_legacy=not self.over_http, deaths=lambda: 0 if processes is None else processes.deaths
+        )
         self.renewals = Renewals(send)
         self.uplift = Uplift(send)
         self.downshift = Downshift()

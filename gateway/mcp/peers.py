@@ -54,6 +54,12 @@ class Peers:
         self._starting = asyncio.Lock()
         self._failures = 0
         self._not_before = 0.0
+        self._buried = 0
+
+    @property
+    def deaths(self) -> int:
+        """How many lines have ended by themselves so far; what is begun after that may be another server."""
+        return self._buried + sum(1 for peer in self._peers.values() if not peer.wire.alive)
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
         """Send one message and return its answers as a stream. Raises `NotSent`, `Sent`."""
@@ -90,6 +96,7 @@ class Peers:
         try:
             return _Answer(_OK, answer, peer.wire, await peer.wire.ask(message))
         except BaseException:  # nobody will ever name this session
+            self._buried += not peer.wire.alive
             self._peers.pop(session, None)
             await peer.end()
             raise
@@ -98,6 +105,7 @@ class Peers:
         peer = self._peers.pop(session, None) if not session.startswith("principal/") else None
         if peer is None:
             return _Answer(_NOT_FOUND, (), None, None)
+        self._buried += not peer.wire.alive
         await peer.end()
         return _Answer(_OK, (), None, None)
 
@@ -124,6 +132,7 @@ class Peers:
             if not peer.wire.alive:
                 self._note_death(peer.wire, now)
             if not peer.wire.alive or (now - peer.wire.used > IDLE_SECONDS_MAX and not peer.wire.busy):
+                self._buried += not peer.wire.alive
                 del self._peers[session]
                 await peer.end()
         if len(self._peers) >= PEERS_MAX:

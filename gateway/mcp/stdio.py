@@ -43,6 +43,11 @@ class StdioUpstream:
         self._show_errors = show_errors
         self._peers = Peers(name, self._begin)
 
+    @property
+    def deaths(self) -> int:
+        """How many of the processes have ended by themselves so far."""
+        return self._peers.deaths
+
     async def send(self, request: UpstreamRequest, *, seconds_max: float) -> UpstreamResponse:
         """Send one message and return its answers as a stream. Raises `NotSent`, `Sent`."""
         del seconds_max  # the caller bounds the whole exchange

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from gateway.mcp.turn import Turn
     from gateway.sse import Event
 
+#: What a client goes by when it makes arguments or headers; names and types, never values.
+_OF_A_SCHEMA: Final = (
+    "$schema", "type", "required.*", "properties.*.type", "properties.*.x-mcp-header", "properties.*.$ref",
+    "properties.*.format", "properties.*.required.*",
+)  # fmt: skip
 #: Structure of messages from a server; every other string is scanned.
 ANSWER_SHAPE: Final = Shape(
     keep=(
@@ -26,6 +31,7 @@ ANSWER_SHAPE: Final = Shape(
         "result.supportedVersions.*",
         r"result._meta.io\.modelcontextprotocol/serverInfo.**", r"params._meta.io\.modelcontextprotocol/subscriptionId",
         "result.tools.*.name", "result.tools.*.annotations.**", "result.tools.*.icons.**",
+        *(f"result.tools.*.{schema}.{place}" for schema in ("inputSchema", "outputSchema") for place in _OF_A_SCHEMA),
         "result.prompts.*.name", "result.prompts.*.arguments.*.name", "result.resources.*.mimeType",
         "result.resourceTemplates.*.mimeType", "result.content.*.type", "result.content.*.mimeType",
         "result.content.*.data", "result.content.*.resource.mimeType", "result.content.*.resource.blob",

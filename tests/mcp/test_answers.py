@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from gateway import body
 from gateway.call import Refusal, Sent
 from gateway.mcp.turn import Turn
-from gateway.protocols.mcp_answer import McpReader
+from gateway.protocols.mcp_answer import ANSWER_SHAPE, McpReader
 from gateway.sse import event
+from redaction.walk import texts_in
 from tests.mcp.test_adapter import adapter, read
 from tests.mcp.wire import called, modern
 
@@ -157,3 +158,14 @@ def test_a_refusal_inside_a_stream_is_the_response_that_ends_it() -> None:
     (unit,) = reader.feed(frame)
     assert unit.final
     assert b"in_doubt" in unit.raw
+
+
+@pytest.mark.requirement("MCP-13")
+def test_what_a_client_goes_by_in_a_tools_schema_is_structure_and_descriptions_are_text() -> None:
+    marked = {"type": "string", "x-mcp-header": "Ada", "format": "Ada", "description": "Ada", "default": "Ada"}
+    schema = {"$schema": "Ada", "type": "object", "required": ["Ada"], "properties": {"who": marked}}
+    listed = {"result": {"tools": [{"name": "Ada", "description": "Ada", "inputSchema": schema}]}}
+    scanned = {text.pointer for text in texts_in(listed, ANSWER_SHAPE) if not text.is_key}
+    tool = "/result/tools/0"
+    who = f"{tool}/inputSchema/properties/who"
+    assert scanned == {f"{tool}/description", f"{who}/description", f"{who}/default"}

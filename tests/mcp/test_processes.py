@@ -13,6 +13,8 @@ import pytest
 
 from gateway import body
 from gateway.call import NotSent, Sent, UpstreamRequest
+from gateway.config import McpServer
+from gateway.mcp.link import Link
 from gateway.mcp.peers import PRINCIPAL
 from gateway.mcp.stdio import StdioUpstream
 from tests.mcp.stand import eventually
@@ -239,3 +241,35 @@ async def test_standard_error_is_shown_only_where_the_file_says_so_and_does_noth
         await result_of(one)
     assert ("server `s`: word [2J" in caplog.text) is shown
     assert ("wrote 9 bytes" in caplog.text) is not shown
+
+
+_CHANGES_ERA = """
+import json, os, sys
+path = sys.argv[1]
+starts = len(open(path).read()) if os.path.exists(path) else 0
+open(path, "a").write("x")
+for line in sys.stdin:
+    message = json.loads(line)
+    if message["method"] == "server/discover" and not starts:
+        said = {"result": {"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {}}}
+    elif message["method"] == "server/discover":
+        said = {"error": {"code": -32601, "message": "no such method"}}
+    else:
+        sys.exit(1)
+    print(json.dumps({"jsonrpc": "2.0", "id": message["id"], **said}), flush=True)
+"""
+
+
+@pytest.mark.requirement("MCP-14", "MCP-27")
+async def test_a_process_that_was_started_again_is_asked_for_its_era_anew(tmp_path: Path) -> None:
+    config = McpServer(name="s", command=(sys.executable,))
+    own = ((PRINCIPAL, b"agent:acme/billing"),)
+    one = StdioUpstream("s", [sys.executable, "-c", _CHANGES_ERA, str(tmp_path / "starts")], ())
+    async with contextlib.aclosing(one), asyncio.timeout(20):
+        eras = Link(config, one).eras
+        assert await eras.modern(own, seconds_max=5)
+        assert await eras.modern(own, seconds_max=5)
+        with pytest.raises(Sent):  # it dies of this
+            await ask(one, called("t"))
+        assert not await eras.modern(own, seconds_max=5)
+        assert (tmp_path / "starts").read_text(encoding="utf-8") == "xx"
