@@ -40,6 +40,8 @@ FASTMCP = "fastmcp==4.1.2"
 POLICY = (
     "p, role:any, *, mcp/everything, list, -, allow, -\np, role:any, *, mcp/everything/**, *, -, allow, redact=off\n"
 )
+#: Debian's is in a folder that is not on everybody's PATH.
+NGINX_PROGRAM = shutil.which("nginx", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin")))
 PROXY = """import sys; from fastmcp.server import create_proxy
 create_proxy(sys.argv[1]).run(transport="http", host="127.0.0.1", port=int(sys.argv[2]), show_banner=False)
 """
@@ -81,12 +83,12 @@ def fastmcp(direct: str, folder: Path) -> Generator[int]:
 
 
 @contextlib.contextmanager
-def nginx(direct: str, folder: Path) -> Generator[int]:
+def nginx(program: str, direct: str, folder: Path) -> Generator[int]:
     port = free_port()
     authority = direct.removeprefix("http://").partition("/")[0]
     path = folder / "nginx.conf"
     path.write_text(NGINX.format(folder=folder, upstream=authority, port=port), encoding="utf-8")
-    with process(["nginx", "-p", str(folder), "-c", str(path)], folder / "nginx.out"):
+    with process([program, "-p", str(folder), "-c", str(path)], folder / "nginx.out"):
         wait(port)
         yield port
 
@@ -113,8 +115,10 @@ async def main(rounds: int) -> list[dict[str, object]]:
             "direct": (port_of(stood.direct), "/mcp", CALLS),
             "oncegate /mcp/everything": (port_of(stood.gateway), "/mcp/everything", CALLS),
         }
-        if shutil.which("nginx"):
-            ways["nginx"] = (stack.enter_context(nginx(stood.direct, folder)), "/mcp", CALLS)
+        if NGINX_PROGRAM is None:
+            print("nginx is not here, so its row is missing: install it to compare with a plain proxy")
+        else:
+            ways["nginx"] = (stack.enter_context(nginx(NGINX_PROGRAM, stood.direct, folder)), "/mcp", CALLS)
         ways["fastmcp proxy"] = (stack.enter_context(fastmcp(stood.direct, folder)), "/mcp", CALLS_SLOW)
         print(f"{'way':28}{'c':>3} {'p50':>9} {'p99':>9} {'added p50':>10} {'calls/s':>9}")
         for callers in CALLS:
