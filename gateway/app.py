@@ -40,6 +40,7 @@ from gateway.protocols.openai_models import ModelsEntry
 from gateway.protocols.openai_responses import ResponsesAdapter
 from gateway.providers.chosen import provider_of
 from gateway.providers.target import ModelTarget
+from gateway.resilience.cache import Answers
 from gateway.resilience.fallback import falling_back
 from gateway.resilience.gates import Gates
 from gateway.resilience.rules import Rulebook
@@ -229,6 +230,7 @@ class Gateway:
                 policies_of=self.desk.policies_of, price=price, budgets=budgets,
                 answer_bytes_max=config.limits.answer_bytes_max,
             ),
+            answers=Answers(config.resilience),
             divergences=Divergences(
                 self.journal, self.journal, agents=config.agents, on_divergence=config.runs.on_divergence
             ),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from policy.decision import Decision, Principal
 
-Ending = Literal["executed", "replayed", "refused", "in_doubt", "not_executed", "failed", "passed"]
+Ending = Literal["executed", "replayed", "cached", "refused", "in_doubt", "not_executed", "failed", "passed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

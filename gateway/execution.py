@@ -335,6 +335,8 @@ class Execution:
             raise refusals.unwritten() from None
         if not kept:
             raise refusals.taken_over()
+        if plan.keep is not None:
+            plan.keep(outcome, not self._sending.inward.counts)
 
     async def _release(self, reason: str) -> None:
         plan = self._plan

@@ -13,7 +13,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from durable.journal import JournalUnavailable
-from durable.step import Began, Diverges, Held, InDoubt, InFlight, Intent, Owner, Replay, Step, fingerprint
+from durable.step import (
+    Began,
+    Diverges,
+    Held,
+    InDoubt,
+    InFlight,
+    Intent,
+    Owner,
+    Replay,
+    Settlement,
+    Spent,
+    Step,
+    fingerprint,
+)
 from gateway import body, refusals
 from gateway.body import at
 from gateway.call import ClientGone, Refusal, Reply, header
@@ -22,6 +35,7 @@ from gateway.load import Load
 from gateway.outward import Veil, owner_user, scope_of, vault_entries
 from gateway.received import demand_received
 from gateway.replay import replayed_body
+from gateway.resilience.cache import given_again
 from gateway.restoring import Originals, agent_grant
 from gateway.tool_use import count_uses, use_digest
 from gateway.trail import Trail, digest_of
@@ -33,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from durable.journal import Journal
-    from durable.step import Known, RunRef
+    from durable.step import Known, Outcome, RunRef
     from gateway.approving import Approving
     from gateway.budgets.charging import Budgets
     from gateway.call import Call, Headers
@@ -42,6 +56,7 @@ if TYPE_CHECKING:
     from gateway.evidence import Ending
     from gateway.outward import Redaction
     from gateway.planning import Planning
+    from gateway.resilience.cache import Answers
     from gateway.telemetry import Telemetry
     from policy.decision import Decision, Principal
     from policy.source import PolicySet
@@ -77,6 +92,7 @@ class Pipeline:
         telemetry: Telemetry,
         limits: Limits,
         planning: Planning,
+        answers: Answers,
         divergences: Divergences,
         approving: Approving,
         doubts: Doubts,
@@ -88,6 +104,7 @@ class Pipeline:
         self._telemetry = telemetry
         self._load = Load(limits)
         self._planning = planning
+        self._answers = answers
         self._divergences = divergences
         self._approving = approving
         self._doubts = doubts
@@ -246,6 +263,9 @@ class Pipeline:
         call, trail = work.call, work.trail
         if began is not None:
             trail.call_id, trail.occurrence = began.id, began.occurrence
+            work.slot = self._answers.slot(work)
+            if work.slot is not None and (answer := work.slot.store.find(work.slot.key)) is not None:
+                return await self._give_again(work, began, given_again(answer))
         try:
             self._load.admit(work.owner, listens=call.listens)
             await self._redact(work)
@@ -258,6 +278,24 @@ class Pipeline:
         self._load.add(execution, work.owner, listens=call.listens)
         execution.task.add_done_callback(lambda _: self._ended(execution, work))
         return await self._answer(execution, work)
+
+    async def _give_again(self, work: Work, began: Began, outcome: Outcome) -> Reply:
+        """Settle the step with an answer another call was given, and give it."""
+        call, trail = work.call, work.trail
+        trail.status, trail.cost_usd = outcome.status, 0.0
+        trail.result_digest = digest_of(work.keys.fingerprint, outcome.body)
+        settlement = Settlement(
+            outcome=outcome, audit=(trail.ended("cached"),), spent=Spent(tokens=0, nanodollars=0)
+        )  # fmt: skip
+        if not await self._journal.settle(began, settlement):
+            raise refusals.taken_over()
+        self._record(trail, "cached")
+        extra = (*self._extra(work, replayed=False), (b"oncegate-cached", b"true"))
+
+        def delivered(complete: bool) -> None:  # noqa: FBT001 - a callback with one fact
+            self._tell_delivered(work, complete=complete)
+
+        return _telling(call.adapter.present(call, outcome, outcome.body, extra), delivered)
 
     async def _answer(self, execution: Execution, work: Work) -> Reply:
         call = work.call

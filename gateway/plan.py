@@ -47,5 +47,7 @@ class Plan:
     gate: Gate | None
     #: the originals of placeholders in the request that the intent does not hold
     vault: tuple[VaultEntry, ...] = ()
+    #: keeps the journaled answer for others who ask the same, told whether redaction found nothing in it
+    keep: Callable[[Outcome, bool], None] | None = None
     #: prepares the same call to the next other model, `None` when there is none
     otherwise: Callable[[], Awaitable[Plan | None]] | None = None

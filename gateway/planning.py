@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.call import Refusal
 from gateway.outward import Veil, vault_entries
 from gateway.plan import Plan
+from gateway.resilience.cache import keeper
 from gateway.resilience.fallback import both_grants, other_key
 from gateway.restoring import agent_grant, restore_arguments
 from gateway.tool_use import count_uses
@@ -65,6 +66,8 @@ class Planning:
         key = began.upstream_key if began else None
         sent = _Sent(tree, key, work.veil, agent_grant(work.decision))
         plan = self._made(work, began, call, sent)
+        if (keep := keeper(work)) is not None:
+            plan = replace(plan, keep=keep)
         return plan if not call.otherwise else replace(plan, otherwise=self._others(work, began))
 
     def _made(self, work: Work, began: Began | None, call: Call, sent: _Sent) -> Plan:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from durable.step import Owner, Step
     from gateway.call import Call
     from gateway.outward import Veil
+    from gateway.resilience.cache import Slot
     from gateway.restoring import Originals
     from gateway.trail import Trail
     from policy.decision import Decision
@@ -32,6 +33,8 @@ class Work:
     step: Step
     originals: Originals
     redacted: Redacted | None = None
+    #: where its answer is kept for others who ask the same
+    slot: Slot | None = None
 
 
 def question_of(call: Call, time: float) -> Question:

@@ -23,5 +23,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     ),
     Requirement("RES-12", "What another model gets and gives is redacted by the strictest of both.", "issue 6 item 4"),
     Requirement("RES-13", "A slow model is asked again beside; the first good answer counts, all are paid.", "issue 6"),
+    Requirement("RES-14", "A model's answer is given again to the very same request, in one domain.", "issue 6 item 7"),
+    Requirement("RES-15", "Cached answers are bounded in entries, bytes and time.", "issue 6 item 7"),
     Requirement("RES-06", "What is configured is read with its line, the most specific pattern first.", "DESIGN 8"),
 )
