@@ -38,7 +38,8 @@ _SHAPE: Final = Shape(
         "content.*.type", "id", "object", "model", "created", "choices.*.finish_reason", "choices.*.message.role",
         "choices.*.message.tool_calls.*.id", "choices.*.message.tool_calls.*.type",
         "choices.*.message.tool_calls.*.function.name", "usage.**", "status", "output.*.type", "output.*.id",
-        "output.*.role", "output.*.status", "output.*.call_id", "output.*.name", "output.*.content.*.type",
+        "output.*.role", "output.*.status", "output.*.call_id", "output.*.name", "output.*.content.*.type", "type",
+        "role", "stop_reason", "content.*.id", "content.*.name",
     ),
     embedded=("choices.*.message.tool_calls.*.function.arguments", "output.*.arguments", "content.*.text"),
 )  # fmt: skip
@@ -146,7 +147,9 @@ def demand(resource: str, tree: object) -> None:
 
 
 def _is_completion(tree: dict[str, object]) -> bool:
-    output, choices = tree.get("output"), tree.get("choices")
+    output, choices, content = tree.get("output"), tree.get("choices"), tree.get("content")
+    if tree.get("type") == "message" and isinstance(content, list):  # of the messages protocol
+        return all(isinstance(one, dict) for one in cast("list[object]", content))
     if choices is None and isinstance(output, list):  # a response
         return all(isinstance(one, dict) for one in cast("list[object]", output))
     if not isinstance(choices, list) or not choices:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from gateway import body
 from gateway.call import Refusal
+from gateway.conversion.answers import completion_of, message_of
 from gateway.conversion.carried import CannotCarry, Terms
 from gateway.conversion.chat_request import to_messages
 from gateway.conversion.messages_request import to_chat
@@ -58,6 +59,25 @@ def reading(call: Call, inner: AnswerReader) -> AnswerReader:
         shows = isinstance(options, dict) and cast("Tree", options).get("include_usage") is True
         return of_messages(inner, created=int(time.time()), shows_usage=shows)
     return inner
+
+
+def given_as(own: Dialect, answer: bytes) -> bytes:
+    """Return a whole answer that an operator or another call gave, whose protocol may be the other, in `own`.
+
+    What cannot be said in it stays as it was given.
+    """
+    tree = body.parse(answer)
+    if not isinstance(tree, dict):
+        return answer
+    whole = cast("Tree", tree)
+    try:
+        if own == "anthropic_messages" and "choices" in whole:
+            return body.encode(message_of(whole))
+        if own == "openai_chat" and whole.get("type") == "message":
+            return body.encode(completion_of(whole, created=0))
+    except CannotCarry:
+        return answer
+    return answer
 
 
 def told(call: Call) -> Headers:

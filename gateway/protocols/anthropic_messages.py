@@ -20,6 +20,7 @@ from gateway.protocols.anthropic_messages_request import (
     bad_request,
     canonical,
     escapes,
+    named_objects,
     results_shown,
     shape_of,
     tool_uses,
@@ -87,6 +88,7 @@ class MessagesAdapter:
             resource=resource, resource_domain=target.domain, action="call", kind="model",
             # counting has no effect and costs nothing: it is governed, but not journaled
             effect="safe" if counts else effect, journaled=not counts,
+            objects=target.foreign(named_objects(request)), origin=target.origin,
             tree=request, arguments=request, shape=shape_of(request, keeps_thinking=target.keeps_thinking),
             canonical=canonical(request), key=None if counts else _explicit_key(exchange),
             declared_retry=_declares_retry(exchange),
@@ -121,7 +123,7 @@ class MessagesAdapter:
         target = _target(call)
         kept = "keep" if target.keeps_thinking else "fixed"
         reader = MessagesReader(
-            not_executed=target.provider.not_executed, shows_errors=call.effect != "once",
+            not_executed=target.provider.not_executed, shows_errors=call.effect != "once", origin=target.origin,
             thinking=kept if target.speaks("anthropic_messages") else "text",
         )  # fmt: skip
         return bridge.reading(call, reader)
@@ -137,8 +139,10 @@ class MessagesAdapter:
         One that was given as a whole answer is a stream to a client that asked for a stream.
         """
         media = outcome.media.encode()
-        if call.stream and outcome.form == "body" and "source" in outcome.meta:
-            media, body = b"text/event-stream", frames_of(cast("dict[str, object]", parse(body)))
+        if outcome.form == "body" and "source" in outcome.meta:
+            body = bridge.given_as("anthropic_messages", body)
+            if call.stream:
+                media, body = b"text/event-stream", frames_of(cast("dict[str, object]", parse(body)))
         kept = cast("Mapping[str, str]", outcome.meta.get("headers", {}))
         named = tuple((key.encode(), value.encode()) for key, value in kept.items())
         more = extra if "request-id" in kept else _named(extra)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 from gateway import body
 from gateway.call import Sent, Slot, Unit, Verdict, header
+from gateway.providers.objects import kept, named
 from gateway.sse import EventSplitter, EventTooLong, event
 from gateway.sse import read as read_event
 from redaction.finding import Shape
@@ -46,6 +47,9 @@ _UNKNOWN: Final = frozenset({408, 409})
 #: What an agent is only shown; of every other block it could act on a part, so nothing of it leaves early.
 _ONLY_SHOWN: Final = frozenset({"text", "thinking", "redacted_thinking", "server_tool_use", "mcp_tool_use",
                                 "mcp_tool_result", "container_upload", "compaction"})  # fmt: skip
+#: Blocks in which the provider itself hands out what it keeps.
+_MAKING: Final = frozenset({"code_execution_tool_result", "bash_code_execution_tool_result",
+                            "text_editor_code_execution_tool_result", "container_upload"})  # fmt: skip
 #: The usual event of a stream, in which only a text differs (RFC 8259 section 7; `\\u` is left to the parser).
 _USUAL: Final = re.compile(
     rb'event: content_block_delta\ndata: \{"type": ?"content_block_delta", ?"index": ?\d{1,6}, ?"delta": ?\{'
@@ -63,15 +67,17 @@ class MessagesReader:
     `not_executed` are the statuses after which it is known that nothing was executed; asking again asks the
     same. `thinking` is `fixed` where its signature forbids to change it, `keep` where it passes uninspected,
     `text` where nobody has signed it. `shows_errors` lets the provider's error inside a stream pass to the agent
-    (else the gateway's own takes its place).
+    (else the gateway's own takes its place). `origin` is whose the objects are that the answer hands out.
     """
 
     def __init__(
         self, *, not_executed: frozenset[int] = frozenset({401, 429}),
-        thinking: Literal["fixed", "keep", "text"] = "fixed", shows_errors: bool = True,
+        thinking: Literal["fixed", "keep", "text"] = "fixed", shows_errors: bool = True, origin: str = "",
     ) -> None:  # fmt: skip
         self.shape: Shape = _SHAPES[thinking]
         self._not_executed = not_executed
+        self._origin = origin
+        self._made: list[object] = []
         self._thinking = thinking
         self._shows_errors = shows_errors
         self._status = 0
@@ -158,6 +164,8 @@ class MessagesReader:
             meta["usage"] = _counted(self._usage)
         if self._finish is not None:
             meta["finish"] = [self._finish]
+        if made := kept(self._made):
+            meta["objects"] = {"origin": self._origin, "ids": made}
         form = "body" if self._splitter is None else "frames"
         if self._status in self._not_executed:
             return Verdict(kind="not_executed", form=form, status=self._status, media=self._media,
@@ -193,8 +201,7 @@ class MessagesReader:
             self._note_usage(message.get("usage"))
             self._note_stop(message)
             for at, block in enumerate(_objects(message.get("content"))):
-                if block.get("type") == "tool_use":
-                    self._uses[at] = block
+                self._note_block(at, block)
         return Unit(raw=raw, tree=cast("object", tree), hold=True, final=True)
 
     def _event(self, raw: bytes) -> Unit:
@@ -243,8 +250,7 @@ class MessagesReader:
         if kind not in _ONLY_SHOWN and not kind.endswith("_tool_result"):
             # a tool call may be acted on as soon as it parses: nothing of it leaves before the journal has it
             self._holding = True
-        if kind == "tool_use":
-            self._uses[index] = block
+        self._note_block(index, block)
         if isinstance(block.get("text"), str):
             return (self._slot("text_delta", index, ("content_block", "text")),)
         if kind == "thinking" and isinstance(block.get("thinking"), str) and self._thinking != "keep":
@@ -291,6 +297,13 @@ class MessagesReader:
     def _note_stop(self, said: dict[str, object]) -> None:
         if isinstance(reason := said.get("stop_reason"), str):
             self._finish = reason
+        self._made.append(_object(said.get("container")).get("id"))
+
+    def _note_block(self, at: int, block: dict[str, object]) -> None:
+        if block.get("type") == "tool_use":
+            self._uses[at] = block
+        elif block.get("type") in _MAKING:  # what a model or a foreign server writes hands out nothing
+            self._made += named(block)
 
     def _input(self, at: int) -> object:
         parts = self._inputs.get(at)

@@ -83,13 +83,22 @@ def escapes(model: str, request: dict[str, object]) -> tuple[tuple[str, ...], Ef
 
     Raises `Refusal` for a name that cannot be used.
     """
-    hosted = list(_hosted(request))
-    acting = [kind for kind, _ in hosted if kind != "file"]
     try:
-        found = [resource_name("model", model, "hosted", kind, place) for kind, place in hosted]
+        found = [resource_name("model", model, "hosted", kind, place) for kind, place in _hosted(request)]
     except UnusableName as error:
         raise bad_request(f"a tool's `type`, or what it names, cannot be used as a name: {error}") from None
-    return tuple(dict.fromkeys(found)), "once" if acting else "safe"
+    return tuple(dict.fromkeys(found)), "once" if found else "safe"
+
+
+def named_objects(request: dict[str, object]) -> tuple[str, ...]:
+    """Return the ids of what the provider keeps (files, containers, a customer's skills) that a request names."""
+    container = request.get("container")
+    names = [container, _object(container).get("id")]
+    skills = objects(_object(container).get("skills"))
+    names += [skill.get("skill_id") for skill in skills if skill.get("type") != "anthropic"]
+    for _, block in _blocks(request):  # never what an agent's own tool was given: its keys are no names of ours
+        names += [block.get("file_id"), _object(block.get("source")).get("file_id")]
+    return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
 
 
 def results_shown(tree: object) -> Sequence[ToolUse]:
@@ -125,16 +134,11 @@ def _hosted(request: dict[str, object]) -> Iterator[tuple[str, str]]:
         yield "mcp", _host(str(server.get("url")))
     container = request.get("container")
     if container is not None:
-        named = container if isinstance(container, str) else _object(container).get("id")
-        yield "container", named if isinstance(named, str) and named else "-"
+        yield "container", "-"
         for skill in objects(_object(container).get("skills")):
             yield "skill", str(skill.get("skill_id") or "-")
     if request.get("fallbacks"):
         yield "fallback", "-"
-    for _, block in _blocks(request):
-        source = _object(block.get("source"))
-        if source.get("type") == "file" or block.get("type") == "container_upload":
-            yield "file", str(source.get("file_id") or block.get("file_id") or "-")
 
 
 def _host(url: str) -> str:

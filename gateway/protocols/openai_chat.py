@@ -124,8 +124,10 @@ class ChatAdapter:
         One that was given as a whole answer is a stream to a client that asked for a stream.
         """
         media = outcome.media.encode()
-        if call.stream and outcome.form == "body" and "source" in outcome.meta:
-            media, body = b"text/event-stream", frames_of(cast("dict[str, object]", parse(body)))
+        if outcome.form == "body" and "source" in outcome.meta:
+            body = bridge.given_as("openai_chat", body)
+            if call.stream:
+                media, body = b"text/event-stream", frames_of(cast("dict[str, object]", parse(body)))
         kept = cast("Mapping[str, str]", outcome.meta.get("headers", {}))
         named = tuple((key.encode(), value.encode()) for key, value in kept.items())
         headers = ((b"content-type", media), *named, *bridge.told(call), *extra)

@@ -22,6 +22,10 @@ MODELS = """models:
   limitless: {provider: anthropic, url: "%(theirs)s/v1", credential: "file:upstream.key", domain: acme}
   gpt: {provider: openai_compatible, url: "%(ours)s/v1", credential: "file:upstream.key", upstream_model: up,
         domain: acme, price: {input: 1.0, output: 2.0}}
+  gpt-first: {provider: openai_compatible, url: "%(ours)s/v1", credential: "file:upstream.key", domain: acme,
+              fallback: [limitless, claude]}
+  claude-first: {provider: anthropic, url: "%(theirs)s/v1", credential: "file:upstream.key", domain: acme,
+                 fallback: [gpt]}
 """
 RULES = """p, role:clerk, acme, model/*, call, -, allow, redact=off
 p, role:any, acme, run/*, create, -, allow, -
@@ -34,6 +38,7 @@ class Crossing:
 
     def __init__(self, folder: Path, theirs: AnthropicEmulator, ours: ModelUpstream) -> None:
         self.theirs = theirs
+        self._clients: list[OpenAI | Anthropic] = []
         self.ours = ours
         self.gateway = RunningGateway(folder, "http://unused.example", inspects=False)
         config = self.gateway.config.read_text(encoding="utf-8")
@@ -48,12 +53,18 @@ class Crossing:
         self.ours.script = lambda _: Script()
 
     def close(self) -> None:
+        for client in self._clients:
+            client.close()
         self.gateway.stop()
         self.theirs.close()
         self.ours.close()
 
-    def openai(self, path: str = "/v1", key: str | None = None) -> OpenAI:
-        return OpenAI(base_url=self.gateway.url + path, api_key=key or self.gateway.keys["billing"], max_retries=0)
+    def openai(self) -> OpenAI:
+        client = OpenAI(base_url=f"{self.gateway.url}/v1", api_key=self.gateway.keys["billing"], max_retries=0)
+        self._clients.append(client)
+        return client
 
-    def anthropic(self, path: str = "", key: str | None = None) -> Anthropic:
-        return Anthropic(base_url=self.gateway.url + path, api_key=key or self.gateway.keys["billing"], max_retries=0)
+    def anthropic(self) -> Anthropic:
+        client = Anthropic(base_url=self.gateway.url, api_key=self.gateway.keys["billing"], max_retries=0)
+        self._clients.append(client)
+        return client

@@ -12,6 +12,9 @@ import pytest
 from anthropic import beta_tool
 from pydantic import BaseModel
 
+from gateway import body
+from gateway.conversion import bridge
+from gateway.conversion.answers import completion_of
 from tests.emulator.anthropic import error, message, text, thinking, tool_use
 from tests.emulator.faults import plain
 from tests.gateway.model_upstream import Script, chunk, chunks_of, completion
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionFunctionToolParam, ChatCompletionMessageParam
 
     from gateway.conversion.carried import Tree
+    from gateway.providers.provider import Dialect
     from tests.conversion.stand import Crossing
 
 pytestmark = pytest.mark.timeout(120)
@@ -227,3 +231,33 @@ def test_a_restarted_agent_gets_the_same_bytes_in_its_own_protocol(crossing: Cro
     assert (len(crossing.theirs.received), len(crossing.ours.received)) == (3, 1)
     assert b'"chat.completion"' in bodies[0][0]
     assert b'"tool_use"' in bodies[0][2]
+
+
+@pytest.mark.requirement("CONV-11")
+def test_a_fallback_crosses_providers_both_ways(crossing: Crossing) -> None:
+    crossing.theirs.says = lambda _: message(text("from claude"))
+    crossing.ours.script = lambda _: Script(status=503, body={"error": {"message": "away"}})
+    raw = crossing.openai().chat.completions.with_raw_response.create(model="gpt-first", messages=ASKED)
+    assert raw.parse().choices[0].message.content == "from claude"
+    assert raw.headers["oncegate-converted"] == "anthropic_messages"
+    assert (len(crossing.ours.received), len(crossing.theirs.received)) == (1, 1)
+    crossing.fresh()
+    crossing.theirs.faulty = lambda _: plain(error("overloaded_error"), status=529)
+    with crossing.anthropic().messages.stream(model="claude-first", max_tokens=9, messages=HI) as stream:
+        assert "".join(stream.text_stream) == "hello"
+    assert (len(crossing.ours.received), len(crossing.theirs.received)) == (1, 1)
+
+
+@pytest.mark.requirement("CONV-13")
+def test_an_answer_that_was_given_is_said_in_the_clients_protocol() -> None:
+    completed = completion_of(message(text("given")), created=0)
+    said = body.parse(bridge.given_as("anthropic_messages", body.encode(completed)))
+    assert cast("Tree", said)["content"] == [text("given")]
+    back = body.parse(bridge.given_as("openai_chat", body.encode(message(text("given")))))
+    assert back == completed
+    for own, tree in [("openai_chat", completed), ("anthropic_messages", message(text("x")))]:
+        kept = body.encode(tree)
+        assert bridge.given_as(cast("Dialect", own), kept) == kept
+    odd = body.encode({"type": "message", "content": [{"type": "new"}]})
+    assert bridge.given_as("openai_chat", odd) == odd
+    assert bridge.given_as("openai_chat", b"[]") == b"[]"

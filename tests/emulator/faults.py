@@ -74,6 +74,7 @@ class Emulator:
     port: int = 0
 
     def __post_init__(self) -> None:
+        self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._ready = threading.Event()
@@ -99,8 +100,12 @@ class Emulator:
         self._ready.set()
         await self._stop.wait()
         server.close()
+        for writer in self._writers:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         try:
             while (received := await _read(reader)) is not None:
                 self.received.append(received)
@@ -109,6 +114,7 @@ class Emulator:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client has gone
         finally:
+            self._writers.discard(writer)
             writer.close()
 
 

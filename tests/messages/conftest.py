@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.emulator.anthropic import AnthropicEmulator
-from tests.messages.stand import gateway_for
+from tests.messages.stand import CLIENTS, gateway_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,8 @@ def gateway(emulator: AnthropicEmulator, tmp_path_factory: pytest.TempPathFactor
     running = gateway_for(tmp_path_factory.mktemp("messages"), emulator.url)
     running.start()
     yield running
+    while CLIENTS:
+        CLIENTS.pop().close()
     running.stop()
 
 

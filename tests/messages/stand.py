@@ -46,8 +46,14 @@ def gateway_for(folder: Path, up: str, *, inspects: bool = False) -> RunningGate
     return running
 
 
+#: Closed at the end, so that no connection is left to the garbage collector.
+CLIENTS: list[Anthropic] = []
+
+
 def sdk(gateway: RunningGateway, *, key: str | None = None, path: str = "", retries: int = 0) -> Anthropic:
-    return Anthropic(base_url=gateway.url + path, api_key=key or gateway.keys["billing"], max_retries=retries)
+    client = Anthropic(base_url=gateway.url + path, api_key=key or gateway.keys["billing"], max_retries=retries)
+    CLIENTS.append(client)
+    return client
 
 
 def async_sdk(gateway: RunningGateway) -> AsyncAnthropic:

@@ -158,7 +158,7 @@ def test_the_upstreams_own_model_name_and_a_version_are_put_in() -> None:
         (request(tools=[{"type": "web_fetch_20250910", "allowed_domains": ["docs.example.com/a", "b.example"]}]),
          ("model/claude/hosted/web_fetch/docs.example.com", "model/claude/hosted/web_fetch/b.example"), "once"),
         (request(tools=[{"type": "code_execution_20250825", "name": "x"}], container="cont_1"),
-         ("model/claude/hosted/code_execution/-", "model/claude/hosted/container/cont_1"), "once"),
+         ("model/claude/hosted/code_execution/-", "model/claude/hosted/container/-"), "once"),
         (request(container={"skills": [{"type": "anthropic", "skill_id": "xlsx"}]}),
          ("model/claude/hosted/container/-", "model/claude/hosted/skill/xlsx"), "once"),
         (request(mcp_servers=[{"type": "url", "name": "m", "url": "https://Mcp.Example/x"}],
@@ -166,12 +166,6 @@ def test_the_upstreams_own_model_name_and_a_version_are_put_in() -> None:
          ("model/claude/hosted/mcp/mcp.example",), "once"),
         (request(tools=[{"type": "something_new_20300101"}]), ("model/claude/hosted/something_new/-",), "once"),
         (request(fallbacks=[{"model": "x"}]), ("model/claude/hosted/fallback/-",), "once"),
-        (asked({"type": "document", "source": {"type": "file", "file_id": "file_1"}}),
-         ("model/claude/hosted/file/file_1",), "safe"),
-        (asked({"type": "tool_result", "tool_use_id": "t", "content": [
-            {"type": "image", "source": {"type": "file", "file_id": "file_2"}}]}),
-         ("model/claude/hosted/file/file_2",), "safe"),
-        (asked({"type": "container_upload", "file_id": "file_3"}), ("model/claude/hosted/file/file_3",), "safe"),
     ],
 )  # fmt: skip
 def test_what_the_provider_runs_reaches_or_keeps_is_a_resource_of_its_own(
@@ -179,6 +173,25 @@ def test_what_the_provider_runs_reaches_or_keeps_is_a_resource_of_its_own(
 ) -> None:
     call = read(tree)
     assert (call.also, call.effect) == (also, effect)
+
+
+@pytest.mark.requirement("MSG-04")
+def test_ids_of_what_the_provider_keeps_are_named_and_those_in_an_agents_own_arguments_are_not() -> None:
+    tree = request(
+        container={"id": "cont_1", "skills": [{"type": "anthropic", "skill_id": "xlsx"},
+                                              {"type": "custom", "skill_id": "skill_1"}]},
+        messages=[
+            {"role": "assistant", "content": [tool_use("f", {"file_id": "mine", "container": "mine"})]},
+            {"role": "user", "content": [
+                {"type": "document", "source": {"type": "file", "file_id": "file_1"}},
+                {"type": "tool_result", "tool_use_id": "toolu_01", "content": [
+                    {"type": "image", "source": {"type": "file", "file_id": "file_2"}}]},
+                {"type": "container_upload", "file_id": "file_3"},
+            ]},
+        ],
+    )  # fmt: skip
+    assert read(tree).objects == ("cont_1", "skill_1", "file_1", "file_2", "file_3")
+    assert read(request(container="cont_2")).objects == ("cont_2",)
 
 
 @pytest.mark.requirement("MSG-07")

@@ -198,3 +198,24 @@ def test_usage_is_all_input_with_what_was_cached_and_written() -> None:
     plain.feed(json.dumps(message(text("a"), usage=usage)).encode())
     plain.end()
     assert plain.verdict().meta["usage"] == expected
+
+
+@pytest.mark.requirement("MSG-04")
+def test_what_the_provider_hands_out_is_noted_and_what_a_model_writes_is_not() -> None:
+    output = {"type": "code_execution_output", "file_id": "file_1"}
+    result: dict[str, object] = {
+        "type": "code_execution_tool_result", "tool_use_id": "s1",
+        "content": {"type": "code_execution_result", "content": [output]},
+    }  # fmt: skip
+    foreign: dict[str, object] = {"type": "mcp_tool_result", "content": [{"type": "x", "file_id": "file_2"}]}
+    blocks = [result, foreign, tool_use("f", {"file_id": "file_3"})]
+    whole = message(*blocks, container={"id": "cont_1", "expires_at": "2026-01-01T00:00:00Z"})
+    reader = MessagesReader(origin="o")
+    reader.begin(200, JSON)
+    reader.feed(json.dumps(whole).encode())
+    reader.end()
+    assert reader.verdict().meta["objects"] == {"origin": "o", "ids": ["cont_1", "file_1"]}
+    streamed = MessagesReader(origin="o")
+    streamed.begin(200, SSE)
+    streamed.feed(stream(whole))
+    assert streamed.verdict().meta["objects"] == {"origin": "o", "ids": ["file_1"]}
