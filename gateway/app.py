@@ -28,6 +28,7 @@ from gateway.identity.authenticator import Authenticator
 from gateway.invoking import Invoker
 from gateway.managed import ManagedDesk
 from gateway.mcp.servers import McpServers
+from gateway.models_entry import ModelsEntry
 from gateway.oauth.resource import WELL_KNOWN, ProtectedResource
 from gateway.outward import Redaction
 from gateway.pipeline import Pipeline
@@ -36,7 +37,7 @@ from gateway.policies import Policies
 from gateway.prices import price_of
 from gateway.protocols.anthropic_messages import MessagesAdapter
 from gateway.protocols.openai_chat import ChatAdapter
-from gateway.protocols.openai_models import ModelsEntry
+from gateway.protocols.openai_embeddings import EmbeddingsAdapter
 from gateway.protocols.openai_responses import ResponsesAdapter
 from gateway.providers.chosen import provider_of
 from gateway.providers.target import ModelTarget
@@ -50,6 +51,7 @@ from gateway.runs import RunDesk
 from gateway.runs_entry import RunsEntry
 from gateway.store import open_store
 from gateway.telemetry import Telemetry
+from gateway.unserved import unserved
 from gateway.upstream.http import HttpUpstream
 from gateway.verifying import Verifying
 from policy.decision import Question
@@ -97,6 +99,7 @@ class Gateway:
     _chat: ChatAdapter
     _messages: MessagesAdapter
     _responses: ResponsesAdapter
+    _embeddings: EmbeddingsAdapter
     _giving: Giving
     _verifying: Verifying
 
@@ -195,6 +198,7 @@ class Gateway:
         self._chat = ChatAdapter(targets, depth_max=config.limits.depth_max)
         self._messages = MessagesAdapter(targets, depth_max=config.limits.depth_max)
         self._responses = ResponsesAdapter(targets, depth_max=config.limits.depth_max)
+        self._embeddings = EmbeddingsAdapter(targets, depth_max=config.limits.depth_max)
         domains = {resource_name("model", name): model.domain for name, model in config.models.items()}
         domains |= {resource_name("mcp", name): server.domain for name, server in config.mcp_servers.items()}
         self._giving = Giving(self.journal, self.redaction, self.policies, domains, self._tools_asked)
@@ -248,12 +252,13 @@ class Gateway:
         chat = AdapterEntry(self._chat, self._reading(self._chat.read), self.pipeline)
         messages = AdapterEntry(self._messages, self._reading(self._messages.read), self.pipeline)
         responses = ResponsesEntry(self._responses, self._reading(self._responses.read), self.pipeline, self.journal)
+        embeddings = AdapterEntry(self._embeddings, self._embeddings.read, self.pipeline)
         models = ModelsEntry({name: model.domain for name, model in self.config.models.items()}, self._may_call)
         runs = RunsEntry(self.desk, self.managed, self.config.limits.depth_max)
         fixed: dict[str, Entry] = {
             "/v1/chat/completions": chat, "/chat/completions": chat, "/v1/models": models, "/models": models,
             "/v1/messages": messages, "/messages": messages, "/v1/responses": responses, "/responses": responses,
-            "/runs": runs,
+            "/v1/embeddings": embeddings, "/embeddings": embeddings, "/runs": runs,
         }  # fmt: skip
 
         def entry_of(path: str) -> Entry | None:
@@ -268,7 +273,7 @@ class Gateway:
                 return models
             if path.startswith(("/v1/responses/", "/responses/")):
                 return responses
-            return runs if path.startswith("/runs/") else None
+            return runs if path.startswith("/runs/") else unserved(path)
 
         return entry_of
 

@@ -109,6 +109,8 @@ class Call:
     also: tuple[str, ...] = ()
     #: ids of what a provider keeps that the request names; only who received them may (DESIGN section 6)
     objects: tuple[str, ...] = ()
+    #: what of the request cannot be inspected, in words; refused wherever redaction is on
+    unreadable: str = ""
     #: whose objects they have to be: the provider that would be asked
     origin: str = ""
     #: false for housekeeping that passes without a journal entry (MCP list, initialize, ping)

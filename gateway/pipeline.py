@@ -237,6 +237,8 @@ class Pipeline:
 
     async def _redact(self, work: Work) -> Redacted:
         if work.redacted is None:
+            if work.call.unreadable and work.veil.profile.inspects:
+                raise refusals.unreadable(work.call.unreadable)
             work.redacted = await self._redaction.tree(work.call.tree, work.call.shape, work.veil)
             if work.redacted.blocked:
                 raise refusals.blocked(work.redacted.blocked)

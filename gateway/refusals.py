@@ -104,6 +104,11 @@ def no_such_run() -> Refusal:
     return Refusal(code="not_found", message="there is no such run of this agent", status=404)
 
 
+def unreadable(what: str) -> Refusal:
+    """Return the refusal of a request that holds what redaction cannot look into."""
+    return Refusal(code="blocked", message=f"{what}. nothing was executed", status=400)
+
+
 def not_received(status: int) -> Refusal:
     """Return the refusal of a request that names what its caller never received; whose it is is not said."""
     message = (

@@ -10,6 +10,7 @@ from tests.conversion.requirements import REQUIREMENTS as CONVERSION
 from tests.doubt.requirements import REQUIREMENTS as DOUBT
 from tests.durable.requirements import REQUIREMENTS as DURABLE
 from tests.e2e.requirements import REQUIREMENTS as E2E
+from tests.embeddings.requirements import REQUIREMENTS as EMBEDDINGS
 from tests.engines.requirements import REQUIREMENTS as ENGINES
 from tests.faults.requirements import REQUIREMENTS as FAULTS
 from tests.gateway.requirements import REQUIREMENTS as GATEWAY
@@ -25,6 +26,6 @@ from tests.responses.requirements import REQUIREMENTS as RESPONSES
 from tests.runs.requirements import REQUIREMENTS as RUNS
 
 REQUIREMENTS = (
-    *APPROVALS, *BUDGETS, *CLI, *CONTRACTS, *CONVERSION, *DOUBT, *DURABLE, *E2E, *ENGINES, *FAULTS, *GATEWAY,
-    *IDENTITY, *MCP, *MESSAGES, *OAUTH, *POLICY, *PROVIDERS, *REDACTION, *RESILIENCE, *RESPONSES, *RUNS,
+    *APPROVALS, *BUDGETS, *CLI, *CONTRACTS, *CONVERSION, *DOUBT, *DURABLE, *E2E, *EMBEDDINGS, *ENGINES, *FAULTS,
+    *GATEWAY, *IDENTITY, *MCP, *MESSAGES, *OAUTH, *POLICY, *PROVIDERS, *REDACTION, *RESILIENCE, *RESPONSES, *RUNS,
 )  # fmt: skip

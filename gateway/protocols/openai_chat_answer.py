@@ -43,9 +43,10 @@ class ChatReader:
     After a status of `not_executed` it is known that nothing was executed; asking again asks the same.
     """
 
-    shape: Shape = _SHAPE
-
-    def __init__(self, *, not_executed: frozenset[int] = NOT_EXECUTED, hides_usage: bool = False) -> None:
+    def __init__(
+        self, *, not_executed: frozenset[int] = NOT_EXECUTED, hides_usage: bool = False, shape: Shape = _SHAPE
+    ) -> None:
+        self.shape = shape
         self._not_executed = not_executed
         #: the client did not ask for usage: the chunk with nothing else is not for it
         self._hides_usage = hides_usage

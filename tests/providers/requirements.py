@@ -20,4 +20,14 @@ REQUIREMENTS = (
         "a provider's key is read for each call, so that a rotated one counts at once",
         "issue 6 item 2",
     ),
+    Requirement(
+        "PROV-04",
+        "models are listed and shown as either vendor's SDK reads them, and only those the caller may call",
+        "issue 6 item 1; OpenAI and Anthropic API references, models",
+    ),
+    Requirement(
+        "PROV-05",
+        "every endpoint of the vendors that is not served says so, and what to do instead, in the vendor's form",
+        "issue 6 item 9",
+    ),
 )
