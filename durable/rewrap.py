@@ -38,6 +38,7 @@ COLUMNS: Final = (
     Sealed("body", "run", "sealed_result", ("id",), "run/{0}/result"),
     Sealed("body", "run", "sealed_input", ("id",), "run/{0}/input"),
     Sealed("body", "approval", "sealed_shown", ("id",), "approval/{0}/shown"),
+    Sealed("body", "tool_definition", "sealed", ("server", "kind", "name", "hash"), "definition/{0}/{1}/{2}/{3}"),
     Sealed("vault", "vault", "sealed", ("scope", "token"), "{0}/{1}"),
 )
 

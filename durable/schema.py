@@ -125,5 +125,14 @@ STEPS: Final = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX provider_object_received ON provider_object (received);
     """,
+    """
+    CREATE TABLE tool_definition (
+        server TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, hash TEXT NOT NULL,
+        state TEXT NOT NULL, current INTEGER NOT NULL, sealed BLOB NOT NULL, findings TEXT NOT NULL,
+        seen INTEGER NOT NULL, decided INTEGER, decider TEXT NOT NULL DEFAULT '-', reason TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (server, kind, name, hash)
+    ) STRICT;
+    CREATE UNIQUE INDEX tool_definition_current ON tool_definition (server, kind, name) WHERE current = 1;
+    """,
 )
 SCHEMA_VERSION: Final = len(STEPS)

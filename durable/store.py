@@ -25,6 +25,7 @@ from durable.approval_book import ApprovalBook
 from durable.budget_book import BudgetBook
 from durable.call_book import CallBook
 from durable.claim import Claim, Claiming, upstream_key_of
+from durable.definition_book import DefinitionBook
 from durable.delivery import Deliveries
 from durable.ends import Auditing, Moving, Releasing, Settling
 from durable.journal import JournalUnavailable
@@ -60,7 +61,7 @@ class Keys:
     placeholder: bytes
 
 
-class Store(RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook, BudgetBook):
+class Store(RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook, BudgetBook, DefinitionBook):
     """All protocols of `durable/journal.py`; `open_sqlite` and `open_postgres` make it."""
 
     def __init__(self, backend: Backend, keyring: Keyring) -> None:

@@ -16,6 +16,7 @@ from gateway.approving import Approving
 from gateway.asking import Asking
 from gateway.budgets.charging import Budgets
 from gateway.config import timeout_seconds, upstream_timeouts
+from gateway.definitions.book import Book
 from gateway.detection import Detection
 from gateway.divergence import Divergences
 from gateway.entries import AdapterEntry
@@ -96,6 +97,7 @@ class Gateway:
     _invoker: Invoker
     _telemetry: Telemetry
     _servers: McpServers
+    _book: Book
     _chat: ChatAdapter
     _messages: MessagesAdapter
     _responses: ResponsesAdapter
@@ -154,6 +156,7 @@ class Gateway:
         await self._verifying.aclose()
         await self.pipeline.drain(self.config.limits.drain_seconds_max)
         await self._servers.aclose()
+        await self._book.aclose()
         for upstream in self._upstreams:
             await upstream.aclose()
         await self.policies.aclose()
@@ -207,9 +210,11 @@ class Gateway:
         self.pipeline = self._path()
         resource = ProtectedResource(config)
         keeper = Doorkeeper(self.authenticator, self.desk, self.journal, resource)
+        self._book = Book(self.journal, config.mcp_servers)
+        await self._book.open()
         self._servers = McpServers(
-            config, self.policies, self.pipeline, Keyring(secrets), resource=resource, note_scopes=keeper.note_scopes,
-            may_send=self.journal.may_send,
+            config, self.policies, self.pipeline, Keyring(secrets), self._book, resource=resource,
+            note_scopes=keeper.note_scopes, may_send=self.journal.may_send,
             shown_key=hmac.digest(secrets[0], b"oncegate/shown-names/1", "sha256"),
         )  # fmt: skip
         asking.serve(self._servers.adapter.call_of, self.pipeline.handle)

@@ -51,6 +51,7 @@ RefusalCode = Literal[
     "bad_request", "unauthenticated", "denied", "not_found", "approval_pending", "blocked", "too_large",
     "limited", "key_reused", "in_doubt", "in_flight", "attempt_superseded", "run_closed", "call_failed",
     "approval_lost", "diverged", "upstream_unreachable", "upstream_failed", "unavailable", "internal",
+    "quarantined", "invalid_arguments",
 ]  # fmt: skip
 
 
@@ -129,6 +130,8 @@ class Call:
     unhashed: frozenset[tuple[str, ...]] = frozenset()
     #: whose placeholders the arguments hold, where they come from another call; `None`: the call's own
     scope: Scope | None = None
+    #: is asked right before the intent, or the send of what has none; raises `Refusal` when it may not go
+    admit: Callable[[], Awaitable[None]] | None = None
     #: is told the answer itself as it came, before redaction (the gateway's own calls)
     hears: Callable[[object], None] | None = None
     #: the protocol that is spoken to the upstream, where it is not the adapter's own

@@ -117,6 +117,7 @@ class Pipeline:
         try:
             work = await self._prepare(call, trail, self._decide(call, trail))
             if not call.journaled:
+                await self._admit(call)
                 return await self._execute(work, None)
             known = await self._find_or_begin(work)
             if isinstance(known, InDoubt) and await self._doubts.settled(
@@ -164,6 +165,7 @@ class Pipeline:
             approval = await self._approving.obtain(call, work.step, decided, redacted, work.veil.scope)
             asked_under = work.decision.digest
             work.decision = self._decide(call, trail)
+            await self._admit(call)
             if work.decision.digest == asked_under:
                 return replace(intent, approval=approval, rule=work.decision.rule, audit=(trail.decided(),))
         raise refusals.approval_lost()
@@ -202,6 +204,7 @@ class Pipeline:
                 await demand_received(self._journal, work.owner, work.call)
         while True:
             if known is None:
+                await self._admit(work.call)
                 intent = await self._approved(work, await self._intent(work))
                 known = await self._journal.begin(self._budgets.charged(intent, work.call, work.decision))
                 if isinstance(known, Began | Held | Diverges) and work.redacted is not None:
@@ -214,6 +217,11 @@ class Pipeline:
                 known = None
             if isinstance(known, InFlight):
                 return known
+
+    async def _admit(self, call: Call) -> None:
+        """Ask whether what is called is still what was accepted, where anybody keeps that. Raises `Refusal`."""
+        if call.admit is not None:
+            await call.admit()
 
     def _go_live(self, work: Work, call: Call) -> None:
         """Turn to what is called instead where the journal holds no outcome; the step stays what it is."""

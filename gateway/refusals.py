@@ -345,3 +345,36 @@ _PLAIN: Final[Mapping[type, Callable[[], Refusal]]] = {
     Diverges: diverged,
     ApprovalLost: approval_lost,
 }
+
+
+def quarantined(server: str, kind: str, name: str) -> Refusal:
+    """Return the refusal of what its server defines otherwise than was accepted."""
+    more = "" if kind == "tool" else f" --kind {kind}"
+    return Refusal(
+        code="quarantined",
+        message=f"quarantined: the definition of this {kind} has not been accepted; nothing was executed. "
+        f"an operator looks at it with `oncegate tools show {server} {name}{more}`; do not call it another way",
+        status=403,
+    )
+
+
+def unlisted(kind: str) -> Refusal:
+    """Return the refusal of what its server does not list, so that nobody knows what it is."""
+    message = f"the server lists no {kind} of this name; see the list. nothing was executed"
+    return Refusal(code="not_found", message=message, status=404)
+
+
+def definitions_unread() -> Refusal:
+    """Return the refusal of a call whose definition could not be asked for."""
+    return Refusal(
+        code="upstream_unreachable",
+        message="the server did not show its definitions, so nothing was executed; try again later",
+        status=502,
+        final=False,
+    )
+
+
+def invalid_arguments(wrong: str) -> Refusal:
+    """Return the refusal of arguments that do not fit the accepted schema; `wrong` says where."""
+    message = f"invalid arguments: {wrong}; nothing was executed. call it again with arguments that fit its schema"
+    return Refusal(code="invalid_arguments", message=message, status=422)

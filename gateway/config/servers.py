@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
 from gateway.config.credentials import SCOPE, McpCredential
+from gateway.config.definitions import DEFINITIONS, RELIST, SUSPICIOUS
 from gateway.config.durability import Verify
 from gateway.config.forms import Choice, Duration, Flag, Text, Url
 from gateway.config.reading import ListOf, MapOf, Section, Setting
@@ -125,6 +126,9 @@ class McpServer:
         bool,
         Setting("trust_annotations", Flag(), "Whether the server's own readOnlyHint and idempotentHint count."),
     ] = False
+    definitions: Annotated[Literal["first_sight", "accepted_only"], DEFINITIONS] = "first_sight"
+    suspicious: Annotated[Literal["quarantine", "warn"], SUSPICIOUS] = "quarantine"
+    relist_seconds: Annotated[float, RELIST] = 300.0
     tools: Annotated[
         Mapping[str, Tool],
         Setting("tools", MapOf(Section(Tool, named=True), r"[^\x00-\x1f\x7f]{1,128}", "a tool's name"),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from durable.seal import Keyring
     from gateway.call import Call, Exchange, Headers, Refusal, Reply, Upstream
     from gateway.config import Config, McpServer, Tool
+    from gateway.definitions.book import Book
     from gateway.oauth.resource import ProtectedResource
     from gateway.pipeline import Pipeline
     from gateway.policies import Policies
@@ -42,7 +43,7 @@ class McpServers:
     """Everything behind `/mcp/`. Making it raises `ConfigInvalid` where a command could reach what it must not."""
 
     def __init__(
-        self, config: Config, policies: Policies, pipeline: Pipeline, keyring: Keyring, *,
+        self, config: Config, policies: Policies, pipeline: Pipeline, keyring: Keyring, book: Book, *,
         resource: ProtectedResource, note_scopes: NoteScopes, may_send: Callable[[], bool], shown_key: bytes = b"",
     ) -> None:  # fmt: skip
         if problems := [*unconfined(config), *unstartable(config)]:
@@ -56,7 +57,7 @@ class McpServers:
         targets = {name: self._target(server) for name, server in config.mcp_servers.items()}
         sessions = Sessions(keyring)
         self.adapter = McpAdapter(
-            targets, sessions, self._may_use, depth_max=config.limits.depth_max, shown_key=shown_key
+            targets, sessions, self._may_use, book, depth_max=config.limits.depth_max, shown_key=shown_key
         )
         self._pipeline = pipeline
         self._resource = resource

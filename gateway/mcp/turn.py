@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from gateway.definitions.schema import Checker
     from gateway.mcp.message import Message
     from gateway.mcp.sessions import Session
 
@@ -39,6 +40,10 @@ class Turn:
     last_event_id: str | None = None
     retry_seconds: float | None = None
     stop: Callable[[], Awaitable[None]] | None = None
+    #: is told the method of each notification of the server
+    noticed: Callable[[str], None] | None = None
+    #: what the server promised of the structured content of its result
+    promised: Checker | None = None
     cut: bool = False
     resumed: bool = False
 

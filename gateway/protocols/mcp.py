@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from durable.step import Outcome
 from gateway import body
 from gateway.call import Call, Refusal, Reply, UpstreamRequest, header
+from gateway.mcp.guard import Guard
 from gateway.mcp.keys import canonical_params, explicit_key, with_key
-from gateway.mcp.leg import Leg
 from gateway.mcp.link import Link
 from gateway.mcp.message import (
     INVALID_PARAMS,
@@ -32,6 +32,7 @@ from gateway.mcp.shape import REQUEST_SHAPE
 from gateway.mcp.turn import Turn
 from gateway.mcp.waiting import may_wait, waiting_result, without_wait
 from gateway.protocols.mcp_answer import McpReader
+from gateway.protocols.mcp_form import challenge, enveloped, error, error_object, json_reply, typed
 from gateway.sse import event
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from durable.step import Effect, Repeat
     from gateway.call import Exchange, Headers, ToolUse, Upstream
     from gateway.config import McpServer, Tool
+    from gateway.definitions.book import Book
     from gateway.mcp.message import Message
     from gateway.mcp.sessions import Sessions
     from policy.decision import Principal
@@ -49,10 +51,6 @@ CALL_META: Final = "dev.oncegate/call"
 #: Of a tool call; vendors' own `_meta` counts in the fingerprint, but is nothing an agent decides.
 _UNHASHED: Final = frozenset({("jsonrpc",), ("id",), ("params", "_meta")})
 _FORWARDED: Final = (b"accept", b"mcp-protocol-version", b"last-event-id")
-#: Our own JSON-RPC codes, outside the ranges the specification keeps (-32768..-32000).
-_CODES: Final = {"denied": -31001, "approval_pending": -31002, "in_doubt": -31003, "in_flight": -31004,
-                 "key_reused": -31005, "blocked": -31006, "unauthenticated": -31007}  # fmt: skip
-_OTHER_CODE: Final = -31000
 _GET_SECONDS_MAX: Final = 24 * 3600.0
 
 
@@ -94,12 +92,14 @@ class McpAdapter:
         servers: Mapping[str, ServerTarget],
         sessions: Sessions,
         may_use: MayUse,
+        book: Book,
         *,
         depth_max: int,
         shown_key: bytes = b"",
     ) -> None:
         self._servers = servers
         self._links = {name: Link(target.config, target.upstream) for name, target in servers.items()}
+        self._guards = {name: Guard(link, book, servers[name].config) for name, link in self._links.items()}
         self._sessions = sessions
         self._may_use = may_use
         self._depth_max = depth_max
@@ -127,21 +127,22 @@ class McpAdapter:
         aim = _Aim(target=target, turn=self._turn(exchange, target, session, message))
         aim.turn.joined, aim.turn.bridged = joined, bridged
         listens = message.method == "subscriptions/listen"
+        admit = self._guards[server].admission(aim.turn, lambda: _proof(target, exchange))
         if message.kind == "request" and message.method == "tools/call":
-            return self._tool_call(exchange, aim, message, resource)
+            return replace(self._tool_call(exchange, aim, message, resource), admit=admit)
         return Call(
             exchange=exchange, adapter=self, target=aim, endpoint="mcp", resource=resource,
             resource_domain=target.config.domain, action=action, also=also, kind="other", effect="safe",
             tree=message.tree, arguments=message.params, arguments_path=("params",), shape=REQUEST_SHAPE,
             canonical=b"", journaled=False, cancel_on_disconnect=True, facts={"mcp.method.name": message.method},
             seconds_max=_GET_SECONDS_MAX if listens else target.timeout(resource, None), listens=listens,
-            shown=shown_name(resource, self._shown_key), fresh=_afresh,
+            shown=shown_name(resource, self._shown_key), fresh=_afresh, admit=admit,
         )  # fmt: skip
 
     def upstream(self, call: Call) -> Upstream:
         """Return the way to the server."""
         aim = _aim(call)
-        return Leg(self._links[aim.target.name], aim.turn)
+        return self._guards[aim.target.name].upstream(aim.turn)
 
     def request(self, call: Call, tree: object, *, upstream_key: str | None) -> UpstreamRequest:
         """Return what is sent: the message, its mirrored headers made anew, the gateway's credential."""
@@ -150,12 +151,8 @@ class McpAdapter:
         if aim.turn.session is not None and not aim.turn.session.nonce:
             session_id = self._links[aim.target.name].renewals.current(aim.turn.session)
             headers.append((b"mcp-session-id", session_id.encode("latin-1")))
-        credential = aim.target.config.credential
         authorize = aim.target.authorizing and aim.target.authorizing(call.exchange)
-        if credential is not None and authorize is None:
-            headers.append((credential.header_name.encode(), credential.header_value().encode()))
-        if not aim.target.config.over_http:
-            headers.append((PRINCIPAL, handle_of(call.exchange.principal)))
+        headers += _fixed_headers(aim.target, call.exchange.principal)
         if call.exchange.method != "POST":
             return UpstreamRequest(
                 method=call.exchange.method, path="", headers=tuple(headers), body=b"", authorize=authorize
@@ -188,8 +185,8 @@ class McpAdapter:
         headers = (*_answer_headers(call), *extra)
         if outcome.form in {"result", "error"} and message is not None:
             if outcome.form == "result" and message.era == "modern" and b'"resultType"' not in body:
-                body = _typed(body)  # of an operator, or of a server of the older era
-            return _json(outcome.status, _enveloped(message.id, outcome.form, body), headers)
+                body = typed(body)  # of an operator, or of a server of the older era
+            return json_reply(outcome.status, enveloped(message.id, outcome.form, body), headers)
         if not body:
             return Reply(status=outcome.status, headers=headers, body=b"")
         return Reply(status=outcome.status, headers=((b"content-type", outcome.media.encode()), *headers), body=body)
@@ -198,10 +195,10 @@ class McpAdapter:
         """Say a refusal: a tool result the model can read, else a JSON-RPC error."""
         message = None if call is None else _aim(call).turn.message
         if call is None or message is None or message.kind != "request":
-            headers = (*extra, *_challenge(refusal))
-            return _json(refusal.status, _error(None, refusal), headers)
+            headers = (*extra, *challenge(refusal))
+            return json_reply(refusal.status, error(None, refusal), headers)
         outcome = self.refusal_outcome(refusal, call)
-        return _json(200, _enveloped(message.id, outcome.form, outcome.body), (*_answer_headers(call), *extra))
+        return json_reply(200, enveloped(message.id, outcome.form, outcome.body), (*_answer_headers(call), *extra))
 
     def refusal_outcome(self, refusal: Refusal, call: Call) -> Outcome:
         """Return a refusal as an outcome: `isError` for a tool call, a JSON-RPC error for other requests."""
@@ -217,7 +214,7 @@ class McpAdapter:
             if message is not None and message.era == "modern":
                 result["resultType"] = "complete"
             return Outcome(form="result", status=200, media="application/json", body=body.encode(result))
-        return Outcome(form="error", status=200, media="application/json", body=body.encode(_error_object(refusal)))
+        return Outcome(form="error", status=200, media="application/json", body=body.encode(error_object(refusal)))
 
     def refusal_frame(self, refusal: Refusal, call: Call) -> bytes:
         """Say a refusal as the response that ends a stream."""
@@ -225,7 +222,7 @@ class McpAdapter:
         if message is None or message.kind != "request":
             return b""
         outcome = self.refusal_outcome(refusal, call)
-        return event(_enveloped(message.id, outcome.form, outcome.body), name="message")
+        return event(enveloped(message.id, outcome.form, outcome.body), name="message")
 
     def results_shown(self, tree: object) -> list[ToolUse]:
         """Return nothing: tools are called here, models speak elsewhere."""
@@ -248,6 +245,8 @@ class McpAdapter:
 
     async def aclose(self) -> None:
         """End what waits and what is held with servers."""
+        for guard in self._guards.values():
+            await guard.aclose()
         for link in self._links.values():
             await link.aclose()
 
@@ -256,7 +255,7 @@ class McpAdapter:
         shown: dict[str, object] = {"code": error.code, "message": str(error)}
         if error.data is not None:
             shown["data"] = error.data
-        return _json(error.status, body.encode({"jsonrpc": "2.0", "id": error.ident, "error": shown}), extra)
+        return json_reply(error.status, body.encode({"jsonrpc": "2.0", "id": error.ident, "error": shown}), extra)
 
     def _server(self, path: str) -> ServerTarget:
         target = self._servers.get(path.removeprefix("/mcp/").rstrip("/"))
@@ -350,6 +349,26 @@ def _afresh(call: Call) -> Call | None:
     return turn and replace(call, target=replace(_aim(call), turn=turn))
 
 
+def _fixed_headers(target: ServerTarget, principal: Principal) -> Headers:
+    """Return what proves the gateway to the server without asking anybody, and names the principal to a transport."""
+    headers: Headers = () if target.config.over_http else ((PRINCIPAL, handle_of(principal)),)
+    credential = target.config.credential
+    if credential is None or target.authorizing is not None:
+        return headers
+    return (*headers, (credential.header_name.encode(), credential.header_value().encode()))
+
+
+def _proof(target: ServerTarget, exchange: Exchange) -> Callable[[], Awaitable[Headers]]:
+    """Return what gets the gateway's headers for a caller. Raises `Refusal` where there can be none."""
+    authorize = target.authorizing and target.authorizing(exchange)
+
+    async def proof() -> Headers:
+        fixed = _fixed_headers(target, exchange.principal)
+        return fixed if authorize is None else (*fixed, *await authorize())
+
+    return proof
+
+
 def _tool(target: ServerTarget, name: str) -> Tool | None:
     return target.config.tools.get(name)
 
@@ -369,31 +388,3 @@ def _note_annotations(target: ServerTarget, item: Mapping[str, object]) -> None:
 
 def _answer_headers(call: Call) -> Headers:
     return tuple((key.encode(), value.encode("latin-1")) for key, value in _aim(call).turn.answer_headers.items())
-
-
-def _challenge(refusal: Refusal) -> Headers:
-    challenge = getattr(refusal, "challenge", None)
-    return () if not isinstance(challenge, str) else ((b"www-authenticate", challenge.encode()),)
-
-
-def _error_object(refusal: Refusal) -> dict[str, object]:
-    shown: dict[str, object] = {"code": refusal.code, "final": refusal.final}
-    return {"code": _CODES.get(refusal.code, _OTHER_CODE), "message": f"oncegate: {refusal.message}", "data": shown}
-
-
-def _error(ident: object, refusal: Refusal) -> bytes:
-    return body.encode({"jsonrpc": "2.0", "id": ident, "error": _error_object(refusal)})
-
-
-def _enveloped(ident: object, form: str, content: bytes) -> bytes:
-    return b'{"jsonrpc":"2.0","id":' + body.encode(ident) + b',"' + form.encode() + b'":' + content + b"}"
-
-
-def _typed(result: bytes) -> bytes:
-    """Return a result with the `resultType` that clients of the newer era insist on."""
-    inner = result.strip()[1:]
-    return b'{"resultType":"complete"' + (b"," if inner.strip() != b"}" else b"") + inner
-
-
-def _json(status: int, content: bytes, headers: Headers) -> Reply:
-    return Reply(status=status, headers=((b"content-type", b"application/json"), *headers), body=content)

@@ -50,6 +50,7 @@ _UNKNOWN: Final = frozenset({408, 409})
 _CUT: Final = "the stream was closed before the response"
 #: JSON-RPC errors with which a server says that it did not look at the request.
 _UNREAD: Final = frozenset({-32700, -32600, -32020, -32021, -32022})
+_KEPT_OUT: Final = "the result is withheld; do not call it again for the same purpose"
 
 
 class McpReader:
@@ -182,6 +183,8 @@ class McpReader:
 
     def _message(self, raw: bytes, tree: dict[str, object]) -> Unit:
         message = self._turn.message
+        if self._turn.noticed is not None and isinstance(method := tree.get("method"), str):
+            self._turn.noticed(method)
         answers = self._turn.expects and "method" not in tree and message is not None and tree.get("id") == message.id
         if not answers:
             if "method" not in tree and self._status >= 400:  # noqa: PLR2004 - an error before the id was read
@@ -191,9 +194,29 @@ class McpReader:
         self._final = tree
         self._turn.answered = True
         listed = LISTS.get(self._turn.method)
-        if listed is not None and self._filter(listed, tree):
+        broken = self._hold_to_promise(tree)
+        if broken or (listed is not None and self._filter(listed, tree)):
             raw = self.encode(Unit(raw=raw), tree)
         return Unit(raw=raw, tree=tree, hold=True, final=True)
+
+    def _hold_to_promise(self, tree: dict[str, object]) -> bool:
+        """Put an error in the place of structured content that is not what the server promised.
+
+        The call was executed, and that is its outcome: asked again, it is answered with the same error.
+        """
+        result = tree.get("result")
+        if self._turn.promised is None or not isinstance(result, dict):
+            return False
+        said = cast("dict[str, object]", result)
+        if "structuredContent" not in said or said.get("isError") is True:
+            return False
+        wrong = self._turn.promised.violation(said["structuredContent"])
+        if wrong is None:
+            return False
+        text = f"oncegate: the tool was executed, but its result does not fit its accepted schema: {wrong}. {_KEPT_OUT}"
+        kept = {name: value for name, value in said.items() if name in {"resultType", "_meta"}}
+        tree["result"] = {"content": [{"type": "text", "text": text}], "isError": True, **kept}
+        return True
 
     def _filter(self, member: str, tree: dict[str, object]) -> bool:
         """Leave the items this principal may use, and say that the list is its own."""

@@ -13,10 +13,12 @@ from durable.seal import Keyring
 from gateway import body
 from gateway.call import NotSent
 from gateway.config import McpServer, Tool
+from gateway.definitions.book import Book
 from gateway.mcp.message import Unanswerable, read_message, subjects_of
 from gateway.mcp.mirror import mirrored_headers, unmirrored_header
 from gateway.mcp.sessions import Session, Sessions
 from gateway.protocols.mcp import McpAdapter, ServerTarget
+from tests.definitions.shelf import Shelf
 from tests.gateway.exchange import BILLING, exchange
 from tests.mcp.wire import called, headers_for, modern
 
@@ -45,7 +47,8 @@ def adapter(*, trusted: bool = False) -> McpAdapter:
         name="s", url="http://127.0.0.1:9/mcp", trust_annotations=trusted, tools={"kept": Tool(name="kept")}
     )
     target = ServerTarget(name="s", config=config, upstream=Nowhere(), timeout=lambda resource, tool: 60.0)  # noqa: ARG005 - a callback
-    return McpAdapter({"s": target}, SESSIONS, lambda principal, resource, domain, action: True, depth_max=64)  # noqa: ARG005 - a callback
+    book = Book(Shelf(), {"s": config})
+    return McpAdapter({"s": target}, SESSIONS, lambda principal, resource, domain, action: True, book, depth_max=64)  # noqa: ARG005 - a callback
 
 
 def wire(message: Tree, **more: str) -> Headers:

@@ -14,12 +14,14 @@ import pytest
 
 from gateway.call import Refusal
 from gateway.config import McpServer
+from gateway.definitions.book import Book
 from gateway.mcp.message import shown_name
 from gateway.mcp.shape import REQUEST_SHAPE
 from gateway.mcp.talk import plain, result_of
 from gateway.protocols.mcp import McpAdapter, ServerTarget
 from gateway.trail import Trail
 from redaction.walk import texts_in
+from tests.definitions.shelf import Shelf
 from tests.mcp.stand import eventually
 from tests.mcp.test_adapter import SESSIONS, adapter, read
 from tests.mcp.test_passing import KEY, seen
@@ -173,7 +175,8 @@ class Recording:
 def test_the_trace_context_a_server_sees_is_the_gateways(method: str, *, traced: bool) -> None:
     upstream = Recording()
     target = ServerTarget(name="s", config=CONFIG, upstream=upstream, timeout=lambda resource, tool: 60.0)  # noqa: ARG005 - a callback
-    one = McpAdapter({"s": target}, SESSIONS, lambda principal, resource, domain, action: True, depth_max=64)  # noqa: ARG005 - a callback
+    book = Book(Shelf(), {"s": CONFIG})
+    one = McpAdapter({"s": target}, SESSIONS, lambda principal, resource, domain, action: True, book, depth_max=64)  # noqa: ARG005 - a callback
     mine = {"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01", "tracestate": "of=mine", "baggage": "who=mine"}
     call = read(one, modern(method, {"name": "t"}, meta={**mine, "com.example/own": 1}))
     request = one.request(call, call.tree, upstream_key=None)

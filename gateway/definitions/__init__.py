@@ -1,0 +1,1 @@
+"""What MCP servers say of their tools, prompts and themselves: pinned, compared, scanned, and held to."""
