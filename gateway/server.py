@@ -151,7 +151,7 @@ def _parts(gateway: Gateway) -> AdminParts:
         runs=gateway.journal, operator=gateway.journal, authenticate=gateway.authenticator.authenticate_operator,
         decide=decide, record=deed_record, write_audit=gateway.journal.write_audit, open_run=gateway.desk.open_as,
         given=gateway.given, accept_past=gateway.journal.accept_past,
-        approvals=gateway.journal, unveil=gateway.unveil,
+        approvals=gateway.journal, definitions=gateway.journal, unveil=gateway.unveil,
         budgets=Ledger(gateway.config, gateway.journal, gateway.policies.limits),
         hosts=frozenset({*names, *gateway.config.hosts}), version=version("oncegate"),
         models=frozenset(gateway.config.models), upstreams=gateway.gates.views,

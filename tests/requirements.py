@@ -7,6 +7,7 @@ from tests.budgets.requirements import REQUIREMENTS as BUDGETS
 from tests.cli.requirements import REQUIREMENTS as CLI
 from tests.contracts.requirements import REQUIREMENTS as CONTRACTS
 from tests.conversion.requirements import REQUIREMENTS as CONVERSION
+from tests.definitions.requirements import REQUIREMENTS as DEFINITIONS
 from tests.doubt.requirements import REQUIREMENTS as DOUBT
 from tests.durable.requirements import REQUIREMENTS as DURABLE
 from tests.e2e.requirements import REQUIREMENTS as E2E
@@ -26,6 +27,27 @@ from tests.responses.requirements import REQUIREMENTS as RESPONSES
 from tests.runs.requirements import REQUIREMENTS as RUNS
 
 REQUIREMENTS = (
-    *APPROVALS, *BUDGETS, *CLI, *CONTRACTS, *CONVERSION, *DOUBT, *DURABLE, *E2E, *EMBEDDINGS, *ENGINES, *FAULTS,
-    *GATEWAY, *IDENTITY, *MCP, *MESSAGES, *OAUTH, *POLICY, *PROVIDERS, *REDACTION, *RESILIENCE, *RESPONSES, *RUNS,
-)  # fmt: skip
+    *APPROVALS,
+    *BUDGETS,
+    *CLI,
+    *CONTRACTS,
+    *CONVERSION,
+    *DEFINITIONS,
+    *DOUBT,
+    *DURABLE,
+    *E2E,
+    *EMBEDDINGS,
+    *ENGINES,
+    *FAULTS,
+    *GATEWAY,
+    *IDENTITY,
+    *MCP,
+    *MESSAGES,
+    *OAUTH,
+    *POLICY,
+    *PROVIDERS,
+    *REDACTION,
+    *RESILIENCE,
+    *RESPONSES,
+    *RUNS,
+)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from durable.definitions import DefinitionRecord, Ruling
     from durable.journal import Operator
     from durable.records import ApprovalRecord, CallRecord, RunRecord, Vote
     from gateway.budgets.ledger import Standing
@@ -182,6 +183,24 @@ class BudgetRows(Protocol):
         ...
 
 
+class DefinitionRows(Protocol):
+    """What operators need of the definitions in the store (`durable.definition_book`)."""
+
+    async def list_definitions(self, *, server: str | None, state: str | None, limit: int) -> list[DefinitionRecord]:
+        """Return current versions by server, kind and name."""
+        ...
+
+    async def read_versions(self, place: tuple[str, str, str]) -> list[DefinitionRecord]:
+        """Return all versions of one definition (server, kind, name), the current one first."""
+        ...
+
+    async def decide_definition(
+        self, place: tuple[str, str, str], ruling: Ruling, audit: Sequence[Mapping[str, object]]
+    ) -> DefinitionRecord:
+        """Accept or reject exactly one version. Raises `LookupError`, `DefinitionMoved`."""
+        ...
+
+
 class Unveil(Protocol):
     """Puts originals back for an approver, where the approval's policy line says so."""
 
@@ -208,6 +227,7 @@ class AdminParts:
     given: Gives
     accept_past: AcceptPast
     approvals: ApprovalRows
+    definitions: DefinitionRows
     unveil: Unveil
     budgets: BudgetRows
     hosts: frozenset[str]

@@ -36,6 +36,7 @@ COMMANDS: dict[str, Entry] = {
     "runs": Entry("runs", "List, show, cancel, retry and fork runs.", group=True),
     "calls": Entry("calls", "List and show calls, settle one in doubt.", group=True),
     "approvals": Entry("approvals", "List and show what waits for a person; approve or deny it.", group=True),
+    "tools": Entry("tools", "List, show and compare what MCP servers define; accept or reject it.", group=True),
     "upstreams": Entry("upstreams", "List the breakers and places of models and servers.", group=True),
     "budgets": Entry("budgets", "List what is spent, reserved and left of budgets.", group=True),
     "policy": Entry("policy", "Test and explain policies.", group=True),

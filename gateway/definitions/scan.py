@@ -147,6 +147,16 @@ def is_hidden_text(text: str) -> bool:
     return any(character in _BIDI for character in text) or _hides(text)
 
 
+def spelled(text: str) -> str:
+    """Return a text for people with every character written out that they would not see."""
+    if text.isascii() and text.isprintable():
+        return text
+    # a joiner in its place is shown too: between letters it would not be seen
+    return "".join(
+        f"\\u{{{ord(one):x}}}" if one in _BIDI or one in _LAYOUT or _is_hidden(one, " ") else one for one in text
+    )
+
+
 def _hides(text: str) -> bool:
     before = " "
     for character in text:

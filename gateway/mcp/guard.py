@@ -121,7 +121,10 @@ class Guard:
 
     async def _admit(self, kind: Kind, name: object, turn: Turn, own: Callable[[], Headers]) -> Pin:
         await self._fresh(kind, turn.place, own)
-        pin = self._book.pin(self._server, kind, name) if isinstance(name, str) else None
+        pin = self._pin(kind, name)
+        if pin is None:  # it may be newer than what was seen last
+            await asyncio.shield(self._ask(kind, turn.place, own()))
+            pin = self._pin(kind, name)
         if pin is None:
             raise refusals.unlisted(kind)
         if not pin.accepted:
@@ -129,7 +132,7 @@ class Guard:
         return pin
 
     async def _complete(self, kind: Kind, name: object) -> None:
-        pin = self._book.pin(self._server, kind, name) if isinstance(name, str) else None
+        pin = self._pin(kind, name)
         if pin is not None and not pin.accepted:
             raise refusals.quarantined(self._server, kind, cast("str", name))
 
@@ -230,14 +233,15 @@ class Guard:
             return result
         return {name: value for name, value in result.items() if name != "instructions"}
 
+    def _pin(self, kind: Kind, name: object) -> Pin | None:
+        return self._book.pin(self._server, kind, name) if isinstance(name, str) else None
+
     def _known(self, kind: Kind, item: Tree) -> bool:
-        name = item.get(PLACES[kind][1])
-        pin = self._book.pin(self._server, kind, name) if isinstance(name, str) else None
+        pin = self._pin(kind, item.get(PLACES[kind][1]))
         return pin is not None and covered(item, pin.tree)
 
     def _passes(self, kind: Kind, item: Tree) -> bool:
-        name = item.get(PLACES[kind][1])
-        pin = self._book.pin(self._server, kind, name) if isinstance(name, str) else None
+        pin = self._pin(kind, item.get(PLACES[kind][1]))
         return pin is not None and pin.accepted and covered(item, pin.tree)
 
 

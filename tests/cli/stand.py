@@ -26,6 +26,7 @@ from gateway.call import Headers, Refusal, header
 from gateway.given import Given, demand, outcome_of
 from policy.decision import Decision, Principal
 from tests.cli.ledger import Ledger
+from tests.definitions.shelf import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -92,6 +93,7 @@ def parts_of(ledger: Ledger, *, host: str = HOST) -> AdminParts:
         given=given,
         accept_past=ledger.accept_past,
         approvals=ledger,
+        definitions=Shelf(),
         unveil=unveil,
         budgets=ledger,
         hosts=frozenset({host}),

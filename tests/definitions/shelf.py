@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from durable.definitions import DefinitionRecord
+from durable.definitions import DefinitionMoved, DefinitionRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from durable.definitions import Sighting
+    from durable.definitions import Ruling, Sighting
 
 
 class Shelf:
@@ -41,3 +42,21 @@ class Shelf:
     async def wait_definitions(self, known: int, seconds_max: float) -> int:
         await asyncio.Event().wait()
         return known + round(seconds_max)
+
+    async def list_definitions(self, *, server: str | None, state: str | None, limit: int) -> list[DefinitionRecord]:
+        del limit
+        return [one for one in self.noted.values() if server in {None, one.server} and state in {None, one.state}]
+
+    async def read_versions(self, place: tuple[str, str, str]) -> list[DefinitionRecord]:
+        return [self.noted[place]] if place in self.noted else []
+
+    async def decide_definition(
+        self, place: tuple[str, str, str], ruling: Ruling, audit: Sequence[Mapping[str, object]]
+    ) -> DefinitionRecord:
+        del audit
+        if place not in self.noted:
+            raise LookupError(place)
+        if self.noted[place].hash != ruling.hash:
+            raise DefinitionMoved("the server shows another definition now; look at it first")
+        self.noted[place] = replace(self.noted[place], state=ruling.state, decider=ruling.decider)
+        return self.noted[place]
