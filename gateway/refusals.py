@@ -368,7 +368,7 @@ def definitions_unread() -> Refusal:
     """Return the refusal of a call whose definition could not be asked for."""
     return Refusal(
         code="upstream_unreachable",
-        message="the server did not show its definitions, so nothing was executed; try again later",
+        message="the server did not show its definitions; nothing was executed, ask again later",
         status=502,
         final=False,
     )

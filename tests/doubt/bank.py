@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     Message = MutableMapping[str, object]
 
 KEY = "dev.oncegate/idempotency-key"
+#: what the bank says of its tools
+TOOLS: dict[str, object] = {
+    "resultType": "complete",
+    "tools": [
+        {"name": name, "inputSchema": {"type": "object"}}
+        for name in ("charge", "charge_like", "charge_mute", "charge_keyed", "charge_safe", "list_charges")
+    ],
+}
 
 
 @dataclass
@@ -76,6 +84,9 @@ class Bank:
             await _say(send, 202, b"")
             return
         params = asked.get("params", {})
+        if asked["method"] == "tools/list":
+            await _say(send, 200, _response(asked["id"], TOOLS))
+            return
         self.asked.append(str(params.get("name")))
         if params.get("name") == "list_charges":
             self.listed.append(params.get("arguments"))

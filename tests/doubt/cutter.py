@@ -9,12 +9,14 @@ import struct
 import threading
 from typing import Literal, cast
 
+from tests.doubt.bank import TOOLS
 from tests.gateway.model_upstream import completion
 
 Stage = Literal[
     "accepted", "in the head", "in the body", "after the request", "in the answer's head", "in the answer's body",
     "before the last chunk", "after the answer",
 ]  # fmt: skip
+_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -72,6 +74,10 @@ class Cutter:
         while len(content) < int(fields[b"content-length"]):
             content += connection.recv(65536)
         asked = json.loads(content)
+        if asked.get("method") == "tools/list":
+            listed = json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": TOOLS}).encode()
+            connection.sendall(_HEAD + b"content-length: %d\r\n\r\n" % len(listed) + listed)
+            return True
         if "method" in asked:
             self.keys.append(asked["params"]["_meta"].get("dev.oncegate/idempotency-key", ""))
         else:
@@ -80,7 +86,7 @@ class Cutter:
 
     def _answer(self, connection: socket.socket, answer: bytes) -> bool:
         stage, self.stage = self.stage, None
-        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+        head = _HEAD
         whole = head + b"content-length: %d\r\n\r\n" % len(answer) + answer
         match stage:
             case "after the request":

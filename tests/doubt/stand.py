@@ -25,6 +25,7 @@ mcp_servers:
     url: "%(url)s"
     era: modern
     domain: acme
+    relist: 1d
     tools:
       charge:
         timeout: 400ms
@@ -64,6 +65,10 @@ class Desk:
         headers = headers_for(message) | {"authorization": f"Bearer {token}"}
         url = f"{self.gateway.url}/mcp/bank"
         return read(httpx.post(url, content=json.dumps(message), headers=headers, timeout=timeout))
+
+    def look(self) -> None:
+        """Let the gateway see the bank's tools, so that nothing but the call itself is sent later."""
+        assert "lists no tool" in self.call("nothing", {}).text
 
     def admin(self, path: str, method: str = "GET", body: object = None) -> httpx.Response:
         """Ask the owner's socket."""

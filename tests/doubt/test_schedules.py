@@ -49,6 +49,7 @@ def desk(upstream: ModelUpstream, bank: Bank, tmp_path_factory: pytest.TempPathF
     urls = f"http://127.0.0.1:{bank.port}/mcp", f"http://127.0.0.1:{upstream.port}/v1"
     made = desk_in(tmp_path_factory.mktemp("schedules"), *urls, redact="redact=standard;restore=*@agent")
     made.gateway.start()
+    made.look()
     yield made
     made.gateway.stop()
 
