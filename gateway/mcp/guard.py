@@ -22,17 +22,24 @@ from gateway.mcp.message import Message
 from gateway.mcp.sift import Sieve
 from gateway.mcp.talk import Tree, member, messages_of
 from gateway.mcp.turn import Turn
+from gateway.oauth.answer import NoToken
+from gateway.secrets import SecretError
 from redaction.finding import Shape
 from redaction.redactor import tokens_in
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
-    from gateway.call import Headers, Upstream
+    from gateway.call import Headers, Refusal, Upstream
     from gateway.definitions.book import Book, Pin
-    from gateway.definitions.definition import Kind
+    from gateway.definitions.definition import Definition, Kind
     from gateway.definitions.schema import Checker
     from gateway.mcp.link import Link
+
+    #: gives what gets the gateway's headers for a caller; raises `Refusal` where there can be none
+    Own = Callable[[], Callable[[], Awaitable[Headers]]]
+    #: makes the refusal that says why nothing was shown
+    Unread = Callable[[], Refusal]
 
 #: How long a server may take to show its definitions, and how many of one kind there may be.
 LIST_SECONDS_MAX: Final = 10.0
@@ -68,7 +75,7 @@ class Guard:
         #: when a kind was last seen whole, and how often its server has said that it changed
         self._seen: dict[Kind, float] = {}
         self._told: dict[Kind, int] = {}
-        self._asking: dict[Kind, asyncio.Task[bool]] = {}
+        self._asking: dict[Kind, asyncio.Task[Unread | None]] = {}
 
     def upstream(self, turn: Turn) -> Upstream:
         """Return the way of one exchange to the server: lists and self-descriptions are sifted on the way back."""
@@ -80,10 +87,10 @@ class Guard:
             return Sieve(leg, turn, lambda result, _: self._spoken(result))
         return leg
 
-    def admission(self, turn: Turn, own: Callable[[], Headers]) -> Callable[[], Awaitable[None]] | None:
+    def admission(self, turn: Turn, own: Own) -> Callable[[], Awaitable[None]] | None:
         """Return what is asked right before a message is journaled or sent, `None` where nothing is pinned.
 
-        It raises `Refusal` when the message may not go. `own` gives the gateway's headers for the server.
+        It raises `Refusal` when the message may not go. `own` gives what gets the gateway's headers for the server.
         """
         message = turn.message
         if message is None or message.kind != "request":
@@ -107,7 +114,7 @@ class Guard:
             task.cancel()
         await asyncio.gather(*self._asking.values(), return_exceptions=True)
 
-    async def _admit_tool(self, turn: Turn, own: Callable[[], Headers]) -> None:
+    async def _admit_tool(self, turn: Turn, own: Own) -> None:
         params = turn.message.params if turn.message is not None else {}
         name = params.get("name")
         pin = await self._admit("tool", name, turn, own)
@@ -116,14 +123,14 @@ class Guard:
         if pin.arguments is not None and (wrong := _wrong(pin.arguments, arguments)) is not None:
             raise refusals.invalid_arguments(wrong)
 
-    async def _admit_prompt(self, turn: Turn, name: object, own: Callable[[], Headers]) -> None:
+    async def _admit_prompt(self, turn: Turn, name: object, own: Own) -> None:
         await self._admit("prompt", name, turn, own)
 
-    async def _admit(self, kind: Kind, name: object, turn: Turn, own: Callable[[], Headers]) -> Pin:
+    async def _admit(self, kind: Kind, name: object, turn: Turn, own: Own) -> Pin:
         await self._fresh(kind, turn.place, own)
         pin = self._pin(kind, name)
         if pin is None:  # it may be newer than what was seen last
-            await asyncio.shield(self._ask(kind, turn.place, own()))
+            await self._waited(self._ask(kind, turn.place, own()))
             pin = self._pin(kind, name)
         if pin is None:
             raise refusals.unlisted(kind)
@@ -136,43 +143,48 @@ class Guard:
         if pin is not None and not pin.accepted:
             raise refusals.quarantined(self._server, kind, cast("str", name))
 
-    async def _fresh(self, kind: Kind, place: str, own: Callable[[], Headers]) -> None:
+    async def _fresh(self, kind: Kind, place: str, own: Own) -> None:
         """Wait until the server has shown its definitions lately. Raises `Refusal`."""
         age = asyncio.get_running_loop().time() - self._seen.get(kind, float("-inf"))
         if age > self._relist_seconds / 2:
             asked = self._ask(kind, place, own())
-            if age > self._relist_seconds and not await asyncio.shield(asked):
-                raise refusals.definitions_unread()
+            if age > self._relist_seconds:
+                await self._waited(asked)
+
+    async def _waited(self, asked: asyncio.Task[Unread | None]) -> None:
+        if (unread := await asyncio.shield(asked)) is not None:
+            raise unread()
 
     def _changed(self, method: str) -> None:
         for kind in CHANGED.get(method, ()):
             self._told[kind] = self._told.get(kind, 0) + 1
             self._seen.pop(kind, None)
 
-    def _ask(self, kind: Kind, place: str, own: Headers) -> asyncio.Task[bool]:
+    def _ask(self, kind: Kind, place: str, proof: Callable[[], Awaitable[Headers]]) -> asyncio.Task[Unread | None]:
         """Return the one task that asks the server for its definitions of a kind."""
         task = self._asking.get(kind)
         if task is None or task.done():
-            task = self._asking[kind] = asyncio.create_task(self._asked(kind, place, own))
+            task = self._asking[kind] = asyncio.create_task(self._asked(kind, place, proof))
         return task
 
-    async def _asked(self, kind: Kind, place: str, own: Headers) -> bool:
+    async def _asked(self, kind: Kind, place: str, proof: Callable[[], Awaitable[Headers]]) -> Unread | None:
+        """Take what the server shows; returns why nothing could be seen."""
         told = self._told.get(kind, 0)
         try:
             async with asyncio.timeout(LIST_SECONDS_MAX):
-                items = await self._items(kind, place, own)
-        except (NotSent, Sent, TimeoutError):
-            items = None
-        if items is None:
-            return False
-        found = (definition(kind, item) for item in items)
-        try:
-            await self._book.note(self._server, [one for one in found if one is not None])
+                items = await self._items(kind, place, await proof())
+            if items is None:
+                return refusals.definitions_unread
+            await self._book.note(self._server, _usable(kind, items))
+        except NoToken:
+            return refusals.no_token
+        except (NotSent, Sent, TimeoutError, SecretError):
+            return refusals.definitions_unread
         except JournalUnavailable:
-            return False
+            return refusals.unwritable
         if self._told.get(kind, 0) == told:
             self._seen[kind] = asyncio.get_running_loop().time()
-        return True
+        return None
 
     async def _items(self, kind: Kind, place: str, own: Headers) -> list[Tree] | None:
         """Return all items of a kind, none where the server has no such list, `None` when it did not say."""
@@ -216,10 +228,13 @@ class Guard:
         kind = LISTED[turn.method]
         shown = list(items_of(kind, result))
         if not all(self._known(kind, item) for item in shown):
-            await asyncio.shield(self._ask(kind, turn.place, own_headers(headers)))
+
+            async def proof() -> Headers:
+                return own_headers(headers)
+
+            await asyncio.shield(self._ask(kind, turn.place, proof))
             # another client may be shown what the gateway itself is not: that counts as well
-            found = (definition(kind, item) for item in shown if not self._known(kind, item))
-            await self._book.note(self._server, [one for one in found if one is not None])
+            await self._book.note(self._server, _usable(kind, [one for one in shown if not self._known(kind, one)]))
         passed = [item for item in shown if self._passes(kind, item)]
         return result if len(passed) == len(shown) else result | {PLACES[kind][0]: passed}
 
@@ -243,6 +258,10 @@ class Guard:
     def _passes(self, kind: Kind, item: Tree) -> bool:
         pin = self._pin(kind, item.get(PLACES[kind][1]))
         return pin is not None and pin.accepted and covered(item, pin.tree)
+
+
+def _usable(kind: Kind, items: Iterable[Tree]) -> list[Definition]:
+    return [found for item in items if (found := definition(kind, item)) is not None]
 
 
 def _wrong(checker: Checker, arguments: object) -> str | None:
