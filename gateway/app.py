@@ -136,6 +136,8 @@ class Gateway:
             config, Keyring(secrets), fatal=fatal, crash_point=crash_point or (lambda _: None)
         )
         gateway._telemetry = Telemetry(config.telemetry.otlp_url)
+        gateway._book = Book(gateway.journal, config.mcp_servers)
+        await gateway._book.open()
         await gateway._compose(secrets)
         if any(profile.masks for profile in profiles.values()):
             await asyncio.to_thread(masking_operator)
@@ -210,8 +212,6 @@ class Gateway:
         self.pipeline = self._path()
         resource = ProtectedResource(config)
         keeper = Doorkeeper(self.authenticator, self.desk, self.journal, resource)
-        self._book = Book(self.journal, config.mcp_servers)
-        await self._book.open()
         self._servers = McpServers(
             config, self.policies, self.pipeline, Keyring(secrets), self._book, resource=resource,
             note_scopes=keeper.note_scopes, may_send=self.journal.may_send,
