@@ -10,6 +10,8 @@ from typing import cast
 import httptools
 import uvloop
 
+from tests.mcp.introduced import introduced
+
 _DELTAS = 100
 _TEXT = "The quick brown fox jumps over the lazy dog and keeps going. " * 10
 _ANSWER = json.dumps({
@@ -56,9 +58,10 @@ class Mock(asyncio.Protocol):
     def on_message_complete(self) -> None:
         content = b"".join(self._body)
         if self._url.endswith(b"/mcp"):
-            ident = cast("object", json.loads(content).get("id"))
+            asked = cast("dict[str, object]", json.loads(content))
             text = [{"type": "text", "text": "echo"}]
-            body = json.dumps({"jsonrpc": "2.0", "id": ident, "result": {"content": text, "isError": False}}).encode()
+            called = {"jsonrpc": "2.0", "id": asked.get("id"), "result": {"content": text, "isError": False}}
+            body = json.dumps(introduced(asked, "echo") or called).encode()
             self._transport.write(_head("application/json", len(body)) + body)
         elif b'"stream": true' in content or b'"stream":true' in content:
             self._transport.write(_head("text/event-stream", len(_STREAM)) + _STREAM)

@@ -10,20 +10,15 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import uvicorn
 
+from tests.mcp.introduced import introduced
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
 
     Message = MutableMapping[str, object]
 
 KEY = "dev.oncegate/idempotency-key"
-#: what the bank says of its tools
-TOOLS: dict[str, object] = {
-    "resultType": "complete",
-    "tools": [
-        {"name": name, "inputSchema": {"type": "object"}}
-        for name in ("charge", "charge_like", "charge_mute", "charge_keyed", "charge_safe", "list_charges")
-    ],
-}
+TOOLS = ("charge", "charge_like", "charge_mute", "charge_keyed", "charge_safe", "list_charges")
 
 
 @dataclass
@@ -84,8 +79,8 @@ class Bank:
             await _say(send, 202, b"")
             return
         params = asked.get("params", {})
-        if asked["method"] == "tools/list":
-            await _say(send, 200, _response(asked["id"], TOOLS))
+        if (said := introduced(asked, *TOOLS)) is not None:
+            await _say(send, 200, json.dumps(said).encode())
             return
         self.asked.append(str(params.get("name")))
         if params.get("name") == "list_charges":

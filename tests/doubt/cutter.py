@@ -11,6 +11,7 @@ from typing import Literal, cast
 
 from tests.doubt.bank import TOOLS
 from tests.gateway.model_upstream import completion
+from tests.mcp.introduced import introduced
 
 Stage = Literal[
     "accepted", "in the head", "in the body", "after the request", "in the answer's head", "in the answer's body",
@@ -74,8 +75,8 @@ class Cutter:
         while len(content) < int(fields[b"content-length"]):
             content += connection.recv(65536)
         asked = json.loads(content)
-        if asked.get("method") == "tools/list":
-            listed = json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": TOOLS}).encode()
+        if (said := introduced(asked, *TOOLS)) is not None:
+            listed = json.dumps(said).encode()
             connection.sendall(_HEAD + b"content-length: %d\r\n\r\n" % len(listed) + listed)
             return True
         if "method" in asked:

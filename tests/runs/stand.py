@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 import httpx
 
 from tests.gateway.running import free_port
+from tests.mcp.introduced import introduced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -61,6 +62,9 @@ class Tool:
 
             def do_POST(self) -> None:
                 asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                if (said := introduced(asked, "charge", "look")) is not None:
+                    self._say(said)
+                    return
                 with tool.came:
                     tool.effects.append(asked["params"]["arguments"])
                     number = len(tool.effects)
@@ -69,7 +73,10 @@ class Tool:
                 if hold is not None:
                     hold.wait(30)
                 result = {"content": [{"type": "text", "text": f"charge {number}"}]}
-                content = json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}).encode()
+                self._say({"jsonrpc": "2.0", "id": asked["id"], "result": result})
+
+            def _say(self, message: dict[str, object]) -> None:
+                content = json.dumps(message).encode()
                 with contextlib.suppress(OSError):
                     self.send_response(200)
                     self.send_header("content-type", "application/json")
