@@ -54,6 +54,7 @@ class Turn:
         return Turn(
             message=self.message, method=self.method, place=self.place, session=self.session, may_list=self.may_list,
             seal_session=self.seal_session, seal_held=self.seal_held, bridged=self.bridged, joined=self.joined,
+            promised=self.promised,
         )  # fmt: skip
 
     @property

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 
 from gateway import body
 from gateway.definitions.schema import Checker, SchemaUnusable
+from gateway.mcp.turn import Turn
 
 FORK: dict[str, Any] = {
     "$defs": {f"d{at}": {"anyOf": [{"$ref": f"#/$defs/d{at + 1}"}] * 2} for at in range(40)} | {"d40": {}},
@@ -86,14 +86,13 @@ def test_levels_and_parts_are_bounded() -> None:
 
 @pytest.mark.requirement("DEF-14")
 def test_a_pattern_made_to_be_slow_and_a_value_made_to_be_deep_are_checked_at_once() -> None:
-    began = time.monotonic()
+    # exponential time would end in the test's own time limit
     assert Checker({"pattern": "^(a+)+$"}).violation("a" * 50_000 + "b") is not None
     value: dict[str, Any] = {"value": "no number"}
     for _ in range(60):
         value = {"next": value}
     assert Checker(TREE).violation({"root": value}) is None, "a recursive schema is checked for one turn"
     assert Checker(TREE).violation({"root": "no object"}) is not None
-    assert time.monotonic() - began < 2.0
 
 
 @pytest.mark.requirement("DEF-14")
@@ -113,3 +112,12 @@ def test_a_veiled_text_stands_for_anything() -> None:
     assert checker.violation({"card": "veil"}) is not None
     assert checker.violation({"card": "veil"}, veiled=lambda text: text == "veil") is None
     assert checker.violation({"card": "veil", "amount": "x"}, veiled=lambda text: text == "veil") is not None
+
+
+@pytest.mark.requirement("DEF-06")
+def test_a_second_try_is_held_to_what_the_server_promised_as_well() -> None:
+    promised = Checker({"type": "object"})
+    turn = Turn(message=None, method="tools/call", promised=promised, may_list=lambda _, __: True, seal_session=str)
+    again = turn.afresh()
+    assert again is not None
+    assert again.promised is promised
