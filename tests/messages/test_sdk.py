@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from anthropic import beta_tool
 from pydantic import BaseModel
 
 from tests.emulator.anthropic import message, text, thinking, tool_use
+from tests.emulator.anthropic import stream as stream_of
+from tests.emulator.faults import Answer
 from tests.messages.stand import async_sdk, sdk
 
 if TYPE_CHECKING:
@@ -124,3 +128,27 @@ def test_tokens_are_counted_without_a_journal_entry_and_by_the_models_policy(
     assert counted.input_tokens == 42
     assert upstream.received[-1].path == "/v1/messages/count_tokens"
     assert len(gateway.calls()) == before
+
+
+@pytest.mark.requirement("MSG-24")
+def test_an_agent_that_dies_in_mid_stream_gets_the_whole_answer_when_it_comes_back(
+    gateway: RunningGateway, upstream: AnthropicEmulator
+) -> None:
+    whole = stream_of(message(text("one two three"), tool_use("pay", {"to": "ann"})), piece=4)
+    hold = threading.Event()
+    upstream.faulty = lambda _: Answer(body=whole, media="text/event-stream", hold=hold, hold_at=700)
+    opened = gateway.open_run({}).json()
+    asked = {"model": "allowed", "max_tokens": 9, "stream": True, "messages": HI}
+    named = {"authorization": f"Bearer {opened['token']}"}
+    with httpx.stream("POST", f"{gateway.url}/v1/messages", json=asked, headers=named, timeout=30) as answer:
+        begun = next(answer.iter_raw())
+    assert begun.startswith(b"event: message_start")
+    hold.set()
+    again = gateway.open_run({"id": opened["id"]}).json()
+    with sdk(gateway, path=f"/r/{again['token']}").messages.stream(
+        model="allowed", max_tokens=9, messages=HI
+    ) as stream:
+        final = stream.get_final_message()
+    assert [block.type for block in final.content] == ["text", "tool_use"]
+    assert stream.response.headers["oncegate-replayed"] == "true"
+    assert len(upstream.received) == 1
