@@ -117,6 +117,8 @@ class Call:
     #: false for housekeeping that passes without a journal entry (MCP list, initialize, ping)
     journaled: bool = True
     stream: bool = False
+    #: false for a message that gets no response: it may be what another call waits for, so it holds up none
+    expects: bool = True
     #: a stream that stays open to hear what happens, counted apart from calls that do something
     listens: bool = False
     #: the resource as audit and traces show it, where its name holds content (a URI); empty: as it is

@@ -87,9 +87,10 @@ class Planning:
             veil=sent.veil, grant=sent.grant, originals=work.originals, journal=self._journal,
             trail=trail, audit_key=key, uses=uses, price=lambda usage: self._price(call.resource, usage),
             guess=lambda: self._budgets.estimated(call, request.body).usage,
-            answer_bytes_max=self._answer_bytes_max, rules=self._rulebook.rules_of(call.resource),
-            # who only listens is there for hours, and says nothing of the upstream
-            gate=None if call.listens else self._gates.of(call.resource),
+            answer_bytes_max=self._answer_bytes_max,
+            # who only listens is there for hours, is silent, and says nothing of the upstream
+            rules=None if call.listens else self._rulebook.rules_of(call.resource),
+            gate=self._gates.of(call.resource) if call.expects and not call.listens else None,
         )  # fmt: skip
 
     def _others(self, work: Work, began: Began | None) -> Callable[[], Awaitable[Plan | None]]:

@@ -137,6 +137,7 @@ class McpAdapter:
             canonical=b"", journaled=False, cancel_on_disconnect=True, facts={"mcp.method.name": message.method},
             seconds_max=_GET_SECONDS_MAX if listens else target.timeout(resource, None), listens=listens,
             shown=shown_name(resource, self._shown_key), fresh=_afresh, admit=admit,
+            expects=message.kind == "request",
         )  # fmt: skip
 
     def upstream(self, call: Call) -> Upstream:

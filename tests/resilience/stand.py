@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import httpx
@@ -42,10 +42,18 @@ class Stand:
     """The running gateway with what its agents do."""
 
     gateway: RunningGateway
+    _clients: list[OpenAI] = field(default_factory=list[OpenAI])
 
-    def sdk(self, *, retries: int = 0, token: str | None = None) -> OpenAI:
-        key = token or self.gateway.keys["billing"]
-        return OpenAI(base_url=f"{self.gateway.url}/v1", api_key=key, max_retries=retries)
+    def sdk(self) -> OpenAI:
+        made = OpenAI(base_url=f"{self.gateway.url}/v1", api_key=self.gateway.keys["billing"], max_retries=0)
+        self._clients.append(made)
+        return made
+
+    def close(self) -> None:
+        """Close the clients and stop the gateway."""
+        for client in self._clients:
+            client.close()
+        self.gateway.stop()
 
     def ask(
         self, model: str, content: str = "hi", *, headers: Mapping[str, str] | None = None, **more: object

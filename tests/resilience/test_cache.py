@@ -54,7 +54,7 @@ def stand(upstream: ModelUpstream, tmp_path_factory: pytest.TempPathFactory) -> 
     made = stand_in(tmp_path_factory.mktemp("cache"), config, rules=RULES)
     made.gateway.start()
     yield made
-    made.gateway.stop()
+    made.close()
 
 
 @pytest.fixture(autouse=True)

@@ -60,7 +60,7 @@ def stand(upstream: ModelUpstream, tmp_path_factory: pytest.TempPathFactory) -> 
     made = stand_in(tmp_path_factory.mktemp("fallback"), CONFIG % places, rules=RULES)
     made.gateway.start()
     yield made
-    made.gateway.stop()
+    made.close()
 
 
 @pytest.fixture(autouse=True)
@@ -232,7 +232,7 @@ def test_another_model_gets_placeholders_where_its_own_decision_demands_them(
         )
         answer = made.ask("kind", "write to ada@example.com")
     finally:
-        made.gateway.stop()
+        made.close()
     kind, strict = (json.dumps(one) for one in upstream.received)
     assert "ada@example.com" in kind
     assert "ada@example.com" not in strict

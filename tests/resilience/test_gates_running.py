@@ -54,7 +54,7 @@ def stand(upstream: ModelUpstream, bank: Bank, tmp_path_factory: pytest.TempPath
     made = stand_in(tmp_path_factory.mktemp("gates"), CONFIG % places)
     made.gateway.start()
     yield made
-    made.gateway.stop()
+    made.close()
 
 
 @pytest.fixture(autouse=True)

@@ -36,7 +36,7 @@ def stand(upstream: ModelUpstream, tmp_path_factory: pytest.TempPathFactory) -> 
     made = stand_in(tmp_path_factory.mktemp("hedging"), CONFIG % {"model": f"http://127.0.0.1:{upstream.port}/v1"})
     made.gateway.start()
     yield made
-    made.gateway.stop()
+    made.close()
 
 
 @pytest.fixture

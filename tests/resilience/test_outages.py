@@ -67,7 +67,7 @@ def stand(upstream: ModelUpstream, bank: Bank, tmp_path_factory: pytest.TempPath
     made = stand_in(tmp_path_factory.mktemp("resilience"), CONFIG % places)
     made.gateway.start()
     yield made
-    made.gateway.stop()
+    made.close()
 
 
 @pytest.fixture(autouse=True)
