@@ -38,6 +38,8 @@ _NEUTRAL: Final[dict[str, tuple[object, ...]]] = {
     "modalities": (["text"],), "verbosity": ("medium",), "store": (False,), "functions": ([],),
 }  # fmt: skip
 _EFFORTS: Final = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
+#: What was thought in earlier turns, as answers of ours and of servers of open models say it.
+_THOUGHTS: Final = ("reasoning_content", "reasoning")
 _TOOL_CHOICES: Final = {"auto": "auto", "required": "any", "none": "none"}
 _USE_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -114,7 +116,9 @@ def _conversation(asked: Tree, left_out: LeftOut) -> tuple[list[Tree], list[Tree
 
 def _assistant(message: Tree, path: str, left_out: LeftOut) -> Tree:
     said = {name: value for name, value in message.items() if value not in ([], "")}
-    only(said, path, frozenset({"role", "content", "refusal", "tool_calls"}))
+    only(said, path, frozenset({"role", "content", "refusal", "tool_calls", *_THOUGHTS}))
+    # agents send back what they got; without its signature the provider would refuse it, and needs it not
+    left_out.hints(said, path, _THOUGHTS)
     calls = [_use(call, place) for place, call in objects(message.get("tool_calls"), below(path, "tool_calls"))]
     refusal = message.get("refusal")
     if not calls and not refusal:

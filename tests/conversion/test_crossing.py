@@ -95,7 +95,7 @@ def test_the_openai_sdk_gets_structured_output_and_goes_through_a_tool_loop(cros
 
     def says(request: Tree) -> Tree:
         done = "tool_result" in str(request["messages"])
-        return message(text("done")) if done else message(text("now"), tool_use("pay", {"to": "ann"}))
+        return message(text("done")) if done else message(thinking("hm"), text("now"), tool_use("pay", {"to": "ann"}))
 
     crossing.theirs.says = says
     client, turns = crossing.openai(), list(ASKED)

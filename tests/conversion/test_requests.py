@@ -155,7 +155,6 @@ def test_a_messages_request_is_said_as_a_chat_request(given_: Tree, expected: Tr
         (chat(parts({"type": "image_url", "image_url": {"url": "data:image/png,AA"}})),
          "messages.0.content.0.image_url.url"),
         (chat({"role": "assistant", "content": "x", "audio": {"id": "a"}}), "messages.0.audio"),
-        (chat({"role": "assistant", "content": "x", "reasoning_content": "so"}), "messages.0.reasoning_content"),
         (chat({"role": "assistant", "tool_calls": [call(arguments="[1]")]}),
          "messages.0.tool_calls.0.function.arguments"),
         (chat({"role": "assistant", "tool_calls": [call(arguments="{")]}),
@@ -225,6 +224,10 @@ def test_what_is_left_out_is_named_once() -> None:
         "metadata", "service_tier", "prompt_cache_key", "prediction", "messages.*.content.*.prompt_cache_breakpoint",
         "messages.*.content.*.image_url.detail",
     }  # fmt: skip
+    thought: Tree = {"role": "assistant", "content": "x", "reasoning_content": "so"}
+    said = to_messages(chat(thought), TERMS)
+    assert said.left_out == ("messages.*.reasoning_content",)
+    assert said.tree["messages"] == [{"role": "assistant", "content": "x"}]
     cached = {"cache_control": {"type": "ephemeral"}}
     block: Tree = {"type": "text", "text": "a", **cached}
     other = asked(
