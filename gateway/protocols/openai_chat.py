@@ -52,7 +52,7 @@ REQUEST_SHAPE: Final = Shape(
     keep=(
         "model", "stream", "messages.*.role", "messages.*.tool_calls.*.type",
         "messages.*.tool_calls.*.function.name", "messages.*.content.*.type",
-        "messages.*.content.*.image_url.detail", "messages.*.content.*.input_audio.**",
+        "messages.*.content.*.image_url.detail", "messages.*.content.*.input_audio.**", "messages.*.audio.id",
         "tools.*.type", "tools.*.function.name", "tools.*.function.parameters.type", "tool_choice.**",
         "response_format.type", "reasoning_effort", "service_tier", "modalities.*", "audio.**", "verbosity",
         "prompt_cache_retention",
@@ -110,7 +110,10 @@ class ChatAdapter:
 
     def reader(self, call: Call) -> AnswerReader:
         """Return a reader for a plain or streamed answer."""
-        own = ChatReader(not_executed=_target(call).provider.not_executed, hides_usage=_wants_usage(call))
+        own = ChatReader(
+            not_executed=_target(call).provider.not_executed, hides_usage=_wants_usage(call),
+            origin=_target(call).origin,
+        )  # fmt: skip
         return bridge.reading(call, own)
 
     def head(self, call: Call, extra: Headers) -> tuple[int, Headers]:

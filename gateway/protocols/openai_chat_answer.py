@@ -9,6 +9,7 @@ from gateway import body
 from gateway.call import Sent, Slot, Unit, Verdict, header
 from gateway.protocols.openai_chat_likeness import Likeness
 from gateway.protocols.openai_chat_usage import only_usage
+from gateway.providers.objects import kept
 from gateway.providers.provider import NOT_EXECUTED
 from gateway.sse import EventSplitter, EventTooLong
 from gateway.sse import read as read_event
@@ -26,7 +27,8 @@ _SHAPE: Final = Shape(
         "choices.*.message.tool_calls.*.id", "choices.*.message.tool_calls.*.type",
         "choices.*.message.tool_calls.*.function.name",
         "choices.*.delta.tool_calls.*.id", "choices.*.delta.tool_calls.*.type",
-        "choices.*.delta.tool_calls.*.function.name", "choices.*.message.audio.data", "usage.**", "error.type",
+        "choices.*.delta.tool_calls.*.function.name", "choices.*.message.audio.data", "choices.*.message.audio.id",
+        "choices.*.delta.audio.data", "choices.*.delta.audio.id", "usage.**", "error.type",
         "error.code",
     ),
     embedded=("choices.*.message.tool_calls.*.function.arguments", "choices.*.message.function_call.arguments"),
@@ -44,9 +46,12 @@ class ChatReader:
     """
 
     def __init__(
-        self, *, not_executed: frozenset[int] = NOT_EXECUTED, hides_usage: bool = False, shape: Shape = _SHAPE
-    ) -> None:
+        self, *, not_executed: frozenset[int] = NOT_EXECUTED, hides_usage: bool = False, shape: Shape = _SHAPE,
+        origin: str = "",
+    ) -> None:  # fmt: skip
         self.shape = shape
+        self._origin = origin
+        self._spoken: list[object] = []
         self._not_executed = not_executed
         #: the client did not ask for usage: the chunk with nothing else is not for it
         self._hides_usage = hides_usage
@@ -139,6 +144,8 @@ class ChatReader:
         if kind == "arguments":
             delta: dict[str, object] = {"tool_calls": [{"index": rest[0], "function": {"arguments": text}}]}
             path: tuple[str | int, ...] = ("choices", 0, "delta", "tool_calls", 0, "function", "arguments")
+        elif kind == "audio":
+            delta, path = {"audio": {"transcript": text}}, ("choices", 0, "delta", "audio", "transcript")
         else:
             delta, path = {kind: text}, ("choices", 0, "delta", kind)
         tree = {name: copy.copy(value) for name, value in self._last.items() if name not in {"choices", "usage"}}
@@ -155,6 +162,8 @@ class ChatReader:
             meta["usage"] = self._usage
         if self._finish:
             meta["finish"] = sorted(set(self._finish))
+        if (spoken := kept(self._spoken)) and self._status < 400:  # noqa: PLR2004 - RFC 9110 section 15.5
+            meta["objects"] = {"origin": self._origin, "ids": spoken}
         form = "body" if self._splitter is None else "frames"
         if self._status in self._not_executed:
             return Verdict(kind="not_executed", form=form, status=self._status, media=self._media,
@@ -188,6 +197,7 @@ class ChatReader:
             message = choice.get("message")
             if isinstance(message, dict):
                 self._note_calls(at, _objects(cast("dict[str, object]", message).get("tool_calls")))
+                self._note_audio(cast("dict[str, object]", message))
             if choice.get("logprobs") is not None:
                 blind.append(("choices", at, "logprobs"))
         return tuple(blind)
@@ -233,8 +243,8 @@ class ChatReader:
                     hold=self._holding)  # fmt: skip
 
     def _learn(self, unit: Unit) -> None:
-        if len(unit.slots) != 1 or unit.slots[0].kind != "text" or unit.closes:
-            return
+        if len(unit.slots) != 1 or unit.slots[0].kind != "text" or unit.closes or len(unit.slots[0].path) != 4:  # noqa: PLR2004
+            return  # only a text that stands right in its delta
         tree = cast("dict[str, object]", unit.tree)
         _, choice, _, name = unit.slots[0].path
         if tree.get("usage") is None and len(cast("list[object]", tree["choices"])) == 1:
@@ -248,6 +258,9 @@ class ChatReader:
         for name, value in cast("dict[str, object]", delta).items():
             if isinstance(value, str) and name != "role":
                 found.append(Slot((name, number), ("choices", at, "delta", name)))
+        audio = self._note_audio(cast("dict[str, object]", delta))
+        if isinstance(audio.get("transcript"), str):
+            found.append(Slot(("audio", number), ("choices", at, "delta", "audio", "transcript")))
         calls = _objects(cast("dict[str, object]", delta).get("tool_calls"))
         if calls:
             # a tool call may be acted on as soon as it parses: nothing of it leaves before the journal has it
@@ -279,6 +292,14 @@ class ChatReader:
             cached = cast("dict[str, object]", details).get("cached_tokens")
             if isinstance(cached, int):
                 self._usage["cached_input_tokens"] = cached
+
+    def _note_audio(self, message: dict[str, object]) -> dict[str, object]:
+        """Return what a message says aloud, noting the id under which it can be named later."""
+        audio = message.get("audio")
+        if not isinstance(audio, dict):
+            return {}
+        self._spoken.append(cast("dict[str, object]", audio).get("id"))
+        return cast("dict[str, object]", audio)
 
     def _note_finish(self, choice: dict[str, object]) -> None:
         if isinstance(reason := choice.get("finish_reason"), str):

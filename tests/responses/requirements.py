@@ -75,4 +75,9 @@ REQUIREMENTS = (
         "a kept response is read, deleted and cancelled by its owner alone, and where policy allows it",
         "issue 6 item 8",
     ),
+    Requirement(
+        "RESP-15",
+        "a client gone in mid-stream gets the whole answer later, byte for byte; a kill there is doubt by effect class",
+        "DESIGN section 4",
+    ),
 )
