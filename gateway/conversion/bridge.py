@@ -29,17 +29,19 @@ _WAYS: Final[Mapping[Dialect, tuple[Dialect, Callable[[Tree, Terms], Converted]]
 _LEFT_OUT: Final = "oncegate.left_out"
 
 
-def spoken_to(target: ModelTarget, own: Dialect, request: Tree) -> tuple[Dialect | None, dict[str, str]]:
+def spoken_to(
+    target: ModelTarget, own: Dialect, request: Tree, *, besides: tuple[str, ...] = ()
+) -> tuple[Dialect | None, dict[str, str]]:
     """Return the protocol that is spoken to the model instead of the adapter's, and facts for the call.
 
-    `None` where its provider speaks the adapter's own. Raises `Refusal` (400): neither is spoken, or the request
-    cannot be said.
+    `besides` are headers that would be left out. `None` where its provider speaks the adapter's own. Raises
+    `Refusal` (400): neither is spoken, or the request cannot be said.
     """
     other = _WAYS[own][0]
     if target.speaks(own) or not target.speaks(other):
         target.demand(own)
         return None, {}
-    left_out = _converted(target, own, request).left_out
+    left_out = (*_converted(target, own, request).left_out, *besides)
     return other, {"oncegate.converted": other, _LEFT_OUT: ", ".join(left_out)}
 
 

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _UNHASHED: Final = frozenset((name,) for name in VOLATILE)
 _COUNT: Final = "/count_tokens"
 
+#: The query the SDKs' beta endpoints send; no other is passed on.
+_BETA: Final = b"beta=true"
 #: Request headers of the caller that mean something to the provider; no credential is among them.
 _FORWARDED: Final = frozenset({b"anthropic-version", b"anthropic-beta", b"user-agent"})
 #: Who pays and for whom is settled by the gateway's credential.
@@ -73,7 +75,10 @@ class MessagesAdapter:
             message = "conversations held by the provider are not served here; send all messages, without `thread`"
             raise Unthreaded(code="bad_request", message=message, status=400)
         _check_headers(exchange, target)
-        spoken, facts = bridge.spoken_to(target, "anthropic_messages", request)
+        betas = header(exchange.headers, b"anthropic-beta") is not None
+        spoken, facts = bridge.spoken_to(
+            target, "anthropic_messages", request, besides=("anthropic-beta",) if betas else ()
+        )
         if counts and spoken is not None:
             message = "tokens cannot be counted for this model: its provider does not count them beforehand"
             raise Refusal(code="not_found", message=message, status=404)
@@ -115,7 +120,7 @@ class MessagesAdapter:
         else:
             sent = body.encode(cast("dict[str, object]", tree) | {"model": target.upstream_model})
         headers = tuple(pair for pair in call.exchange.headers if pair[0] in _FORWARDED)
-        below = _COUNT if _counts(call) else ""
+        below = (_COUNT if _counts(call) else "") + ("?beta=true" if call.exchange.query == _BETA else "")
         return target.request("anthropic_messages", sent, headers=headers, key=upstream_key, below=below)
 
     def reader(self, call: Call) -> AnswerReader:

@@ -111,10 +111,16 @@ def test_the_openai_sdk_gets_structured_output_and_goes_through_a_tool_loop(cros
 def test_the_anthropic_sdk_calls_a_model_that_speaks_chat(crossing: Crossing) -> None:
     crossing.ours.script = lambda _: Script(body=completion("hello", reasoning_content="hm"))
     raw = crossing.anthropic().messages.with_raw_response.create(
-        model="gpt", max_tokens=9, messages=HI, system="be kind", metadata={"user_id": "u"}, service_tier="auto"
+        model="gpt",
+        max_tokens=9,
+        messages=HI,
+        system="be kind",
+        metadata={"user_id": "u"},
+        service_tier="auto",
+        extra_headers={"anthropic-beta": "some-2026-01-01"},
     )
     assert raw.headers["oncegate-converted"] == "openai_chat"
-    assert raw.headers["oncegate-left-out"] == "service_tier"
+    assert raw.headers["oncegate-left-out"] == "service_tier, anthropic-beta"
     answer = raw.parse()
     assert [block.type for block in answer.content] == ["thinking", "text"]
     assert (answer.stop_reason, answer.usage.input_tokens, answer.usage.output_tokens) == ("end_turn", 11, 7)

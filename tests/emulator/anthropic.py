@@ -102,7 +102,7 @@ class AnthropicEmulator(Emulator):
             return plain(error("authentication_error"), status=401)
         if "anthropic-version" not in received.headers:
             return plain(error("invalid_request_error", "anthropic-version: header is required"), status=400)
-        if received.path.endswith("/count_tokens"):
+        if "/count_tokens" in received.path:
             return plain({"input_tokens": 42})
         whole = self.says(received.tree)
         named = (("request-id", "req_up"),)

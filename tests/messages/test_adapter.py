@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -142,6 +143,10 @@ def test_the_upstreams_own_model_name_and_a_version_are_put_in() -> None:
     assert body.parse(sent.body) == request(x=1) | {"model": "claude-2026"}
     assert sent.path == "/messages/count_tokens"
     assert header(sent.headers, b"anthropic-version") is not None
+    asked_beta = replace(exchange(request(), path=PATH), query=b"beta=true")
+    assert renamed.request(renamed.read(asked_beta), {}, upstream_key=None).path == "/messages?beta=true"
+    asked_other = replace(asked_beta, query=b"beta=true&key=x")
+    assert renamed.request(renamed.read(asked_other), {}, upstream_key=None).path == "/messages"
     assert (call.journaled, call.effect, call.resource) == (False, "safe", "model/claude")
 
 
