@@ -35,7 +35,7 @@ CONFIG = """models:
   frail: {provider: openai_compatible, url: "%(model)s", domain: acme, fallback: second}
   tried: {provider: openai_compatible, url: "%(model)s", domain: acme, fallback: second}
 resilience:
-  model/late: {timeout: {first_byte: 300ms, total: 20s}}
+  model/late: {timeout: {first_byte: 500ms, total: 20s}}
   model/frail: {breaker: {open: 10m, trip: "failures >= 1"}}
   model/tried: {retry: {attempts: 2, initial: 10ms, max_interval: 1s}}
 """

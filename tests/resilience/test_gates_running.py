@@ -28,8 +28,8 @@ CONFIG = """models:
 mcp_servers:
   bank: {url: "%(bank)s", era: modern, domain: acme}
 resilience:
-  model/frail: {breaker: {window: 30s, open: 700ms, half_open: 1, trip: "consecutive_failures >= 3"}}
-  model/narrow: {bulkhead: {in_flight: 2, queue: 1, queue_wait: 10s}}
+  model/frail: {breaker: {window: 30s, open: 3s, half_open: 1, trip: "consecutive_failures >= 3"}}
+  model/narrow: {bulkhead: {in_flight: 2, queue: 1, queue_wait: 50s}}
   mcp/bank/**: {breaker: {window: 30s, open: 10m, trip: "failures >= 2"}}
 """
 
@@ -72,7 +72,7 @@ def view(stand: Stand, name: str) -> Tree:
 def let_through(stand: Stand) -> int:
     """Return the status of the first call that is let through again."""
     pause = threading.Event()
-    for number in range(100):
+    for number in range(200):
         status = stand.ask("frail", f"probe {number}").status_code
         if status != 503:
             return status
@@ -88,7 +88,8 @@ def test_a_model_that_fails_is_left_alone_then_tried_then_used_again(stand: Stan
     assert view(stand, "model/frail")["breaker"] == "open"
     with pytest.raises(openai.InternalServerError) as caught:
         stand.sdk().chat.completions.create(model="frail", messages=[{"role": "user", "content": "left alone"}])
-    assert (caught.value.response.status_code, caught.value.response.headers["retry-after"]) == (503, "1")
+    assert caught.value.response.status_code == 503
+    assert 1 <= int(caught.value.response.headers["retry-after"]) <= 3
     assert len(upstream.received) == 3
     assert stand.newest()["state"] == "not_executed"
     assert stand.ask("other").status_code == 500  # another upstream's calls are its own

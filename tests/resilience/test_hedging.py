@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(120)
 CONFIG = """models:
   twice: {provider: openai_compatible, url: "%(model)s", domain: acme, price: {input: 1.0, output: 2.0}}
 resilience:
-  model/twice: {timeout: 10s, hedge: {after: 200ms, max: 1}}
+  model/twice: {timeout: 20s, hedge: {after: 1s, max: 1}}
 """
 
 
@@ -87,7 +87,7 @@ def test_an_answer_in_time_is_asked_for_once_and_a_bad_one_does_not_win(
     assert len(upstream.received) == 1
     upstream.received.clear()
     answers(upstream, Script(hold=never, body=completion("first after all")), Script(status=500, body={"error": {}}))
-    timer = threading.Timer(1.0, never.set)
+    timer = threading.Timer(3.0, never.set)
     timer.start()
     answer = stand.ask("twice", "the second is bad")
     timer.join()
@@ -99,7 +99,7 @@ def test_an_answer_in_time_is_asked_for_once_and_a_bad_one_does_not_win(
 @pytest.mark.requirement("RES-13")
 def test_when_both_are_lost_the_call_is_in_doubt(stand: Stand, upstream: ModelUpstream, never: threading.Event) -> None:
     answers(upstream, Script(hold=never, cut_after=9), Script(cut_after=9))
-    timer = threading.Timer(1.0, never.set)
+    timer = threading.Timer(3.0, never.set)
     timer.start()
     answer = stand.ask("twice", "both cut")
     timer.join()

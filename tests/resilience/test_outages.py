@@ -38,9 +38,9 @@ mcp_servers:
 resilience:
   "**": {timeout: 5s, retry: {initial: 20ms, max_interval: 1s, attempts: 3, jitter: 0}}
   model/once: {retry: off}
-  model/hasty: {timeout: {total: 4s, first_byte: 300ms, between_bytes: 300ms}}
+  model/hasty: {timeout: {total: 20s, first_byte: 1s, between_bytes: 1s}}
   model/patient: {retry: {initial: 1s, max_interval: 60s, attempts: 3}, timeout: 30s}
-  model/bounded: {timeout: 1s, retry: {initial: 700ms, max_interval: 700ms, attempts: 9, jitter: 0}}
+  model/bounded: {timeout: 4s, retry: {initial: 3s, max_interval: 3s, attempts: 9, jitter: 0}}
 """
 
 
@@ -186,7 +186,7 @@ def test_the_calls_time_bounds_all_its_tries(stand: Stand, upstream: ModelUpstre
     upstream.script = lambda _: Script(status=500, body={"error": {}})
     answer = stand.ask("bounded")
     assert (answer.status_code, len(upstream.received)) == (500, 2)
-    assert answer.elapsed.total_seconds() < 3
+    assert answer.elapsed.total_seconds() < 8
 
 
 @pytest.mark.requirement("RES-04")
@@ -201,7 +201,7 @@ def test_a_first_byte_that_does_not_come_in_time_is_waited_for_no_longer(
     finally:
         never.set()
     assert (answer.status_code, len(upstream.received)) == (200, 2)
-    assert stand.outcomes()[-1]["failed_tries"] == ["no answer within 0.3 s"]
+    assert stand.outcomes()[-1]["failed_tries"] == ["no answer within 1 s"]
 
 
 @pytest.mark.requirement("RES-04", "RES-05")
@@ -216,7 +216,7 @@ def test_silence_in_a_stream_ends_it_and_after_a_byte_was_given_nothing_is_tried
         never.set()
     assert "did not answer to the end" in answer.text
     assert len(upstream.received) == 1
-    assert stand.newest()["reason"] == "no part of the answer for 0.3 s"
+    assert stand.newest()["reason"] == "no part of the answer for 1 s"
 
 
 @pytest.mark.requirement("RES-05")
