@@ -84,6 +84,7 @@ def fastmcp(direct: str, folder: Path) -> Generator[int]:
 
 @contextlib.contextmanager
 def nginx(program: str, direct: str, folder: Path) -> Generator[int]:
+    """Run nginx before the server at `direct` until the block ends; gives its port, its pid is in `nginx.pid`."""
     port = free_port()
     authority = direct.removeprefix("http://").partition("/")[0]
     path = folder / "nginx.conf"

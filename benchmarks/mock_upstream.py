@@ -1,4 +1,7 @@
-"""A fast upstream for benchmarks: a chat answer, a stream of 100 deltas, an MCP tool result. Prints its port."""
+"""A fast upstream for benchmarks: a chat answer, a stream of 100 deltas, an MCP tool result. Prints its port.
+
+With milliseconds as its argument the stream is written delta by delta, that far apart, as a model writes.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +30,12 @@ def _chunk(delta: dict[str, object], finish: str | None = None) -> bytes:
     return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
 
-_STREAM = b"".join([
+CHUNKS = [
     _chunk({"role": "assistant", "content": ""}), *(_chunk({"content": f"word{number} "}) for number in range(_DELTAS)),
     _chunk({}, "stop"), b"data: [DONE]\n\n",
-])  # fmt: skip
+]  # fmt: skip
+_STREAM = b"".join(CHUNKS)
+_PACED_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 def _head(media: str, length: int) -> bytes:
@@ -38,7 +43,9 @@ def _head(media: str, length: int) -> bytes:
 
 
 class Mock(asyncio.Protocol):
-    def __init__(self) -> None:
+    def __init__(self, pause_seconds: float) -> None:
+        self._pause = pause_seconds
+        self._streaming: asyncio.Task[None] | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._body: list[bytes] = []
         self._url = b""
@@ -64,16 +71,26 @@ class Mock(asyncio.Protocol):
             body = json.dumps(introduced(asked, "echo") or called).encode()
             self._transport.write(_head("application/json", len(body)) + body)
         elif b'"stream": true' in content or b'"stream":true' in content:
-            self._transport.write(_head("text/event-stream", len(_STREAM)) + _STREAM)
+            if self._pause:
+                self._streaming = asyncio.create_task(self._stream())
+            else:
+                self._transport.write(_head("text/event-stream", len(_STREAM)) + _STREAM)
         else:
             self._transport.write(_head("application/json", len(_ANSWER)) + _ANSWER)
 
+    async def _stream(self) -> None:
+        self._transport.write(_PACED_HEAD)
+        for chunk in CHUNKS:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+            await asyncio.sleep(self._pause)
+        self._transport.write(b"0\r\n\r\n")
 
-async def main() -> None:
-    server = await asyncio.get_running_loop().create_server(Mock, "127.0.0.1", 0)
+
+async def main(pause_seconds: float) -> None:
+    server = await asyncio.get_running_loop().create_server(lambda: Mock(pause_seconds), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)  # until whoever started it goes
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(main(float(sys.argv[1]) / 1000 if len(sys.argv) > 1 else 0.0))

@@ -115,10 +115,10 @@ def request_of(work: Workload, path: str, token: str, offset: int) -> Callable[[
 class Set:
     """The mock and one gateway with its own folder."""
 
-    def __init__(self, *, synchronous: str, profile: str) -> None:
+    def __init__(self, *, synchronous: str, profile: str, pause_milliseconds: float = 0.0) -> None:
         self.calls = CALLS if profile == "off" else CALLS_INSPECTED
         self.folder = Path(tempfile.mkdtemp(prefix="oncegate-bench-"))
-        command = [sys.executable, "-m", "benchmarks.mock_upstream"]
+        command = [sys.executable, "-m", "benchmarks.mock_upstream", str(pause_milliseconds)]
         self._mock = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         if self._mock.stdout is None:
             raise AssertionError("a pipe was asked for")
@@ -140,6 +140,10 @@ class Set:
         )
         self._wait()
 
+    @property
+    def pid(self) -> int:
+        return self._gateway.pid
+
     def close(self) -> None:
         self._gateway.terminate()
         self._mock.terminate()
@@ -147,16 +151,8 @@ class Set:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def cpu_seconds(self) -> float:
-        """Return user and system time of the gateway and its children (proc(5))."""
-        ticks = 0
-        for pid in (self._gateway.pid, *self._children()):
-            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / os.sysconf("SC_CLK_TCK")
-
-    def _children(self) -> list[int]:
-        listed = Path(f"/proc/{self._gateway.pid}/task/{self._gateway.pid}/children").read_text(encoding="utf-8")
-        return [int(pid) for pid in listed.split()]
+        """Return user and system time of the gateway and its children."""
+        return tree_cpu_seconds(self._gateway.pid)
 
     def _oncegate(self, *words: str) -> str:
         command = [sys.executable, "-m", "gateway.cli", *words, "-c", str(self.folder / "oncegate.yaml")]
@@ -247,6 +243,16 @@ def shown(row: Row, plain_cpu_ms: float) -> str:
 async def measure_warm(parts: Set, work: Workload) -> Measured:
     through = "/mcp/echo" if work.path == "/mcp" else work.path
     return await measure(parts.listen, request_of(work, through, parts.token, 0), callers=1, calls=20)
+
+
+def tree_cpu_seconds(pid: int) -> float:
+    """Return user and system time of a process and its children (proc(5))."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
+    ticks = 0
+    for one in (pid, *(int(child) for child in listed.split())):
+        fields = Path(f"/proc/{one}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def p(values: list[float], percent: int) -> float:
