@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
-from urllib.parse import urlsplit
 
 from gateway import body
 from gateway.call import Refusal, ToolUse
+from gateway.providers.connectors import connector_host
 from policy.resources import UnusableName, resource_name
 from redaction.finding import Shape
 
@@ -131,7 +131,7 @@ def _hosted(request: dict[str, object]) -> Iterator[tuple[str, str]]:
         hosts = [str(one) for one in cast("list[object]", domains)] if isinstance(domains, list) else []
         yield from ((kind, host.partition("/")[0] or "-") for host in hosts or ["-"])
     for server in objects(request.get("mcp_servers")):
-        yield "mcp", _host(str(server.get("url")))
+        yield "mcp", _host(server.get("url"))
     container = request.get("container")
     if container is not None:
         yield "container", "-"
@@ -141,11 +141,11 @@ def _hosted(request: dict[str, object]) -> Iterator[tuple[str, str]]:
         yield "fallback", "-"
 
 
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or "-"
-    except ValueError:
-        return "-"
+def _host(url: object) -> str:
+    host = connector_host(url)
+    if not host:
+        raise bad_request("the `url` of an MCP server must be an http or https URL")
+    return host
 
 
 def _blocks(request: dict[str, object]) -> Iterator[tuple[str, dict[str, object]]]:

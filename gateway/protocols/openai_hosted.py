@@ -7,9 +7,9 @@ makes the call `once`: nobody knows what a provider's tool did (DESIGN section 2
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
-from urllib.parse import urlsplit
 
 from gateway.call import Refusal
+from gateway.providers.connectors import connector_host
 from policy.resources import UnusableName, resource_name
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 #: Tools the agent runs itself. A type that is not among them is the provider's.
 _AGENTS_OWN: Final = frozenset({"function", "custom", "local_shell", "apply_patch"})
-_HTTP_PORTS: Final = frozenset({None, 80, 443})
 
 
 def hosted_resources(model: str, request: dict[str, object]) -> tuple[str, ...]:
@@ -66,24 +65,10 @@ def _host(tool: dict[str, object]) -> str:
         raise Refusal(code="bad_request", message=message, status=400)
     if tool.get("server_url") is None:
         return named[0]
-    try:
-        parts = urlsplit(named[0])
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    if not host or _unclear(named[0]):
+    host = connector_host(named[0])
+    if not host:
         raise Refusal(code="bad_request", message="`server_url` must be an http or https URL", status=400)
-    return host if port in _HTTP_PORTS else f"{host}:{port}"
-
-
-def _unclear(url: str) -> bool:
-    """Return whether two readers could see different hosts in `url`."""
-    authority = url.partition("://")[2].partition("/")[0]
-    return (
-        not url.startswith(("https://", "http://"))
-        or not authority.isascii()
-        or any(one in authority for one in "@\\?# \t\r\n")
-    )
+    return host
 
 
 def _objects(value: object) -> list[dict[str, object]]:

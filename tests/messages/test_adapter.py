@@ -181,6 +181,25 @@ def test_what_the_provider_runs_reaches_or_keeps_is_a_resource_of_its_own(
 
 
 @pytest.mark.requirement("MSG-04")
+@pytest.mark.parametrize(
+    "url",
+    ["https://evil.example\\\\@good.example/x", "https://good.example@evil.example/", "ftp://good.example", 1, None,
+     "https://good.example:x/", "https://\u0433ood.example/", "https:///x"],
+)  # fmt: skip
+def test_a_server_whose_host_could_be_read_in_two_ways_is_refused(url: object) -> None:
+    with pytest.raises(Refusal) as caught:
+        read(request(mcp_servers=[{"type": "url", "name": "m", "url": url}]))
+    assert caught.value.status == 400
+
+
+@pytest.mark.requirement("MSG-04")
+def test_another_port_of_a_host_is_another_place() -> None:
+    place = "model/claude/hosted/mcp/"
+    for url, name in (("https://h.example:443/", "h.example"), ("https://h.example:80/", "h.example:80")):
+        assert read(request(mcp_servers=[{"type": "url", "name": "m", "url": url}])).also == (place + name,)
+
+
+@pytest.mark.requirement("MSG-04")
 def test_ids_of_what_the_provider_keeps_are_named_and_those_in_an_agents_own_arguments_are_not() -> None:
     tree = request(
         container={"id": "cont_1", "skills": [{"type": "anthropic", "skill_id": "xlsx"},
