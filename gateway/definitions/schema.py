@@ -57,15 +57,20 @@ class Checker:
         except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError):
             raise SchemaUnusable("it is no valid JSON Schema, or has a pattern that cannot be run safely") from None
 
-    def violation(self, value: object, *, veiled: Callable[[str], bool] | None = None) -> str | None:
+    def violation(
+        self, value: object, *, veiled: Callable[[str], bool] | None = None, nulls: bool = False
+    ) -> str | None:
         """Return what is wrong with a value in one sentence without content of it, `None` when nothing is.
 
-        Texts that are `veiled` stand for others: no text keyword is held against them.
+        Texts that are `veiled` stand for others: no text keyword is held against them. With `nulls` a null
+        stands for what was left out.
         """
         plain = body.plain(value)
         if self._validator.is_valid(plain):
             return None
         for error in self._validator.iter_errors(plain):
+            if nulls and error.instance is None:
+                continue
             if veiled is None or not _is_veiled(error.instance, veiled):
                 return _said(error)
         return None

@@ -265,8 +265,8 @@ def _usable(kind: Kind, items: Iterable[Tree]) -> list[Definition]:
 
 
 def _wrong(checker: Checker, arguments: object) -> str | None:
-    """Return what is wrong with arguments; a placeholder may stand for anything that fits."""
-    wrong = checker.violation(arguments)
+    """Return what is wrong with arguments; a placeholder may stand for anything that fits, a null for nothing."""
+    wrong = checker.violation(arguments, nulls=True)  # many clients leave arguments out that way
     if wrong is None or not tokens_in(arguments, Shape()):
         return wrong
-    return checker.violation(arguments, veiled=lambda text: bool(tokens_in(text, Shape())))
+    return checker.violation(arguments, veiled=lambda text: bool(tokens_in(text, Shape())), nulls=True)

@@ -121,3 +121,11 @@ def test_a_second_try_is_held_to_what_the_server_promised_as_well() -> None:
     again = turn.afresh()
     assert again is not None
     assert again.promised is promised
+
+
+@pytest.mark.requirement("DEF-05")
+def test_a_null_stands_for_an_argument_that_was_left_out_where_that_is_asked_for() -> None:
+    checker = Checker({"properties": {"note": {"type": "string"}, "amount": {"type": "integer"}}})
+    assert checker.violation({"note": None, "amount": 1}) is not None
+    assert checker.violation({"note": None, "amount": 1}, nulls=True) is None
+    assert checker.violation({"note": None, "amount": "x"}, nulls=True) is not None

@@ -145,7 +145,11 @@ def test_init_writes_a_configuration_that_check_accepts_and_overwrites_nothing(t
     config = load(folder / "oncegate.yaml")
     assert len(config.secret_keys[0].read_key()) == 32
     status, listed = found(folder)
-    assert (status, [one["message"] for one in listed]) == (0, ["`env:OPENAI_API_KEY` is not set in the environment"])
+    assert status == 0
+    assert [one["message"] for one in listed] == [
+        "`env:OPENAI_API_KEY` is not set in the environment",
+        "model `demo-model` has no `price`: what its calls cost is said to be unknown",
+    ]
     key = (folder / "oncegate.key").read_bytes()
     again = oncegate(tmp_path, "init", "gateway")
     assert (again.returncode, "nothing was written" in again.stderr) == (2, True)

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 
 #: The gateway trims the white space around header values (RFC 9110 section 5.5); the SDK's server does not.
 _BETTER = {"http-header-validation: sep-2243-server-accepts-whitespace-header-value"}
+#: Of tools that the fixture does not have: the gateway refuses what a server does not list in a form that these
+#: (optional) checks are content with, the fixture does not.
+_UNLISTED = {
+    "tasks-capability-negotiation: sep-2663-server-rejects-undeclared-client",
+    "tasks-dispatch-and-envelope: sep-2663-legacy-task-param-ignored",
+    "tasks-dispatch-and-envelope: tasks-immediate-result-shortcut",
+    "tasks-dispatch-and-envelope: tasks-result-type-complete-on-non-task-responses",
+    "tasks-lifecycle: tasks-sync-tool-call",
+}
 
 
 @pytest.mark.timeout(240)
@@ -26,5 +35,5 @@ def test_the_suite_passes_the_same_through_the_gateway_as_directly(running: Stan
     print(f"{revision}: directly {len(direct.passed)} checks pass, through the gateway {len(through.passed)}")  # noqa: T201 - the numbers the README shows
     assert direct.missed == frozenset()
     assert through.missed == frozenset()
-    assert through.passed - _BETTER == direct.passed - _BETTER
-    assert through.failed == direct.failed - _BETTER
+    assert direct.passed - _BETTER <= through.passed <= direct.passed | _BETTER | _UNLISTED
+    assert direct.failed - _BETTER - _UNLISTED <= through.failed <= direct.failed - _BETTER

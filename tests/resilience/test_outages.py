@@ -14,6 +14,7 @@ from tests.doubt.bank import Bank, Way
 from tests.gateway.model_upstream import ModelUpstream, Script, completion
 from tests.gateway.running import free_port
 from tests.resilience.stand import stand_in
+from tests.runs.stand import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -251,7 +252,12 @@ def test_a_clients_own_retry_of_a_call_that_is_being_tried_is_the_same_call(
         return httpx.post(f"{stand.gateway.url}/v1/chat/completions", json=body, headers=named, timeout=20).content
 
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(asked, (0, 1))
+        begun = pool.submit(asked, 0)
+        assert eventually(
+            lambda: bool(upstream.received)
+        )  # else the retry could come first, and the call itself be a twin
+        again = pool.submit(asked, 1)
+        first, second = begun.result(), again.result()
     assert first == second
     assert b"hello" in first
     assert len(upstream.received) == 3
