@@ -6,6 +6,7 @@ sees is what it sees of that client directly; in the other one the gateway makes
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -16,9 +17,10 @@ from tests.mcp.relay import relay
 from tests.mcp.stand import gateway, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tests.mcp.conformance_client import Mode
+    from tests.mcp.relay import Relay
 
 #: The required client scenarios of each revision but those of `auth/`, which are about authorization codes: the
 #: gateway asks nobody to log in at a server (docs/authorization.md).
@@ -49,13 +51,15 @@ def name_of(row: tuple[str, ...]) -> str:
 class Standing:
     """A running gateway with a server a row, and an agent before it."""
 
-    def __init__(self, url: str, acting: Agent) -> None:
+    def __init__(self, url: str, acting: Agent, relays: Mapping[str, Relay]) -> None:
         self._url = url
         self._agent = acting
+        self._relays = relays
 
     def through(self, row: tuple[str, str, Mode]) -> tuple[frozenset[str], frozenset[str]]:
         """Run a row's scenario through the gateway."""
         self._agent.mode = row[2]
+        self._agent.between = self._relays[name_of(row)]
         self._agent.url = f"{self._url}/mcp/{name_of(row)}"
         return run(self._agent, row[0], row[1])
 
@@ -70,14 +74,18 @@ class Standing:
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
     conformance.install()
     folder = tmp_path_factory.mktemp("client")
-    with relay() as between, agent() as acting:
-        acting.between, port = between, between.server_address[1]
-        lines = [(name_of(row), "legacy" if row[0] == "2025-11-25" else "modern") for row in ROWS]
-        servers = "".join(f"  {name}: {{url: 'http://127.0.0.1:{port}/mcp', era: {era}}}\n" for name, era in lines)
+    with ExitStack() as stack, agent() as acting:
+        # a relay each: the gateway keeps the session of a row that is over, and would listen to the next row's server
+        relays = {name_of(row): stack.enter_context(relay()) for row in ROWS}
+        eras = {name_of(row): "legacy" if row[0] == "2025-11-25" else "modern" for row in ROWS}
+        servers = "".join(
+            f"  {name}: {{url: 'http://127.0.0.1:{one.server_address[1]}/mcp', era: {eras[name]}}}\n"
+            for name, one in relays.items()
+        )
         policy = "p, role:any, *, mcp/*, list, -, allow, -\np, role:any, *, mcp/**, *, -, allow, redact=off\n"
         write(folder, policy=policy, servers=servers)
         with gateway(folder) as (url, _):
-            yield Standing(url, acting)
+            yield Standing(url, acting, relays)
 
 
 @pytest.mark.requirement("MCP-42")
