@@ -31,6 +31,7 @@ from gateway.managed import ManagedDesk
 from gateway.mcp.servers import McpServers
 from gateway.models_entry import ModelsEntry
 from gateway.oauth.resource import WELL_KNOWN, ProtectedResource
+from gateway.oauth.subjects import KEYS_PATH, Vouching
 from gateway.outward import Redaction
 from gateway.pipeline import Pipeline
 from gateway.planning import Planning
@@ -211,18 +212,19 @@ class Gateway:
         self._verifying = Verifying(self.journal, self._giving, config.mcp_servers, asking)
         self.pipeline = self._path()
         resource = ProtectedResource(config)
+        vouching = Vouching(config.public_url, secrets)
         keeper = Doorkeeper(self.authenticator, self.desk, self.journal, resource)
         self._servers = McpServers(
             config, self.policies, self.pipeline, Keyring(secrets), self._book, resource=resource,
             note_scopes=keeper.note_scopes, may_send=self.journal.may_send,
-            shown_key=hmac.digest(secrets[0], b"oncegate/shown-names/1", "sha256"),
+            shown_key=hmac.digest(secrets[0], b"oncegate/shown-names/1", "sha256"), vouching=vouching,
         )  # fmt: skip
         asking.serve(self._servers.adapter.call_of, self.pipeline.handle)
         door = Door(
             hosts=config.host_names, body_bytes_max=config.limits.body_bytes_max,
             header_bytes_max=config.limits.header_bytes_max,
         )  # fmt: skip
-        self.front = Front(door, keeper.identify, self._entries(), self._application(resource))
+        self.front = Front(door, keeper.identify, self._entries(), self._application(resource, vouching))
 
     def _path(self) -> Pipeline:
         config, price = self.config, price_of(self.config.models)
@@ -309,7 +311,7 @@ class Gateway:
         )  # fmt: skip
         return self.policies.current.decide(question).effect != "deny"
 
-    def _application(self, resource: ProtectedResource) -> FastAPI:
+    def _application(self, resource: ProtectedResource, vouching: Vouching) -> FastAPI:
         application = FastAPI(title="Oncegate", docs_url=None, redoc_url=None, openapi_url=None)
 
         async def healthy() -> PlainTextResponse:
@@ -327,6 +329,10 @@ class Gateway:
             missing = {"error": "no such protected resource"}
             return JSONResponse(missing if said is None else said, 404 if said is None else 200, known)
 
+        async def keys() -> JSONResponse:
+            return JSONResponse(vouching.key_set(), headers={"cache-control": "max-age=300"})
+
+        application.add_api_route(KEYS_PATH, keys)
         application.add_api_route(WELL_KNOWN + "{path:path}", protected)
         application.add_api_route("/healthz", healthy)
         application.add_api_route("/readyz", readiness)

@@ -66,6 +66,21 @@ class TokenClient:
         Setting("audience", Text("an audience", r"[\x21-\x7e]{1,1000}"),
                 "Sent as `audience`, instead of `resource` where only this is given."),
     ] = None  # fmt: skip
+    assertion_audience: Annotated[
+        str | None,
+        Setting("assertion_audience", Text("the authorization server's issuer", r"[\x21-\x7e]{1,1000}"),
+                "Whom what the client signs is for, where the server wants its issuer; left out, `token_url`."),
+    ] = None  # fmt: skip
+    without_token: Annotated[
+        Literal["refuse", "sign"],
+        Setting("without_token", Choice(("refuse", "sign")),
+                "Token exchange for callers with API keys and run tokens: refused, or a subject the gateway signs."),
+    ] = "refuse"  # fmt: skip # noqa: S105 - a choice
+
+    @property
+    def audience_of_assertions(self) -> str:
+        """Whom assertions and signed subjects are for."""
+        return self.assertion_audience or self.token_url
 
     @property
     def proof(self) -> SecretReference:
@@ -81,6 +96,9 @@ class TokenClient:
             yield "key_id", "only a `private_key` has one"
         if self.client_secret is None and self.send_secret != "header":  # noqa: S105 - where it stands
             yield "send_secret", "only a `client_secret` is sent"
+        signs = self.private_key is not None or self.without_token == "sign"  # noqa: S105 - a choice
+        if self.assertion_audience is not None and not signs:
+            yield "assertion_audience", "only what is signed has one: a `private_key`, or `without_token: sign`"
 
 
 _CLIENT: Final = Section(TokenClient, one_of=("client_secret", "private_key"))
@@ -104,6 +122,11 @@ class McpCredential:
         TokenClient | None,
         Setting("token_exchange", _CLIENT, "Tokens exchanged for the caller's own signed token (RFC 8693)."),
     ] = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield settings of a client that its kind of grant has no use for."""
+        if self.client_credentials is not None and self.client_credentials.without_token != "refuse":  # noqa: S105 - a choice
+            yield "client_credentials", "only `token_exchange` has `without_token`"
 
     @property
     def client(self) -> TokenClient | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from gateway.config import Config, McpServer, Tool
     from gateway.definitions.book import Book
     from gateway.oauth.resource import ProtectedResource
+    from gateway.oauth.subjects import Vouching
     from gateway.pipeline import Pipeline
     from gateway.policies import Policies
     from policy.decision import Principal
@@ -45,12 +47,14 @@ class McpServers:
     def __init__(
         self, config: Config, policies: Policies, pipeline: Pipeline, keyring: Keyring, book: Book, *,
         resource: ProtectedResource, note_scopes: NoteScopes, may_send: Callable[[], bool], shown_key: bytes = b"",
+        vouching: Vouching | None = None,
     ) -> None:  # fmt: skip
         if problems := [*unconfined(config), *unstartable(config)]:
             raise ConfigInvalid(problems)
         self._config = config
         self._policies = policies
         self._may_send = may_send
+        self._vouching = vouching
         self._authorized: list[Authorized] = []
         self._tokens_from = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=ANSWER_SECONDS_MAX)
         self._upstreams: list[Upstream] = []
@@ -128,10 +132,12 @@ class McpServers:
         tokens = Tokens(server.name, TokenEndpoint(client, server.url or "", self._tokens_from))
         authorized = Authorized(upstream, tokens, self._may_send)
         self._authorized.append(authorized)
-        exchanges = server.credential.token_exchange is not None
+        exchanges, vouch = server.credential.token_exchange is not None, None
+        if self._vouching is not None and client.without_token == "sign":  # noqa: S105 - a choice
+            vouch = functools.partial(self._vouching.subject, audience=client.audience_of_assertions)
         return ServerTarget(
             name=server.name, config=server, upstream=authorized, timeout=timeout,
-            authorizing=Authorizing(tokens, exchanges=exchanges),
+            authorizing=Authorizing(tokens, exchanges=exchanges, vouch=vouch),
         )  # fmt: skip
 
     def _may_use(self, principal: Principal, resource: str, domain: str, action: str) -> bool:

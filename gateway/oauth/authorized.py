@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Final, cast
 
 from gateway import body
 from gateway.call import Refusal, header
-from gateway.oauth.tokens import Subject
+from gateway.oauth.subjects import Own
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gateway.call import Exchange, Headers, Upstream, UpstreamRequest, UpstreamResponse
+    from gateway.oauth.subjects import Subject
     from gateway.oauth.tokens import Tokens
+    from policy.decision import Principal
 
 _UNAUTHORIZED: Final = 401
 _SCHEME: Final = b"Bearer "
@@ -64,13 +66,15 @@ class Authorized:
 class Authorizing:
     """Finds the token for a call: the gateway's own, or one exchanged for the caller's (`exchanges`)."""
 
-    def __init__(self, tokens: Tokens, *, exchanges: bool) -> None:
+    def __init__(self, tokens: Tokens, *, exchanges: bool, vouch: Callable[[Principal], Subject] | None = None) -> None:
+        """`vouch` makes the subject of a caller without a signed token; without it such a caller is refused."""
         self._tokens = tokens
         self._exchanges = exchanges
+        self._vouch = vouch
 
     def __call__(self, exchange: Exchange) -> Callable[[], Awaitable[Headers]]:
         """Return what gets the header for a call. Raises `Refusal` where the caller has no token to exchange."""
-        subject = _subject(exchange) if self._exchanges else None
+        subject = self._subject(exchange) if self._exchanges else None
 
         async def authorize() -> Headers:
             token = await self._tokens.token(subject)
@@ -78,13 +82,15 @@ class Authorizing:
 
         return authorize
 
-
-def _subject(exchange: Exchange) -> Subject:
-    shown = header(exchange.headers, b"authorization") or header(exchange.headers, b"x-api-key") or b""
-    token = shown.decode("latin-1").strip()
-    if token[:7].lower() == "bearer ":
-        token = token[7:].strip()
-    if exchange.principal.method != "jwt" or token.count(".") != 2:  # noqa: PLR2004 - a signed token
+    def _subject(self, exchange: Exchange) -> Subject:
+        shown = header(exchange.headers, b"authorization") or header(exchange.headers, b"x-api-key") or b""
+        token = shown.decode("latin-1").strip()
+        if token[:7].lower() == "bearer ":
+            token = token[7:].strip()
+        if exchange.principal.method == "jwt" and token.count(".") == 2:  # noqa: PLR2004 - a signed token
+            return Own(token, _expiry(token))
+        if self._vouch is not None and exchange.principal.method != "anonymous":
+            return self._vouch(exchange.principal)
         # a key or a run token proves a caller to this gateway alone
         raise Refusal(
             code="denied",
@@ -92,7 +98,6 @@ def _subject(exchange: Exchange) -> Subject:
             "your issuer, not with an API key or a run token; nothing was executed",
             status=403,
         )
-    return Subject(token, _expiry(token))
 
 
 def _expiry(token: str) -> float:

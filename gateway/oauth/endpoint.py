@@ -19,16 +19,19 @@ import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from gateway.oauth.answer import Given, NoToken, read_answer
+from gateway.oauth.subjects import Own
 from gateway.secrets import SecretError
 
 if TYPE_CHECKING:
     from gateway.config.credentials import TokenClient
+    from gateway.oauth.subjects import Subject
 
 ANSWER_BYTES_MAX: Final = 64 * 1024
 ANSWER_SECONDS_MAX: Final = 10.0
 ASSERTION_SECONDS: Final = 60
 _EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 _ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a kind of token
+_JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -40,8 +43,8 @@ class TokenEndpoint:
         self._resource = resource
         self._http = http
 
-    async def ask(self, subject: str | None) -> Given:
-        """Return a token: the gateway's own, or with `subject` (the caller's token) one for it. Raises `NoToken`."""
+    async def ask(self, subject: Subject | None) -> Given:
+        """Return a token: the gateway's own, or one that stands for `subject`. Raises `NoToken`."""
         try:
             form, headers = self._form(subject)
         except SecretError as error:
@@ -65,11 +68,12 @@ class TokenEndpoint:
                     raise NoToken("the authorization server's answer is too large")
         return read_answer(response.status_code, bytes(content))
 
-    def _form(self, subject: str | None) -> tuple[dict[str, str], dict[str, str]]:
+    def _form(self, subject: Subject | None) -> tuple[dict[str, str], dict[str, str]]:
         client = self._client
         form = {"grant_type": "client_credentials"}
         if subject is not None:
-            form = {"grant_type": _EXCHANGE, "subject_token": subject, "subject_token_type": _ACCESS_TOKEN,
+            form = {"grant_type": _EXCHANGE, "subject_token": subject.shown(),
+                    "subject_token_type": _ACCESS_TOKEN if isinstance(subject, Own) else _JWT,
                     "requested_token_type": _ACCESS_TOKEN}  # fmt: skip
         if client.scopes:
             form["scope"] = " ".join(client.scopes)
@@ -96,7 +100,7 @@ class TokenEndpoint:
     def _assertion(self, pem: str) -> str:
         client, now = self._client, int(time.time())
         claims = {
-            "iss": client.client_id, "sub": client.client_id, "aud": client.token_url, "iat": now,
+            "iss": client.client_id, "sub": client.client_id, "aud": client.audience_of_assertions, "iat": now,
             "exp": now + ASSERTION_SECONDS, "jti": secrets.token_urlsafe(16),
         }  # fmt: skip
         named = {} if client.key_id is None else {"kid": client.key_id}

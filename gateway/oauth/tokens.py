@@ -15,7 +15,6 @@ import hashlib
 import logging
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.oauth.answer import NoToken
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.oauth.answer import Given
+    from gateway.oauth.subjects import Subject
 
 _log = logging.getLogger("oncegate.oauth")
 
@@ -40,17 +40,9 @@ PAUSE_SECONDS_MAX: Final = 30.0
 class Endpoint(Protocol):
     """Gives tokens."""
 
-    async def ask(self, subject: str | None) -> Given:
+    async def ask(self, subject: Subject | None) -> Given:
         """Return a token, with `subject` one that stands for it. Raises `NoToken`."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A caller's own verified token, and until when it holds, in seconds since the epoch."""
-
-    token: str
-    until: float
 
 
 class _Kept:
@@ -110,7 +102,7 @@ class Tokens:
         await asyncio.gather(*running, return_exceptions=True)
 
     def _entry(self, subject: Subject | None) -> _Kept:
-        place = b"" if subject is None else _digest(subject.token)
+        place = b"" if subject is None else subject.place
         kept = self._kept.setdefault(place, _Kept(subject))
         self._kept.move_to_end(place)
         if len(self._kept) > KEPT_MAX:  # a request under way ends by itself, for those who wait for it
@@ -158,16 +150,14 @@ class Tokens:
         kept.token, kept.failures, kept.reason = given.token, 0, ""
         kept.until = until - min(MARGIN_SECONDS_MAX, life / 10)
         kept.fresh_until = asked + life * FRESH_PART
-        self._known[_digest(given.token)] = b"" if kept.subject is None else _digest(kept.subject.token)
+        self._known[_digest(given.token)] = b"" if kept.subject is None else kept.subject.place
         while len(self._known) > KNOWN_MAX:
             self._known.popitem(last=False)
 
     async def _ask(self, subject: Subject | None) -> Given:
-        if subject is None:
-            return await self._endpoint.ask(None)
-        if subject.until <= self._clock():
+        if subject is not None and subject.until <= self._clock():
             raise NoToken("the caller's own token is over")
-        return await self._endpoint.ask(subject.token)
+        return await self._endpoint.ask(subject)
 
 
 def _digest(token: str) -> bytes:

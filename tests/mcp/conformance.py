@@ -65,6 +65,11 @@ def run(url: str, revision: str) -> Result:
         shutil.rmtree(folder)
 
 
+def context(told: Mapping[str, str]) -> dict[str, str]:
+    """Return what the suite gives its client to know, of what the teller said."""
+    return cast("dict[str, str]", json.loads(told["context"]))
+
+
 def _read(folder: Path, required: frozenset[str]) -> Result:
     passed: set[str] = set()
     failed: set[str] = set()

@@ -116,9 +116,9 @@ class _Told(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def agent() -> Generator[Agent]:
+def agent(acting: Agent | None = None) -> Generator[Agent]:
     """Run an agent."""
-    with Agent() as running:
+    with acting or Agent() as running:
         thread = threading.Thread(target=running.serve_forever, daemon=True)
         thread.start()
         try:
@@ -128,13 +128,18 @@ def agent() -> Generator[Agent]:
             thread.join(5)
 
 
-def run(running: Agent, revision: str, scenario: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Run one scenario with `running` as its client; returns the checks that hold, and those that do not."""
+def run(
+    running: Agent, revision: str, scenario: str, *, extension: bool = False
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Run one scenario with `running` as its client; returns the checks that hold, and those that do not.
+
+    An `extension` is in no revision's set.
+    """
     teller = Path(__file__).with_name("conformance_teller.py")
     folder = Path(tempfile.mkdtemp(prefix="oncegate-conformance-"))
     command = [f"{conformance.node()}/node", conformance.PEERS / "conformance" / "dist" / "index.js", "client",
                "--command", f"{sys.executable} -I -S {teller} {running.server_address[1]}", "--scenario", scenario,
-               "--spec-version", revision, "-o", folder]  # fmt: skip
+               "--spec-version", revision, "-o", folder, *(["--force"] if extension else [])]  # fmt: skip
     try:
         subprocess.run(command, capture_output=True, check=False, timeout=RUN_SECONDS_MAX)
         checks = [one for path in folder.glob("**/checks.json")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_plus
 
 import anyio.to_thread
+import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey, generate_private_key
 from jwt.algorithms import ECAlgorithm
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"
+JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
 
 
 @dataclass
@@ -44,6 +46,10 @@ class Authority:
     lifetime_seconds: int = 600
     #: what the next requests are answered with instead
     answers: list[tuple[int, object]] = field(default_factory=list[tuple[int, object]])
+    #: issuers whose subject tokens are taken besides its own, with where their keys are (RFC 8693)
+    trusted: dict[str, str] = field(default_factory=dict[str, str])
+    #: claims of subject tokens
+    subjects: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
     #: said of itself instead of its URL
     named: str | None = None
     hold: threading.Event | None = None
@@ -113,13 +119,28 @@ class Authority:
                 return self._answer(self.sign(client, audience, **more))
             case grant if grant == EXCHANGE:
                 try:
-                    caller = self.verify(form.get("subject_token", ""), None)
+                    caller = await anyio.to_thread.run_sync(self._subject, form)
                 except jwt.PyJWTError:
                     return JSONResponse({"error": "invalid_request"}, 400)
+                self.subjects.append(caller)
                 token = self.sign(str(caller["sub"]), audience, act={"sub": client}, **more)
                 return self._answer(token, issued_token_type=ACCESS_TOKEN)
             case _:
                 return JSONResponse({"error": "unsupported_grant_type"}, 400)
+
+    def _subject(self, form: dict[str, str]) -> dict[str, object]:
+        """Return the claims of a subject token. Raises `jwt.PyJWTError`."""
+        token = form.get("subject_token", "")
+        if form.get("subject_token_type") == ACCESS_TOKEN:
+            return self.verify(token, None)
+        keys = self.trusted.get(str(jwt.decode(token, options={"verify_signature": False}).get("iss")))
+        if keys is None or form.get("subject_token_type") != JWT:
+            raise jwt.InvalidIssuerError
+        found = {one.key_id: one for one in jwt.PyJWKSet.from_dict(httpx.get(keys, timeout=5).json()).keys}
+        key = found.get(jwt.get_unverified_header(token).get("kid"))
+        if key is None:
+            raise jwt.InvalidKeyError
+        return jwt.decode(token, key, ["ES256"], audience=[self.url, f"{self.url}/token"])
 
     def _answer(self, token: str, **more: object) -> JSONResponse:
         self.given.append(token)

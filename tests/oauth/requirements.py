@@ -27,6 +27,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     ),
     Requirement("OAU-13", "A client may prove itself by a signature instead of a secret.", "RFC 7523 2.2"),
     Requirement(
+        "OAU-15",
+        "A caller without a signed token is vouched for by the gateway where the file says so, never otherwise.",
+        "RFC 8693 2.1; issue 5",
+    ),
+    Requirement(
         "OAU-14", "Secrets and tokens stand in no log and no audit record; rotated ones count.", "issue 5; common"
     ),
 )

@@ -67,6 +67,7 @@ def stand(folder: Path, servers: str, *, authority: Authority, ledger: Ledger) -
     issuer = f'{{issuer: "{authority.url}", algorithms: [ES256], audience: "{AUDIENCE}"}}'
     text = text.replace("acme: {api_keys_file: keys.yaml}", f"acme: {{api_keys_file: keys.yaml, issuers: [{issuer}]}}")
     servers = servers.replace("@ledger@", ledger.url).replace("@token@", f"{authority.url}/token")
+    servers = servers.replace("@issuer@", authority.url)
     gateway.config.write_text(f"{text}mcp_servers:\n{servers}", encoding="utf-8")
     gateway.write_policies(RULES)
     gateway.start()

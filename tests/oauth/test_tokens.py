@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.oauth.answer import LIFETIME_SECONDS_MAX, UNSAID_SECONDS, Given, NoToken, read_answer
-from gateway.oauth.tokens import KEPT_MAX, Subject, Tokens
+from gateway.oauth.subjects import Own
+from gateway.oauth.tokens import KEPT_MAX, Tokens
+
+if TYPE_CHECKING:
+    from gateway.oauth.subjects import Subject
 
 pytestmark = pytest.mark.anyio
 
@@ -23,8 +28,8 @@ class Source:
     asked: list[str | None] = field(default_factory=list[str | None])
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def ask(self, subject: str | None) -> Given:
-        self.asked.append(subject)
+    async def ask(self, subject: Subject | None) -> Given:
+        self.asked.append(None if subject is None else subject.shown())
         await self.gate.wait()
         if self.failing:
             raise NoToken("the authorization server cannot be reached")
@@ -126,7 +131,7 @@ async def test_one_caller_going_away_does_not_end_it_for_the_others() -> None:
 async def test_an_exchanged_token_ends_with_the_callers_own() -> None:
     source, clock = Source(seconds=5000), Clock()
     tokens = kept(source, clock)
-    first, second = Subject("a", clock.now + 100), Subject("b", clock.now + 1000)
+    first, second = Own("a", clock.now + 100), Own("b", clock.now + 1000)
     assert [await tokens.token(first), await tokens.token(second), await tokens.token(first)] == ["t1", "t2", "t1"]
     assert source.asked == ["a", "b"]
     clock.now += 101
@@ -134,7 +139,7 @@ async def test_an_exchanged_token_ends_with_the_callers_own() -> None:
         await tokens.token(first)
     assert await tokens.token(second) == "t2"
     for number in range(KEPT_MAX):
-        await tokens.token(Subject(str(number), clock.now + 100))
+        await tokens.token(Own(str(number), clock.now + 100))
     assert await tokens.instead("t2") is None  # kept no longer
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from gateway.oauth.subjects import Vouching
+from policy.decision import Principal
 from tests.mcp.wire import called
 from tests.oauth.ledger import Ledger
 from tests.oauth.stand import Stand, stand
@@ -37,6 +40,17 @@ SERVERS = """\
     domain: acme
     credential:
       token_exchange: {token_url: "@token@", client_id: gate, client_secret: "file:client.secret", send_secret: body}
+  vouched:
+    url: "@ledger@"
+    era: modern
+    domain: acme
+    credential:
+      token_exchange:
+        token_url: "@token@"
+        client_id: signer
+        private_key: "file:client.pem"
+        assertion_audience: "@issuer@"
+        without_token: sign
 """
 SECRET = "a secret: with %, + and =?"
 
@@ -160,6 +174,49 @@ def test_a_caller_without_a_signed_token_is_told_so(running: Stand) -> None:
     opened = running.gateway.open_run({}).json()["token"]
     assert "not with an API key or a run token" in running.call("callers", token=opened).text
     assert (running.authority.asked, running.ledger.notes) == ([], [])
+
+
+@pytest.mark.requirement("OAU-15")
+def test_a_caller_without_a_token_is_vouched_for_by_the_gateway_where_the_file_says_so(running: Stand) -> None:
+    running.authority.trusted[running.gateway.url] = f"{running.gateway.url}/.well-known/jwks.json"
+    for _ in range(2):
+        assert running.call("vouched", token=running.gateway.keys["billing"]).text == "noted"
+    (form,) = running.authority.asked
+    assert form["subject_token_type"] == "urn:ietf:params:oauth:token-type:jwt"
+    said = running.authority.subjects[-1]
+    assert (said["sub"], said["iss"], said["aud"]) == (
+        "agent:acme/billing", running.gateway.url, running.authority.url,
+    )  # fmt: skip
+    assert int(str(said["exp"])) - int(str(said["iat"])) <= 60
+    assert running.ledger.notes[-1]["sub"] == "agent:acme/billing"
+    assert running.call("vouched", token=running.gateway.keys["shipping"]).text == "noted"
+    assert running.ledger.notes[-1]["sub"] == "agent:acme/shipping"
+    opened = running.gateway.open_run({}).json()["token"]
+    assert running.call("vouched", token=opened).text == "noted"
+    assert running.ledger.notes[-1]["sub"] == "agent:acme/billing"
+    own = running.token()
+    assert running.call("vouched", token=own).text == "noted"
+    assert running.authority.asked[-1]["subject_token"] == own
+    # what the gateway signs opens nothing at the gateway itself
+    assert running.call("own", token=form["subject_token"]).status == 401
+
+
+@pytest.mark.requirement("OAU-15")
+def test_the_gateways_keys_follow_from_its_secret_keys_and_a_new_one_is_published_before_it_signs() -> None:
+    old, new = b"o" * 32, b"n" * 32
+    principal = Principal(agent="billing", domain="acme", user="ada", method="run_token", scopes=frozenset({"b", "a"}))
+    before, between, after = (Vouching("https://gateway.example", keys) for keys in ([old], [old, new], [new, old]))
+    published = {str(key["kid"]): key for key in cast("list[dict[str, object]]", between.key_set()["keys"])}
+    assert len(published) == 2
+    assert all(key.keys() == {"crv", "kty", "x", "y", "kid", "use", "alg"} for key in published.values())
+    kids: list[str] = []
+    for one in (before, between, after):
+        token = one.sign(principal, "https://idp.example")
+        kids.append(jwt.get_unverified_header(token)["kid"])
+        said = jwt.decode(token, jwt.PyJWK(published[kids[-1]]), ["ES256"], audience="https://idp.example")
+        assert (said["sub"], said["act"]) == ("user:acme/ada", {"sub": "agent:acme/billing"})
+        assert said["scope"] == "a b"
+    assert kids[0] == kids[1] != kids[2]
 
 
 @pytest.mark.requirement("OAU-13", "OAU-14")
