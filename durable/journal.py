@@ -89,6 +89,10 @@ class Journal(Protocol):
         """Append audit records that belong to no journal entry (refusals)."""
         ...
 
+    async def person(self, domain: str, user: str) -> str:
+        """Return the name that stands for a person in the audit."""
+        ...
+
     async def originals(self, scope: str, tokens: Sequence[str]) -> dict[str, VaultEntry]:
         """Return the vault's entries of `scope` for those `tokens` it holds."""
         ...

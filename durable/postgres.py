@@ -96,6 +96,19 @@ async def read_postgres_links(url: str, password: str | None = None) -> AsyncIte
         raise JournalRefused(f"`state`: the audit cannot be read ({said_by(error)})") from None
 
 
+async def read_postgres_anchors(url: str, password: str | None = None) -> list[str]:
+    """Return the signed statements under which the audit was pruned. Raises `JournalRefused`."""
+    try:
+        connection = await Address(url, password).connect("audit")
+        try:
+            rows = await connection.fetch("SELECT DISTINCT line FROM audit_anchor")
+        finally:
+            await connection.close()
+    except (*LOST, ValueError) as error:
+        raise JournalRefused(f"`state`: the audit cannot be read ({said_by(error)})") from None
+    return [row["line"] for row in rows]
+
+
 class Readers:
     """A few connections that read; a broken one is replaced, a read is repeated."""
 

@@ -33,6 +33,22 @@ _BESIDE: Final = {
     ALTER TABLE instance SET (fillfactor = 50);
     ALTER TABLE run SET (fillfactor = 70);
     """,
+    8: """
+    DROP TRIGGER audit_only_grows ON audit;
+    CREATE TRIGGER audit_only_grows BEFORE UPDATE OR TRUNCATE ON audit
+        FOR EACH STATEMENT EXECUTE FUNCTION audit_only_grows();
+    CREATE FUNCTION audit_goes_under_an_anchor() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN
+            IF EXISTS (SELECT 1 FROM audit_anchor WHERE chain = OLD.chain AND number >= OLD.number) THEN
+                RETURN OLD;
+            END IF;
+            RAISE EXCEPTION 'audit records are never deleted but under an anchor';
+        END $$;
+    CREATE TRIGGER audit_goes_under_an_anchor BEFORE DELETE ON audit
+        FOR EACH ROW EXECUTE FUNCTION audit_goes_under_an_anchor();
+    CREATE TRIGGER audit_anchor_only_grows BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_anchor
+        FOR EACH STATEMENT EXECUTE FUNCTION audit_only_grows();
+    """,
 }
 
 

@@ -134,5 +134,19 @@ STEPS: Final = (
     ) STRICT;
     CREATE UNIQUE INDEX tool_definition_current ON tool_definition (server, kind, name) WHERE current = 1;
     """,
+    # a prefix of a chain goes only under a signed statement that stays; who a person is goes without touching a chain
+    """
+    CREATE TABLE audit_anchor (
+        chain TEXT NOT NULL, number INTEGER NOT NULL, line TEXT NOT NULL, PRIMARY KEY (chain, number)
+    ) STRICT;
+    CREATE TABLE audit_cursor (
+        sink TEXT NOT NULL, chain TEXT NOT NULL, number INTEGER NOT NULL, moved INTEGER NOT NULL,
+        PRIMARY KEY (sink, chain)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE audit_person (
+        lookup BLOB PRIMARY KEY, alias TEXT NOT NULL UNIQUE, sealed BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX call_held ON call (state) WHERE state = 'held';
+    """,
 )
 SCHEMA_VERSION: Final = len(STEPS)

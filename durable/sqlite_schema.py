@@ -16,7 +16,17 @@ _BESIDE: Final = {
         BEGIN SELECT RAISE(ABORT, 'audit records are never changed'); END;
     CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit
         BEGIN SELECT RAISE(ABORT, 'audit records are never deleted'); END;
-    """
+    """,
+    8: """
+    DROP TRIGGER audit_is_not_deleted;
+    CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit WHEN NOT EXISTS
+        (SELECT 1 FROM audit_anchor WHERE chain = OLD.chain AND number >= OLD.number)
+        BEGIN SELECT RAISE(ABORT, 'audit records are never deleted but under an anchor'); END;
+    CREATE TRIGGER audit_anchor_is_not_changed BEFORE UPDATE ON audit_anchor
+        BEGIN SELECT RAISE(ABORT, 'anchors of the audit are never changed'); END;
+    CREATE TRIGGER audit_anchor_is_not_deleted BEFORE DELETE ON audit_anchor
+        BEGIN SELECT RAISE(ABORT, 'anchors of the audit are never deleted'); END;
+    """,
 }
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from durable import calls, rules, vault
 from durable.approval_book import ApprovalBook
+from durable.audit_book import AuditBook
 from durable.budget_book import BudgetBook
 from durable.call_book import CallBook
 from durable.claim import Claim, Claiming, upstream_key_of
@@ -61,7 +62,7 @@ class Keys:
     placeholder: bytes
 
 
-class Store(RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook, BudgetBook, DefinitionBook):
+class Store(RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook, BudgetBook, DefinitionBook, AuditBook):
     """All protocols of `durable/journal.py`; `open_sqlite` and `open_postgres` make it."""
 
     def __init__(self, backend: Backend, keyring: Keyring) -> None:
@@ -72,6 +73,11 @@ class Store(RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook, BudgetBook, 
         self._lost: dict[str, Began] = {}
         self._keys: dict[str, Keys] = {}
         self._caught_up: set[tuple[str, int, str]] = set()
+        self._people = {}
+        #: whether a refusal or a replay is answered where its audit record cannot be written
+        self.audit_best_effort = False
+        #: how many records were let go so
+        self.audit_lost = 0
 
     async def aclose(self) -> None:
         """Write what is queued and let the database go."""
@@ -151,7 +157,12 @@ class Store(RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook, BudgetBook, 
 
     async def write_audit(self, records: Audit) -> None:
         """Append audit records that belong to no journal entry."""
-        await self._write("audit", Auditing(records))
+        try:
+            await self._write("audit", Auditing(records))
+        except JournalUnavailable:
+            if not self.audit_best_effort:
+                raise
+            self.audit_lost += len(records)
 
     async def originals(self, scope: str, tokens: Sequence[str]) -> dict[str, VaultEntry]:
         """Return the vault's entries of `scope` for those `tokens` it holds."""

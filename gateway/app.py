@@ -15,6 +15,7 @@ from durable.seal import Keyring
 from gateway.approving import Approving
 from gateway.asking import Asking
 from gateway.budgets.charging import Budgets
+from gateway.checkpoints import Checkpoints
 from gateway.config import timeout_seconds, upstream_timeouts
 from gateway.definitions.book import Book
 from gateway.detection import Detection
@@ -32,6 +33,8 @@ from gateway.mcp.servers import McpServers
 from gateway.models_entry import ModelsEntry
 from gateway.oauth.resource import WELL_KNOWN, ProtectedResource
 from gateway.oauth.subjects import KEYS_PATH, Vouching
+from gateway.otlp import OTLP, OtlpSink
+from gateway.outbox import Outbox
 from gateway.outward import Redaction
 from gateway.pipeline import Pipeline
 from gateway.planning import Planning
@@ -78,6 +81,8 @@ if TYPE_CHECKING:
     from policy.decision import Principal
 
 _log = logging.getLogger("oncegate.app")
+#: Whose cursors hold the audit back from being pruned.
+SINKS = (OTLP,)
 
 
 class Gateway:
@@ -92,6 +97,7 @@ class Gateway:
     redaction: Redaction
     pipeline: Pipeline
     gates: Gates
+    checkpoints: Checkpoints
     front: Front
     _detection: Detection
     _housekeeping: Housekeeping
@@ -109,6 +115,7 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         self._upstreams: list[HttpUpstream] = []
+        self.outbox: Outbox | None = None
         self.ready = False
 
     @classmethod
@@ -136,6 +143,7 @@ class Gateway:
         gateway.journal = await open_store(
             config, Keyring(secrets), fatal=fatal, crash_point=crash_point or (lambda _: None)
         )
+        gateway.journal.audit_best_effort = config.telemetry.audit == "best_effort"
         gateway._telemetry = Telemetry(config.telemetry.otlp_url)
         gateway._book = Book(gateway.journal, config.mcp_servers)
         await gateway._book.open()
@@ -144,6 +152,12 @@ class Gateway:
             await asyncio.to_thread(masking_operator)
         if any(profile.inspects for profile in profiles.values()):  # else nobody needs the model's memory
             await gateway._detection.start()
+        gateway.checkpoints = await Checkpoints.open(
+            gateway.journal, config, SINKS if config.telemetry.otlp_url else ()
+        )
+        if config.telemetry.otlp_url is not None:
+            gateway.outbox = Outbox(gateway.journal, OtlpSink(config.telemetry.otlp_url))
+            gateway.outbox.start()
         gateway.policies.watch()
         gateway._housekeeping = Housekeeping(gateway.journal, config)
         gateway._housekeeping.start()
@@ -166,6 +180,9 @@ class Gateway:
         await self.authenticator.aclose()
         await self._detection.aclose()
         await self._housekeeping.aclose()
+        await self.checkpoints.aclose()
+        if self.outbox is not None:  # the last checkpoint goes with it
+            await self.outbox.aclose()
         await self.journal.aclose()
         await asyncio.to_thread(self._telemetry.close)
 

@@ -26,6 +26,10 @@ SERVER_ADDRESS: Final = "server.address"
 PROVIDERS: Final[Mapping[str, str]] = {"openai": "openai", "anthropic": "anthropic"}
 
 AUDIT_ID: Final = "oncegate.audit.id"
+#: chain and number of an audit record: the same for each delivery, so that duplicates can be told
+AUDIT_RECORD: Final = "oncegate.audit.record"
+AUDIT_HASH: Final = "oncegate.audit.hash"
+AUDIT_EVENT: Final = "oncegate.audit.event"
 CORRELATION: Final = "oncegate.correlation.id"
 PRINCIPAL: Final = "oncegate.principal"
 ACTORS: Final = "oncegate.principal.actors"

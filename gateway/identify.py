@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from durable.journal import JournalUnavailable
 from gateway.identity.refused import Unidentified
-from gateway.trail import principal_record
+from gateway.trail import person_of, principal_record
 
 if TYPE_CHECKING:
     from durable.journal import Journal
@@ -57,7 +57,11 @@ class Doorkeeper:
 
     async def note_scopes(self, principal: Principal, resource: str) -> None:
         """Audit that a token's scopes did not suffice for `resource`."""
-        record = {"event": "insufficient_scope", **principal_record(principal), "resource": resource}
+        record = {
+            "event": "insufficient_scope",
+            **principal_record(principal, await person_of(self._journal, principal)),
+            "resource": resource,
+        }
         await self._note("insufficient_scope", record, 403)
 
     async def _note(self, reason: str, record: dict[str, object], status: int) -> None:

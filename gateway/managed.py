@@ -17,7 +17,7 @@ from gateway import body, refusals
 from gateway.call import Refusal
 from gateway.outward import Veil, owner_user, vault_entries
 from gateway.restoring import Originals, agent_grant
-from gateway.trail import decision_record, digest_of, principal_record
+from gateway.trail import decision_record, digest_of, person_of, principal_record
 from policy.decision import Principal, Question
 from policy.resources import UnusableName, resource_name
 from redaction import redactor
@@ -100,9 +100,9 @@ class ManagedDesk:
             },
         )  # fmt: skip
         audit = {
-            "event": "run_opened", **principal_record(principal), "run": run, "target": agent.name,
-            "resource": run_resource(agent.name), "action": "create", "redacted": dict(redacted.counts),
-            **decision_record(decision),
+            "event": "run_opened", **principal_record(principal, await person_of(self._journal, principal)),
+            "run": run, "target": agent.name, "resource": run_resource(agent.name), "action": "create",
+            "redacted": dict(redacted.counts), **decision_record(decision),
         }  # fmt: skip
         return await self._managed.open_managed(
             owner_of(invoked), record, body.encode(redacted.tree), [audit], keys=keys,
@@ -149,8 +149,9 @@ class ManagedDesk:
     async def _refuse(self, principal: Principal, agent: Agent, decision: Decision) -> None:
         refusal = refusals.denied(decision)
         record = {
-            "event": "refusal", **principal_record(principal), "resource": run_resource(agent.name),
-            "action": "create", "reason": refusal.message, **decision_record(decision),
+            "event": "refusal", **principal_record(principal, await person_of(self._journal, principal)),
+            "resource": run_resource(agent.name), "action": "create", "reason": refusal.message,
+            **decision_record(decision),
         }  # fmt: skip
         await self._journal.write_audit([record])
         raise refusal

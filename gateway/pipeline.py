@@ -38,7 +38,7 @@ from gateway.replay import replayed_body
 from gateway.resilience.cache import given_again
 from gateway.restoring import Originals, agent_grant
 from gateway.tool_use import count_uses, use_digest
-from gateway.trail import Trail, digest_of
+from gateway.trail import Trail, digest_of, person_of
 from gateway.watch import Watch
 from gateway.work import Work, question_of
 from redaction.finding import DetectionError
@@ -115,6 +115,7 @@ class Pipeline:
         traceparent = header(call.exchange.headers, b"traceparent")
         trail = Trail(call=call, traceparent=traceparent.decode("latin-1") if traceparent else None)
         try:
+            trail.person = await person_of(self._journal, call.exchange.principal)
             work = await self._prepare(call, trail, self._decide(call, trail))
             if not call.journaled:
                 await self._admit(call)

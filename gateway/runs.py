@@ -17,7 +17,7 @@ from gateway.call import Refusal
 from gateway.identity.run_header import usable_run_id
 from gateway.managed import ANY_SHAPE, details_of, owner_of, principal_from, run_resource
 from gateway.outward import Veil, vault_entries
-from gateway.trail import principal_record
+from gateway.trail import person_of, principal_record
 from policy.decision import Principal, Question
 from redaction.finding import DetectionError, Scope
 
@@ -142,7 +142,8 @@ class RunDesk:
             raise refusals.no_such_run()
         content, entries = await self._kept(record, result)
         audit = {
-            "event": f"run_{state}", "run": run_id, "attempt": attempt, **principal_record(principal),
+            "event": f"run_{state}", "run": run_id, "attempt": attempt,
+            **principal_record(principal, await person_of(self._journal, principal)),
         }  # fmt: skip
         return await self._runs.close_run(run_id, attempt, state, content, audit=[audit], entries=entries)
 
@@ -184,7 +185,8 @@ class RunDesk:
         if not decision.allowed:
             refusal = refusals.denied(decision)
             await self._journal.write_audit([
-                {"event": "refusal", **principal_record(principal), "resource": question.resource,
+                {"event": "refusal", **principal_record(principal, await person_of(self._journal, principal)),
+                 "resource": question.resource,
                  "action": "create", "rule": decision.rule, "policy": decision.digest, "reason": refusal.message}
             ])  # fmt: skip
             raise refusal

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import uvicorn
 import uvloop
 
+from durable.checkpoint import CheckpointInvalid
 from durable.journal import JournalRefused
 from gateway.admin.address import socket_path
 from gateway.admin.api import build_admin
@@ -50,7 +51,7 @@ _UNUSABLE: Final = 2
 _BROKEN: Final = 70  # EX_SOFTWARE of sysexits.h: the store failed under us
 _REFUSALS: Final = (
     ConfigInvalid, PolicyInvalid, ProfilesInvalid, SecretError, JournalRefused, ModelUnusable, DetectionError,
-    SocketRefused,
+    SocketRefused, CheckpointInvalid,
 )  # fmt: skip
 
 

@@ -38,6 +38,11 @@ def traceparent_for(audit_id: str) -> str:
     return f"00-{audit_id}-{_span_id(audit_id, 1):016x}-01"
 
 
+def server_span_id(audit_id: str) -> int:
+    """Return the id of the span that the audit record of a call belongs to."""
+    return _span_id(audit_id, 0)
+
+
 def spans_of(evidence: Evidence, resource: Resource, scope: InstrumentationScope) -> list[ReadableSpan]:
     """Return the SERVER span of the agent's side and, where something was sent, the CLIENT span below it.
 

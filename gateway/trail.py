@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.evidence import Evidence
 from gateway.ids import random_bytes
@@ -38,6 +38,8 @@ class Trail:
 
     call: Call
     traceparent: str | None = None
+    #: what stands for the user in the audit, where it can be forgotten
+    person: str | None = None
     audit_id: str = field(default_factory=new_audit_id)
     start: float = field(default_factory=time.time)
     decision: Decision | None = None
@@ -88,6 +90,7 @@ class Trail:
             "redacted": dict(self.redacted_inward),
             "usage": dict(self.usage),
             "upstream_microseconds": self._microseconds(),
+            "microseconds": round((time.time() - self.start) * 1_000_000),
         }
         if self.usage_estimated:
             record["usage_source"] = "estimated"
@@ -185,7 +188,7 @@ class Trail:
         record: dict[str, object] = {
             "audit": self.audit_id,
             "correlation": exchange.correlation,
-            **principal_record(exchange.principal),
+            **principal_record(exchange.principal, self.person),
             "resource": call.shown or call.resource,
             "domain": call.resource_domain,
             "action": call.action,
@@ -196,8 +199,21 @@ class Trail:
         return record
 
 
-def principal_record(principal: Principal) -> dict[str, object]:
-    """Return who called, as audit records say it."""
+class People(Protocol):
+    """Who knows what stands for a person in the audit (`durable.journal.Journal.person`)."""
+
+    async def person(self, domain: str, user: str) -> str:
+        """Return the name that stands for a person."""
+        ...
+
+
+async def person_of(people: People, principal: Principal) -> str | None:
+    """Return what stands in the audit for the user a principal acts for; it can be forgotten, the name could not."""
+    return None if principal.user is None else await people.person(principal.domain, principal.user)
+
+
+def principal_record(principal: Principal, person: str | None = None) -> dict[str, object]:
+    """Return who called, as audit records say it; `person` is what the audit calls the user."""
     record: dict[str, object] = {
         "principal": principal.name,
         "method": principal.method,
@@ -206,7 +222,7 @@ def principal_record(principal: Principal) -> dict[str, object]:
     if principal.issuer is not None:
         record["issuer"] = principal.issuer
     if principal.user is not None:
-        record["user"] = principal.user
+        record["user"] = person or principal.user
     if principal.actors:
         record["actors"] = list(principal.actors)
     return record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.approvals.requirements import REQUIREMENTS as APPROVALS
+from tests.audit.requirements import REQUIREMENTS as AUDIT
 from tests.budgets.requirements import REQUIREMENTS as BUDGETS
 from tests.cli.requirements import REQUIREMENTS as CLI
 from tests.contracts.requirements import REQUIREMENTS as CONTRACTS
@@ -25,9 +26,11 @@ from tests.redaction.requirements import REQUIREMENTS as REDACTION
 from tests.resilience.requirements import REQUIREMENTS as RESILIENCE
 from tests.responses.requirements import REQUIREMENTS as RESPONSES
 from tests.runs.requirements import REQUIREMENTS as RUNS
+from tests.telemetry.requirements import REQUIREMENTS as TELEMETRY
 
 REQUIREMENTS = (
     *APPROVALS,
+    *AUDIT,
     *BUDGETS,
     *CLI,
     *CONTRACTS,
@@ -50,4 +53,5 @@ REQUIREMENTS = (
     *RESILIENCE,
     *RESPONSES,
     *RUNS,
+    *TELEMETRY,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from gateway.checkpoints import signing_key_path
 from gateway.cli.output import USAGE, Failure
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ _ADVICE = (
 def _readable_never(config: Config) -> Iterator[Path]:
     yield from (key.path for key in config.secret_keys if key.path is not None)
     yield config.state.path
+    yield signing_key_path(config)
     yield from (domain.api_keys_file for domain in config.trust_domains.values() if domain.api_keys_file is not None)
 
 

@@ -164,3 +164,7 @@ class Retention:
         float,
         Setting("keys", Duration(1.0, 4000 * _DAY), "Names of purged runs and keys, which stay refused."),
     ] = 400 * _DAY
+    audit_seconds: Annotated[
+        float,
+        Setting("audit", Duration(1.0, 36_500 * _DAY), "Audit records; what is older goes under a signed checkpoint."),
+    ] = 4000 * _DAY

@@ -48,4 +48,5 @@ def _completed(config: Config, file: Path, folder: Path) -> Config:
         policies_folder=policies,
         policy_sets={name: folder / path for name, path in config.policy_sets.items()},
         redaction=redaction,
+        telemetry=dataclasses.replace(config.telemetry, checkpoints=folder / config.telemetry.checkpoints),
     )

@@ -263,15 +263,23 @@ class Redaction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telemetry:
-    """Where traces go, and whether a call may go on without its audit record."""
+    """Where traces and the audit go, and whether a call may go on without its audit record."""
 
     otlp_url: Annotated[
-        str | None, Setting("otlp", Url(), "An OTLP/HTTP collector; left out, nothing is exported.")
+        str | None,
+        Setting(
+            "otlp", Url(), "An OTLP/HTTP collector for traces, metrics and the audit; left out, nothing is exported."
+        ),
     ] = None
     audit: Annotated[
-        Literal["required"],
-        Setting("audit", Choice(("required",)), "`required`: what cannot be audited is not done."),
-    ] = "required"
+        Literal["required", "best_effort"],
+        Setting("audit", Choice(("required", "best_effort")),
+                "`required`: what cannot be audited is not done; `best_effort`: refusals and replays are."),
+    ] = "required"  # fmt: skip
+    checkpoints: Annotated[
+        Path,
+        Setting("checkpoints", PathText("the path of a file"), "Where signed checkpoints of the audit are appended."),
+    ] = Path("oncegate-checkpoints.jsonl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from gateway.checkpoints import signing_key_path
 from gateway.config import Problem
 from gateway.mcp.account import account_of, may_become
 
@@ -75,6 +76,7 @@ def _never_read(config: Config) -> Iterator[Path]:
     if config.state.postgres is None:
         yield config.state.path
         yield config.state.path.with_name(f"{config.state.path.name}-wal")
+    yield signing_key_path(config)
     yield from (domain.api_keys_file for domain in config.trust_domains.values() if domain.api_keys_file is not None)
 
 

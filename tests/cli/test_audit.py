@@ -46,7 +46,7 @@ def test_an_untouched_audit_is_whole(journal: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "5" in done.stdout
     answer = json.loads(oncegate(journal.parent, "audit", "verify", "--json").stdout)
-    assert answer == {"ok": True, "records": 5, "chains": 1, "problem": None}
+    assert answer | {"ok": True, "records": 5, "chains": 1, "problem": None} == answer
 
 
 @pytest.mark.requirement("CLI-21")

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from durable.chain import read_links, verify_database
+from durable.chain import read_links
 from durable.seal import Keyring
 from durable.sqlite import open_sqlite
 from durable.step import Began, Intent, Owner, Replay, RunRef, Step
+from durable.verification import verify_database
 from gateway.admin.api import build_admin
 from tests.cli.ledger import Ledger
 from tests.cli.stand import HOST, parts_of

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from durable.chain import verify
 from durable.journal import JournalRefused, JournalUnavailable
 from durable.postgres import migrate_postgres, open_postgres
 from durable.records import CallFilter
 from durable.step import Began, InDoubt, InFlight, Replay, RunRef, Settlement
+from durable.verification import verify
 from tests.contracts.place import LEASE_SECONDS, DatabasePlace, audited
 from tests.durable.steps import KEYRING, OWNER, begun, intent, next_attempt, outcome, step
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from durable.chain import verify
 from durable.journal import RunPurged
 from durable.records import CallFilter
 from durable.seal import Keyring
 from durable.step import Intent, Purged, Replay, Settlement, VaultEntry
+from durable.verification import verify
 from tests.contracts.place import DatabasePlace, FilePlace, journal_in
 from tests.durable.steps import OWNER, ask, begun, intent, next_attempt, outcome, step
 

@@ -28,9 +28,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from durable.chain import verify
 from durable.records import CallFilter
 from durable.step import Began, Failed, InDoubt, InFlight, Replay, RunRef, Settlement, Superseded
+from durable.verification import verify
 from tests.contracts.place import DatabasePlace, FilePlace
 from tests.durable.steps import OWNER, intent, outcome, step
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
     from pathlib import Path
 
-    from durable.step import Effect, Kind, Repeat
+    from durable.step import Effect, Kind, Repeat, VaultEntry
     from durable.store import Store
 
 OWNER: Final = Owner("acme", "billing")
@@ -51,12 +51,19 @@ def step(
     )
 
 
-def intent(of: Step, *, use: bytes | None = None, shown: Mapping[bytes, int] | None = None) -> Intent:
+def intent(
+    of: Step,
+    *,
+    use: bytes | None = None,
+    shown: Mapping[bytes, int] | None = None,
+    vault: tuple[VaultEntry, ...] = (),
+) -> Intent:
     return Intent(
         step=of,
         request=b'{"amount":100}',
         use=use,
         shown=shown or {},
+        vault=vault,
         audit=({"event": "decision"},),
         digests="policy-1",
         seconds_max=0.0,

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durable.chain import Chain, Link, read_links, verify, verify_database
+from durable.chain import Chain, Link, read_links
 from durable.journal import JournalRefused
+from durable.verification import verify, verify_database
 from tests.durable.steps import ask, journal_in, step
 
 if TYPE_CHECKING:

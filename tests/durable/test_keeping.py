@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from durable.chain import verify_database
 from durable.journal import JournalRefused
 from durable.sqlite_backup import back_up
 from durable.sqlite_head import head_path
 from durable.step import Held, InDoubt, Intent, Replay, Settlement, VaultEntry
+from durable.verification import verify_database
 from tests.durable.steps import KEYRING, ask, begun, intent, journal_in, next_attempt, outcome, step
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from durable.chain import verify_database
 from durable.records import CallFilter
 from durable.sqlite import open_sqlite
+from durable.verification import verify_database
 from tests.faults.victim import CALLS, FATAL_CALL, KEYRING, outcome_of
 
 pytestmark = pytest.mark.anyio

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from durable.chain import verify_database
 from durable.journal import JournalRefused
 from durable.records import CallFilter
 from durable.sqlite import open_sqlite
+from durable.verification import verify_database
 from tests.faults.victim import KEYRING, outcome_of
 
 pytestmark = pytest.mark.anyio

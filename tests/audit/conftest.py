@@ -1,0 +1,41 @@
+"""Every test of this folder that asks for a `place` runs on a file and on a database."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.contracts.cluster import Cluster, private_cluster
+from tests.contracts.place import DatabasePlace, FilePlace, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+_NAMES = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Generator[Cluster]:
+    """A PostgreSQL cluster for this session alone."""
+    # not in pytest's folders: another account may run it, and those are for one alone
+    with tempfile.TemporaryDirectory(prefix="oncegate-cluster-") as folder, private_cluster(Path(folder)) as running:
+        yield running
+
+
+@pytest.fixture
+def database(cluster: Cluster) -> str:
+    """The URL of an empty database."""
+    return cluster.create(f"test_{next(_NAMES)}")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A place for a store, empty."""
+    if request.param == "sqlite":
+        return FilePlace(tmp_path)
+    url: str = request.getfixturevalue("database")
+    return DatabasePlace(url)

@@ -1,0 +1,17 @@
+"""Requirements of this area: id, text, source."""
+
+from __future__ import annotations
+
+from tests.requirement import Requirement
+
+REQUIREMENTS: tuple[Requirement, ...] = (
+    Requirement(
+        "TEL-10",
+        "No audit record is lost by a sink that is away, hangs, cuts, or rejects; duplicates carry the same id.",
+        "DESIGN section 11, issue 9",
+    ),
+    Requirement(
+        "TEL-11", "What waits for a sink is known by number and age; a cursor outlives the process.", "issue 9"
+    ),
+    Requirement("TEL-12", "What an ended instance has left is brought by another.", "DESIGN section 11"),
+)
