@@ -30,6 +30,7 @@ from gateway.identity.authenticator import Authenticator
 from gateway.invoking import Invoker
 from gateway.managed import ManagedDesk
 from gateway.mcp.servers import McpServers
+from gateway.metrics import Metrics
 from gateway.models_entry import ModelsEntry
 from gateway.oauth.resource import WELL_KNOWN, ProtectedResource
 from gateway.oauth.subjects import KEYS_PATH, Vouching
@@ -85,6 +86,23 @@ _log = logging.getLogger("oncegate.app")
 SINKS = (OTLP,)
 
 
+def upstreams_of(config: Config) -> list[str]:
+    """Return the names of all configured upstreams, as resources begin with them."""
+    models = [resource_name("model", name) for name in config.models]
+    return models + [resource_name("mcp", name) for name in config.mcp_servers]
+
+
+def _timed(metrics: Metrics, crash_point: Callable[[str], None] | None) -> Callable[[str], None]:
+    """Return what is told of the points around each commit: there its time is taken, for any store alike."""
+
+    def point(name: str) -> None:
+        metrics.commit_point(name, time.perf_counter())
+        if crash_point is not None:
+            crash_point(name)
+
+    return point
+
+
 class Gateway:
     """Everything that runs: build it with `open`, serve `front` to agents, end it with `aclose`."""
 
@@ -116,6 +134,7 @@ class Gateway:
         self.config = config
         self._upstreams: list[HttpUpstream] = []
         self.outbox: Outbox | None = None
+        self.metrics = Metrics(upstreams_of(config), price_of(config.models))
         self.ready = False
 
     @classmethod
@@ -140,11 +159,11 @@ class Gateway:
         )
         gateway._detection = Detection(PresidioInWorker(folder), await asyncio.to_thread(verify, folder))
         gateway.redaction = Redaction(gateway._detection, profiles, config.redaction.default_profile)
+        gateway._telemetry = Telemetry(config.telemetry.otlp_url, metrics=gateway.metrics)
         gateway.journal = await open_store(
-            config, Keyring(secrets), fatal=fatal, crash_point=crash_point or (lambda _: None)
+            config, Keyring(secrets), fatal=fatal, crash_point=_timed(gateway.metrics, crash_point)
         )
         gateway.journal.audit_best_effort = config.telemetry.audit == "best_effort"
-        gateway._telemetry = Telemetry(config.telemetry.otlp_url)
         gateway._book = Book(gateway.journal, config.mcp_servers)
         await gateway._book.open()
         await gateway._compose(secrets)
@@ -246,9 +265,7 @@ class Gateway:
     def _path(self) -> Pipeline:
         config, price = self.config, price_of(self.config.models)
         budgets = Budgets(config, price)
-        upstreams = [resource_name("model", name) for name in config.models]
-        upstreams += [resource_name("mcp", name) for name in config.mcp_servers]
-        self.gates = Gates(config.resilience, upstreams)
+        self.gates = Gates(config.resilience, upstreams_of(config))
         return Pipeline(
             policies_of=self.desk.policies_of, journal=self.journal, redaction=self.redaction,
             telemetry=self._telemetry, limits=config.limits,

@@ -389,8 +389,7 @@ class Pipeline:
             self._record(work.trail, execution.ending)
 
     def _record(self, trail: Trail, ending: Ending) -> None:
-        if self._telemetry.wanted:
-            self._telemetry.record(trail.evidence(ending))
+        self._telemetry.ended(trail, ending)
 
 
 def _telling(reply: Reply, delivered: Callable[[bool], None]) -> Reply:

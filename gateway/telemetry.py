@@ -18,13 +18,15 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from gateway.metrics import Metrics
 from gateway.spans import spans_of, traceparent_for
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from gateway.call import Headers
-    from gateway.evidence import Evidence
+    from gateway.evidence import Ending, Evidence
+    from gateway.trail import Trail
 
 _log = logging.getLogger("oncegate.telemetry")
 
@@ -43,8 +45,14 @@ class Telemetry:
     """Records evidence as spans; without an OTLP URL (base, without `/v1/traces`) nothing is kept."""
 
     def __init__(
-        self, otlp_url: str | None, *, waiting_max: int = WAITING_MAX, gather_seconds: float = GATHER_SECONDS
+        self,
+        otlp_url: str | None,
+        *,
+        metrics: Metrics | None = None,
+        waiting_max: int = WAITING_MAX,
+        gather_seconds: float = GATHER_SECONDS,
     ) -> None:
+        self.metrics = metrics or Metrics()
         self.dropped = 0
         self.lost = 0
         self._queue: queue.Queue[Evidence | None] = queue.Queue(waiting_max)
@@ -63,16 +71,17 @@ class Telemetry:
         self._thread = threading.Thread(target=self._work, name="oncegate-telemetry", daemon=True)
         self._thread.start()
 
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody takes what `record` is given."""
-        return self._thread is not None
-
     def context(self, audit_id: str) -> Headers:
         """Return the trace context an upstream gets for a call: ours, never the caller's; none without a collector."""
         if self._thread is None:
             return ()
         return ((b"traceparent", traceparent_for(audit_id).encode()),)
+
+    def ended(self, trail: Trail, ending: Ending) -> None:
+        """Count a call that is over, and record it where anybody takes traces; never waits, never raises."""
+        self.metrics.count(trail, ending, time.time())
+        if self._thread is not None:
+            self.record(trail.evidence(ending))
 
     def record(self, evidence: Evidence) -> None:
         """Take the evidence of a call that is over; never waits, never raises."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from gateway.evidence import Evidence
 from gateway.ids import random_bytes
@@ -51,6 +51,8 @@ class Trail:
     redacted_inward: Mapping[str, int] = field(default_factory=dict[str, int])
     usage: Mapping[str, int] = field(default_factory=dict[str, int])
     cost_usd: float | None = None
+    #: what the answer of a replay had used when it was made
+    spared: Mapping[str, int] = field(default_factory=dict[str, int])
     #: the answer did not say what it took; `usage` is what was guessed before it was sent
     usage_estimated: bool = False
     arguments_digest: str = ""
@@ -133,9 +135,10 @@ class Trail:
         return kept if self.answered_by is None else kept | {"answered_by": self.answered_by}
 
     def remember(self, meta: Mapping[str, object]) -> None:
-        """Take from a journaled outcome who gave it."""
-        by = meta.get("answered_by")
+        """Take from a journaled outcome who gave it, and what it has spared."""
+        by, usage = meta.get("answered_by"), meta.get("usage")
         self.answered_by = by if isinstance(by, str) else None
+        self.spared = cast("dict[str, int]", usage) if isinstance(usage, dict) else {}
 
     def diverged(self, call_id: str, step: int, path: str) -> dict[str, object]:
         """Return the audit record of a request that differs from the run's earlier call at `path`."""
