@@ -369,12 +369,7 @@ class Operator(Protocol):
         ...
 
     async def resolve(
-        self,
-        call_id: str,
-        verdict: str,
-        outcome: Outcome | None,
-        audit: Sequence[Mapping[str, object]],
-        proof: Proof = ...,
+        self, call_id: str, verdict: str, outcome: Outcome | None, audit: Audit, proof: Proof = ...
     ) -> str:
         """Settle a call in doubt, or held: `happened` (with `outcome`), `execute` or `fail`.
 

@@ -193,8 +193,8 @@ REFUSED: dict[str, Refused] = {
         by_form=True,
     ),
     "audit not required": Refused(
-        text="telemetry: {audit: best_effort}\n",
-        found="3: `best_effort` is not known here",
+        text="telemetry: {audit: optional}\n",
+        found="3: `optional` is not known here",
         by_form=True,
     ),
     "open to all in development": Refused(
