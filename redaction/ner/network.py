@@ -1,0 +1,160 @@
+"""The network's arithmetic: words to scores of labels, scores to spans. NumPy only; weights are read as data.
+
+embed    rows of hashed features, summed, and the word's vector → one maxout layer, once for each different word
+context  residual windows of three words, as often as the file says
+score    a softmax over begin, inside, last, unit of each entity, and outside
+decode   the best sequence of labels that is one (Viterbi), each span with its probability
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from redaction.ner.words import rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+ENTITIES: Final = ("PERSON", "LOCATION", "ORGANIZATION")
+#: `O`, then B, I, L, U of each entity.
+LABELS: Final = ("O", *(f"{position}-{entity}" for entity in ENTITIES for position in "BILU"))
+_EPSILON: Final = np.float32(1e-8)
+_NEVER: Final = np.float32(-1e9)
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """Words `start` to `end` (exclusive) of one text are an entity, with this probability."""
+
+    start: int
+    end: int
+    entity: str
+    score: float
+
+
+class Network:
+    """The weights of one trained file. Immutable; threads may share it."""
+
+    def __init__(self, data: bytes) -> None:
+        with np.load(io.BytesIO(data), allow_pickle=False) as weights:
+            self._weights: dict[str, Floats] = {name: weights[name].astype(np.float32) for name in weights.files}
+        self.depth = sum(name.startswith("window_W") for name in self._weights)
+        self._moves = _moves()
+
+    def scores(self, texts: Sequence[Sequence[str]], vectors: Sequence[Floats]) -> list[Floats]:
+        """Return, for each text, the log probability of each label for each word.
+
+        `vectors[i]` holds a row for each word of `texts[i]`, zeros for words without a vector.
+        """
+        lengths = [len(words) for words in texts]
+        if not any(lengths):
+            return [np.zeros((0, len(LABELS)), np.float32) for _ in texts]
+        hidden = self._windows(self._embedded(texts, vectors), lengths)
+        logits = hidden @ self._weights["score_W"].T + self._weights["score_b"]
+        logits -= logits.max(axis=1, keepdims=True)
+        logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        cuts = np.cumsum(lengths)[:-1]
+        return np.split(logits, cuts)
+
+    def spans(self, scores: Floats, lenience: float = 0.0) -> list[Tagged]:
+        """Return the entities of one text; `lenience` (in log probability) is taken from `O` before decoding."""
+        if not len(scores):
+            return []
+        charged = scores.copy()
+        charged[:, 0] -= np.float32(lenience)
+        return _spans_of(self._best(charged), np.exp(scores))
+
+    def _embedded(self, texts: Sequence[Sequence[str]], vectors: Sequence[Floats]) -> Floats:
+        words = [word for text in texts for word in text]
+        place: dict[str, int] = {}
+        where = np.array([place.setdefault(word, len(place)) for word in words])
+        first = np.unique(where, return_index=True)[1]
+        rows = rows_of(list(place))
+        columns = [
+            self._weights[f"table_{column}"][rows[:, column]].sum(axis=1) for column in range(rows.shape[1])
+        ]
+        seen = np.concatenate([*columns, np.concatenate(vectors)[first]], axis=1)
+        return self._maxout(seen, "embed")[where]
+
+    def _windows(self, embedded: Floats, lengths: list[int]) -> Floats:
+        # texts stand apart by as many empty rows as the windows reach
+        pad, width = self.depth, embedded.shape[1]
+        hidden = np.zeros((len(embedded) + pad * (len(lengths) + 1), width), np.float32)
+        starts = np.cumsum([0, *lengths[:-1]]) + pad * (1 + np.arange(len(lengths)))
+        inside = np.concatenate([np.arange(start, start + length) for start, length in zip(starts, lengths, strict=True)])
+        hidden[inside] = embedded
+        for layer in range(self.depth):
+            seen = np.zeros((len(hidden), 3 * width), np.float32)
+            seen[1:, :width] = hidden[:-1]
+            seen[:, width : 2 * width] = hidden
+            seen[:-1, 2 * width :] = hidden[1:]
+            hidden = hidden + self._maxout(seen, f"window", f"_{layer}")
+        return hidden[inside]
+
+    def _maxout(self, seen: Floats, name: str, layer: str = "") -> Floats:
+        weights = self._weights
+        width, pieces, inputs = weights[f"{name}_W{layer}"].shape
+        flat = seen @ weights[f"{name}_W{layer}"].reshape(width * pieces, inputs).T
+        flat += weights[f"{name}_b{layer}"].reshape(width * pieces)
+        best = flat.reshape(-1, width, pieces).max(axis=2)
+        best -= best.mean(axis=1, keepdims=True)
+        best /= np.sqrt((best * best).mean(axis=1, keepdims=True) + _EPSILON)
+        best *= weights[f"{name}_G{layer}"]
+        best += weights[f"{name}_n{layer}"]
+        return best
+
+    def _best(self, scores: Floats) -> list[int]:
+        if scores.argmax(axis=1).max() == 0:
+            return [0] * len(scores)
+        came: list[NDArray[np.int64]] = []
+        total = scores[0] + self._moves[-1]
+        for row in scores[1:]:
+            ways = total[:, None] + self._moves[:-1]
+            best = ways.argmax(axis=0)
+            came.append(best)
+            total = ways[best, np.arange(len(best))] + row
+        label = int((total + _ENDS).argmax())
+        path = [label]
+        for best in reversed(came):
+            label = int(best[label])
+            path.append(label)
+        return path[::-1]
+
+
+def _open(label: str) -> str:
+    return label[2:] if label[0] in "BI" and label != "O" else ""
+
+
+def _moves() -> Floats:
+    """Return which label may follow which (0 or never); the last row is the beginning of a text."""
+    allowed = np.full((len(LABELS) + 1, len(LABELS)), _NEVER, np.float32)
+    for before, one in enumerate((*LABELS, "O")):
+        for after, other in enumerate(LABELS):
+            continues = other[2:] if other[0] in "IL" else ""
+            if _open(one) == continues:
+                allowed[before, after] = 0
+    return allowed
+
+
+_ENDS: Final = np.array([_NEVER if _open(label) else 0 for label in LABELS], np.float32)
+
+
+def _spans_of(path: list[int], chances: Floats) -> list[Tagged]:
+    found: list[Tagged] = []
+    begun = 0
+    for at, label in enumerate(LABELS[one] for one in path):
+        if label[0] in "BU" and label != "O":
+            begun = at
+        if label[0] in "LU":
+            column = 1 + 4 * ENTITIES.index(label[2:])
+            score = float(chances[begun : at + 1, column : column + 4].sum(axis=1).mean())
+            found.append(Tagged(begun, at + 1, label[2:], score))
+    return found

@@ -1,0 +1,78 @@
+"""Texts with their entities marked: open data and generated ones, in parts that never touch.
+
+training      Broad Twitter Corpus but its end, WNUT 2017's training part, generated texts
+development   the end of the Broad Twitter Corpus, generated texts with other names
+judging       Wikigold whole, WNUT 2017's development part (another source: comments on videos), generated texts with
+              other templates and other names
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import TYPE_CHECKING, Final, cast
+
+from training.ner.generate import Sample, samples
+from training.ner.names import PLACE, names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from training.ner.generate import Span
+
+#: The last lines of the Broad Twitter Corpus, its newest section, are for development.
+_TWEETS_DEVELOPMENT: Final = 1400
+#: The last lines of the WNUT file are its development part: comments instead of posts.
+_COMMENTS: Final = 1009
+_SEED: Final = 17
+
+
+def training(generated: int, seed: int) -> list[Sample]:
+    """Return what the network learns from; `seed` changes the generated texts."""
+    tweets = _open("btc")[:-_TWEETS_DEVELOPMENT]
+    posts = _open("wnut17")[:-_COMMENTS]
+    chance = random.Random(seed)
+    renamed = [_renamed(one, chance) for one in (*tweets, *posts) if any(span[2] == "PERSON" for span in one.spans)]
+    return [*tweets, *posts, *renamed, *samples("training", generated, seed)]
+
+
+def development(generated: int) -> dict[str, list[Sample]]:
+    """Return what settings are chosen by."""
+    return {"tweets": _open("btc")[-_TWEETS_DEVELOPMENT:], "generated": list(samples("development", generated, _SEED))}
+
+
+def judging(generated: int) -> dict[str, list[Sample]]:
+    """Return what is reported on, and nothing is chosen by."""
+    return {
+        "wikigold": _open("wikigold"),
+        "comments": _open("wnut17")[-_COMMENTS:],
+        "generated": list(samples("judging", generated, _SEED)),
+    }
+
+
+def _open(name: str) -> list[Sample]:
+    return list(_read(name))
+
+
+def _read(name: str) -> Iterator[Sample]:
+    for line in (PLACE / "data" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines():
+        row = cast("dict[str, object]", json.loads(line))
+        spans = tuple(cast("Span", tuple(span)) for span in cast("list[list[object]]", row["spans"]))
+        yield Sample(cast("str", row["text"]), spans, name)
+
+
+def _renamed(one: Sample, chance: random.Random) -> Sample:
+    """Return `one` with other people in it: what is said of people is the same for names of every culture."""
+    group = chance.choice(names("training"))
+    text, at = "", 0
+    spans: list[Span] = []
+    for start, end, label in one.spans:
+        text += one.text[at:start]
+        value = one.text[start:end]
+        if label == "PERSON":
+            count = value.count(" ")
+            value = chance.choice(group.first) if count == 0 else f"{chance.choice(group.first)} {chance.choice(group.last)}"
+        spans.append((len(text), len(text) + len(value), label))
+        text += value
+        at = end
+    return Sample(text + one.text[at:], tuple(spans), one.group)

@@ -1,0 +1,255 @@
+"""Texts of agent traffic with their names marked, made from templates; the same seed makes the same texts."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from training.ner.names import ALIKE, PLACE, names, words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from training.ner.names import Names, Part
+
+Span = tuple[int, int, str]
+_SLOT: Final = re.compile(r"\{(\w+)\}")
+#: Cultures that put the family's name first, and how often their names are written so here.
+_FAMILY_FIRST: Final = {"chinese": 0.4, "japanese": 0.25, "korean": 0.5, "vietnamese": 0.7, "hungarian_romanian": 0.15}
+_WORDS_MIN: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A text, its entities as (start, end, label) in characters, and the group its names are of."""
+
+    text: str
+    spans: tuple[Span, ...]
+    group: str
+
+
+def samples(part: Part, count: int, seed: int) -> Iterator[Sample]:
+    """Yield `count` texts for `part`: held-out templates and held-out names for judging."""
+    chance = random.Random(f"{part} {seed}")
+    hand = _Writer(part, chance)
+    lines = templates(part)
+    for _ in range(count):
+        yield hand.sample(lines)
+
+
+@cache
+def templates(part: Part) -> tuple[str, ...]:
+    """Return the templates of `part`; development has those of training, with other names."""
+    name = "heldout.txt" if part == "judging" else "training.txt"
+    listed = (PLACE / "templates" / name).read_text(encoding="utf-8").splitlines()
+    return tuple(line for line in listed if line and not line.startswith("# "))
+
+
+class _Writer:
+    """Fills templates by chance."""
+
+    def __init__(self, part: Part, chance: random.Random) -> None:
+        self._part: Part = part
+        self._chance = chance
+        # a group with a handful of held-out names would only repeat them
+        self._groups = [group for group in names(part) if min(len(group.first), len(group.last)) >= _WORDS_MIN]
+        everything = {slot: tuple(word for one in ("training", "judging") for word in words(one)[slot])
+                      for slot in words(part)}  # fmt: skip
+        self._words = {
+            slot: listed if len(listed) >= _WORDS_MIN or slot in ALIKE else everything[slot]
+            for slot, listed in words(part).items()
+        }
+        self._group: Names = self._groups[0]
+
+    def sample(self, lines: tuple[str, ...]) -> Sample:
+        self._group = self._chance.choice(self._groups)
+        roll = self._chance.random()
+        if roll < 0.12 and self._part != "judging":
+            text, spans = self._record()
+        elif roll < 0.22:
+            text, spans = self._value()
+        else:
+            text, spans = self._filled(self._chance.choice(lines))
+            while self._chance.random() < 0.25 and len(text) < 300:
+                more, others = self._filled(self._chance.choice(lines))
+                gap = self._chance.choice((" ", " ", "\n", ". "))
+                spans += [(start + len(text) + len(gap), end + len(text) + len(gap), label) for start, end, label in others]
+                text += gap + more
+        return Sample(*self._cased(text, spans), self._group.group)
+
+    def _cased(self, text: str, spans: list[Span]) -> tuple[str, tuple[Span, ...]]:
+        roll = self._chance.random()
+        changed = text.lower() if roll < 0.1 else text.upper() if roll < 0.13 else text
+        if 0.13 <= roll < 0.2 and text[-1:] in ".!?":
+            changed = text[:-1]
+        return (changed if len(changed) <= len(text) else text), tuple(spans)
+
+    def _filled(self, template: str) -> tuple[str, list[Span]]:
+        parts: list[str] = []
+        spans: list[Span] = []
+        at = length = 0
+        for match in _SLOT.finditer(template):
+            fill = self._fill(match.group(1))
+            if fill is None:
+                continue
+            value, label = fill
+            parts += (template[at : match.start()], value)
+            length += match.start() - at
+            if label:
+                spans.append((length, length + len(value), label))
+            length += len(value)
+            at = match.end()
+        text = "".join((*parts, template[at:]))
+        return text, _joined(text, spans)
+
+    def _fill(self, slot: str) -> tuple[str, str] | None:
+        named: dict[str, Callable[[], str]] = {
+            "person": self.person, "first": self._first, "last": self._last,
+            "initials": lambda: " ".join(f"{self._first()[0]}." for _ in range(self._chance.choice((1, 1, 2)))),
+        }  # fmt: skip
+        if slot in named:
+            return named[slot](), "PERSON"
+        if slot in {"city", "country", "region"}:
+            return self._one(slot), "LOCATION"
+        if slot == "org":
+            return self._organization(), "ORGANIZATION"
+        if slot in self._words:
+            return self._one(slot), ""
+        return self._number_like(slot)
+
+    def _number_like(self, slot: str) -> tuple[str, str] | None:
+        chance = self._chance
+        made: dict[str, Callable[[], str]] = {
+            "id": lambda: chance.choice(("{:05d}", "INV-{:04d}", "#{:04d}", "TCK-{:05d}", "A{:06d}")).format(chance.randrange(9999)),
+            "number": lambda: str(chance.randrange(2, 5000)),
+            "money": lambda: chance.choice(("${}", "{} EUR", "€{}", "£{}.50", "{} USD")).format(chance.randrange(5, 900)),
+            "time": lambda: f"{chance.randrange(24):02d}:{chance.randrange(60):02d}",
+            "version": lambda: f"{chance.randrange(9)}.{chance.randrange(20)}.{chance.randrange(9)}",
+            "email": lambda: f"{chance.choice(('info', 'j.d', 'user42', 'sales'))}@example.{chance.choice(('com', 'org', 'net'))}",
+            "handle": lambda: chance.choice(("dev42", "octo-bot", "qa_team", "release-bot", "x_y_z", "nightowl77")),
+            "date": self._date,
+            "street": lambda: f"{chance.randrange(1, 200)} {chance.choice(('Main', 'Oak', 'High', 'Station', 'Mill'))} {self._one('street_tail')}",
+        }  # fmt: skip
+        return (made[slot](), "") if slot in made else None
+
+    def _date(self) -> str:
+        day, month, year = self._chance.randrange(1, 29), self._chance.randrange(1, 13), self._chance.randrange(1950, 2027)
+        return self._chance.choice(
+            (f"{year}-{month:02d}-{day:02d}", f"{self._one('month')} {day}", f"{day} {self._one('month')} {year}",
+             self._one("weekday"), f"{day:02d}/{month:02d}/{year}")
+        )  # fmt: skip
+
+    def _one(self, slot: str) -> str:
+        return self._chance.choice(self._words[slot])
+
+    def _first(self) -> str:
+        return self._plainer(self._chance.choice(self._group.first))
+
+    def _last(self) -> str:
+        return self._plainer(self._chance.choice(self._group.last))
+
+    def _plainer(self, name: str) -> str:
+        if self._chance.random() < 0.3:
+            name = "".join(one for one in unicodedata.normalize("NFD", name) if not unicodedata.combining(one))
+        return unicodedata.normalize("NFC", name)
+
+    def person(self) -> str:
+        """Return a whole name in one of the ways it is written."""
+        chance, group = self._chance, self._group.group
+        first, last = self._first(), self._last()
+        if group == "spanish" and chance.random() < 0.4:
+            last += f" {self._last()}"
+        if group == "portuguese" and chance.random() < 0.3:
+            last = f"{chance.choice(('da', 'de', 'dos'))} {last}"
+        if group == "vietnamese" and chance.random() < 0.6:
+            first = f"{chance.choice(('Thị', 'Văn', self._first()))} {first}"
+        if group == "arabic" and chance.random() < 0.15:
+            last = f"{chance.choice(('bin', 'ibn', 'Abu'))} {last}"
+        if group == "indian" and chance.random() < 0.15:
+            return f"{self._last()[0]}. {chance.choice(('', f'{last[0]}. '))}{first}"
+        if chance.random() < _FAMILY_FIRST.get(group, 0.0):
+            return f"{last} {first}"
+        return self._written(first, last)
+
+    def _written(self, first: str, last: str) -> str:
+        chance = self._chance
+        initial = chance.choice("ABCDEFGHJKLMNPRSTVW")
+        roll = chance.random()
+        ways = (
+            (0.06, lambda: f"{first} {initial}. {last}"), (0.12, lambda: f"{first[0]}. {last}"),
+            (0.16, lambda: f"{first} {last}-{self._last()}"), (0.20, lambda: f"{first} {self._first()} {last}"),
+            (0.23, lambda: f"{first}-{self._first()} {last}"), (0.25, lambda: f"{first} {last} Jr."),
+            (0.30, lambda: f"{first} {last}".upper()), (0.37, lambda: f"{first} {last}".lower()),
+            (0.40, lambda: first), (0.42, lambda: f"{first} {initial} {last}"), (0.44, lambda: f"{first[0]}.{initial}. {last}"),
+        )  # fmt: skip
+        return next((way() for until, way in ways if roll < until), f"{first} {last}")
+
+    def _organization(self) -> str:
+        chance = self._chance
+        roll = chance.random()
+        if roll < 0.35:
+            return self._one("org_whole")
+        if roll < 0.7:
+            return f"{self._one('org_root')} {self._one('org_tail')}"
+        if roll < 0.8:
+            return f"{self._last()} {self._one('org_tail')}"
+        if roll < 0.88:
+            return f"{self._last()} & {chance.choice(('Sons', 'Partners', self._last()))}"
+        return f"{self._one('org_root')}{chance.choice((' Data', ' Solutions', 'soft', 'tech', ' Global'))}"
+
+    def _value(self) -> tuple[str, list[Span]]:
+        """A bare value, as the leaves of a JSON tree are."""
+        slot = self._chance.choices(
+            ("person", "first", "last", "city", "country", "org", "product", "status", "thing", "job", "department",
+             "code", "month", "tool", "file"),
+            (9, 2, 2, 3, 2, 2, 5, 3, 4, 3, 2, 3, 1, 1, 1),
+        )[0]  # fmt: skip
+        value, label = self._fill(slot) or ("", "")
+        return value, [(0, len(value), label)] if label else []
+
+    def _record(self) -> tuple[str, list[Span]]:
+        """A record as tools give it: JSON, YAML-like or a form; JSON escapes nothing here that has an entity."""
+        chance = self._chance
+        keys = (
+            ("name", "person"), ("full_name", "person"), ("customer", "person"), ("assignee", "person"), ("owner", "person"),
+            ("firstName", "first"), ("last_name", "last"), ("contact", "person"), ("createdBy", "person"),
+            ("city", "city"), ("country", "country"), ("location", "city"), ("company", "org"), ("vendor", "org"),
+            ("product", "product"), ("item", "product"), ("status", "status"), ("title", "thing"), ("subject", "thing"),
+            ("role", "job"), ("department", "department"), ("email", "email"), ("id", "id"), ("amount", "money"),
+            ("due", "date"), ("tool", "tool"), ("path", "file"), ("function", "code"), ("label", "product"), ("model", "product"),
+        )  # fmt: skip
+        chosen = chance.sample(keys, chance.randrange(2, 7))
+        quote, colon, between, begin, end = chance.choice(
+            (('"', ": ", ", ", "{", "}"), ('"', ":", ",", "{", "}"), ('"', ": ", ",\n  ", "{\n  ", "\n}"),
+             ("", ": ", "\n", "", ""), ("", "=", " ", "", ""), ("", ": ", " | ", "", ""), ("'", ": ", ", ", "{", "}"))
+        )  # fmt: skip
+        text, spans = begin, list[Span]()
+        for at, (key, slot) in enumerate(chosen):
+            value, label = self._fill(slot) or ("", "")
+            text += (between if at else "") + f"{quote}{key}{quote}{colon}{quote}"
+            if label:
+                spans.append((len(text), len(text) + len(value), label))
+            text += value + quote
+        return text + end, spans
+
+
+def _joined(text: str, spans: list[Span]) -> list[Span]:
+    """Return `spans` with parts of one name that stand side by side as one."""
+    joined: list[Span] = []
+    for start, end, label in spans:
+        before = joined[-1] if joined else None
+        if before and before[2] == label == "PERSON" and text[before[1] : start] == " ":
+            joined[-1] = (before[0], end, label)
+        else:
+            joined.append((start, end, label))
+    return joined
+
+
+def as_line(sample: Sample) -> str:
+    """Return `sample` as one line of JSON."""
+    return json.dumps({"text": sample.text, "spans": sample.spans, "group": sample.group}, ensure_ascii=False)
