@@ -57,8 +57,14 @@ def _open(name: str) -> list[Sample]:
 def _read(name: str) -> Iterator[Sample]:
     for line in (PLACE / "data" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines():
         row = cast("dict[str, object]", json.loads(line))
-        spans = tuple(cast("Span", tuple(span)) for span in cast("list[list[object]]", row["spans"]))
-        yield Sample(cast("str", row["text"]), spans, name)
+        text = cast("str", row["text"])
+        spans = (cast("Span", tuple(span)) for span in cast("list[list[object]]", row["spans"]))
+        yield Sample(text, tuple(span for span in spans if not _is_handle(text, span)), name)
+
+
+def _is_handle(text: str, span: Span) -> bool:
+    """Say whether `span` is the name of an account (`@somebody`): one corpus marks them as persons, the others do not."""
+    return span[2] == "PERSON" and (text[span[0] : span[0] + 1] == "@" or text[max(0, span[0] - 1) : span[0]] == "@")
 
 
 def _renamed(one: Sample, chance: random.Random) -> Sample:

@@ -22,6 +22,8 @@ _SLOT: Final = re.compile(r"\{(\w+)\}")
 #: Cultures that put the family's name first, and how often their names are written so here.
 _FAMILY_FIRST: Final = {"chinese": 0.4, "japanese": 0.25, "korean": 0.5, "vietnamese": 0.7, "hungarian_romanian": 0.15}
 _WORDS_MIN: Final = 3
+#: How often identifiers, titles and products are put together anew instead of taken from their list.
+_MADE: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class _Writer:
             for slot, listed in words(part).items()
         }
         self._group: Names = self._groups[0]
+        self._made: dict[str, Callable[[], str]] = {"code": self._code, "thing": self._phrase, "product": self._product}
 
     def sample(self, lines: tuple[str, ...]) -> Sample:
         self._group = self._chance.choice(self._groups)
@@ -118,6 +121,8 @@ class _Writer:
             return self._one(slot), "LOCATION"
         if slot == "org":
             return self._organization(), "ORGANIZATION"
+        if slot in self._made and self._chance.random() < _MADE:
+            return self._made[slot](), ""
         if slot in self._words:
             return self._one(slot), ""
         return self._number_like(slot)
@@ -201,6 +206,39 @@ class _Writer:
         if roll < 0.88:
             return f"{self._last()} & {chance.choice(('Sons', 'Partners', self._last()))}"
         return f"{self._one('org_root')}{chance.choice((' Data', ' Solutions', 'soft', 'tech', ' Global'))}"
+
+    def _code(self) -> str:
+        """Return an identifier of a program."""
+        chance = self._chance
+        parts = [self._one(chance.choice(("verb", "adjective"))), *(self._one("noun") for _ in range(chance.choice((1, 1, 2))))]
+        if chance.random() < 0.25:
+            parts = parts[1:]
+        style = chance.randrange(5)
+        if style == 0:
+            return "_".join(parts)
+        if style == 1:
+            return "".join(part.title() for part in parts) + chance.choice(("", "Service", "Error", "Model", "Dto"))
+        if style == 2:  # noqa: PLR2004 - one of five
+            return parts[0] + "".join(part.title() for part in parts[1:])
+        return chance.choice(("-", ".", "_")).join(parts) if style == 3 else "_".join(parts).upper()  # noqa: PLR2004 - as above
+
+    def _phrase(self) -> str:
+        """Return what a document, a ticket or a task is called."""
+        chance = self._chance
+        noun, other, adjective, verb = self._one("noun"), self._one("noun"), self._one("adjective"), self._one("verb")
+        phrase = chance.choice(
+            (f"{adjective} {noun}", f"{noun} {other}", f"the {noun}", f"{verb} {noun}", f"{verb} {adjective} {noun}",
+             f"{noun} of {other}", f"{adjective} {noun} {other}", f"{self._one('brand')} {noun}", noun, verb)
+        )  # fmt: skip
+        return chance.choice((phrase, phrase.title(), phrase.capitalize()))
+
+    def _product(self) -> str:
+        chance = self._chance
+        adjective, noun = self._one("adjective").title(), self._one("noun").title()
+        return chance.choice(
+            (self._one("brand"), self._one("brand"), f"{adjective} {noun}", f"{noun} {chance.choice(('Pro', 'Plus', 'X', 'Max', 'Mini', '2', '360'))}",
+             f"{self._one('brand')} {chance.choice(('Pro', 'Cloud', 'Enterprise', str(chance.randrange(2, 20))))}")
+        )  # fmt: skip
 
     def _value(self) -> tuple[str, list[Span]]:
         """A bare value, as the leaves of a JSON tree are."""
