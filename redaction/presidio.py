@@ -1,7 +1,7 @@
 """Detection with Presidio as the authority: its analyzer and registry, our recognizers, spaCy's names.
 
-The only import of Presidio and spaCy. Runs in worker processes; memory and start-up time are those of
-the language model. Nothing fails open: whatever a recognizer raises ends the call.
+The only import of Presidio, but for its NLP engine in `redaction.ner.engine`. Runs in worker processes; memory and
+start-up time are those of the language model. Nothing fails open: whatever a recognizer raises ends the call.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ import re
 import time
 from typing import TYPE_CHECKING, Final, cast
 
-import spacy
 from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerRegistry, RecognizerResult
-from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 
 from redaction.encoded import find_encoded
 from redaction.finding import DetectionError, Finding
 from redaction.model import ModelUnusable, verify
+from redaction.ner.engine import LANGUAGE, Names
 from redaction.overlap import resolved
 from redaction.patterns import find_forms
 from redaction.placeholder import CANDIDATE, ENTITIES, canonical_token
@@ -25,27 +24,20 @@ from redaction.secrets import find_secrets
 from redaction.view import view_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from spacy.language import Language
-    from spacy.tokens import Doc
+    from presidio_analyzer.nlp_engine import NlpArtifacts
 
 # Presidio logs texts' spans and warnings about its defaults, which are not ours
 logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
 
-_LANGUAGE: Final = "en"
-_LABELS: Final = {"PERSON": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION", "FAC": "LOCATION", "ORG": "ORGANIZATION"}
 _NAME_SCORE: Final = 0.85
 #: Texts over this are refused by the segmenter long before; a bound against misuse.
 _CHARACTERS_MAX: Final = 20_000
 _SECONDS_PER_BATCH_MAX: Final = 20.0
-_BATCH: Final = 64
 _WORD: Final = re.compile(r"[^\W\d_]{2,}")
 _ID_SHAPED: Final = re.compile(r"[A-Za-z0-9_\-./:@#=+%&?]*")
-#: spaCy's tokenizer is quadratic in runs of one symbol; they name nobody.
-_SYMBOL_RUN: Final = re.compile(r"([^\w\s])\1{7,}")
-_LONG_WORD: Final = re.compile(r"\S{200,}")
 _NO_NAME: Final = re.compile(r"\d|[_/\\{}<>=|@#$%^*~`()\[\]]|\.[a-z]|https?|\.(?:py|js|ts|md|json|csv|txt|com|org)\b")
 _TRAILING: Final = re.compile(r"['’]s$|[\s,.;:!?)\]\"']+$")
 #: Two to four words as names are written.
@@ -56,67 +48,6 @@ _COMMON: Final = frozenset({
     "true", "false", "null", "none", "todo", "error", "ok", "visa", "mastercard", "usd", "eur", "gbp", "hello", "hi",
     "thanks", "please", "dear", "regards",
 })  # fmt: skip
-
-
-class _Names(NlpEngine):
-    """spaCy's entity recognizer as Presidio's NLP engine: no tagger, parser or vectors pipeline of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._language: Language | None = None
-
-    def load(self) -> None:
-        """Load the name finder only."""
-        self._language = spacy.load(
-            self._folder, exclude=["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer", "senter"]
-        )
-
-    def is_loaded(self) -> bool:
-        """Return whether `load` was called."""
-        return self._language is not None
-
-    def process_text(self, text: str, language: str) -> NlpArtifacts:
-        """Return the artifacts of one text."""
-        return next(iter(self.process_batch([text], language)))[1]
-
-    def process_batch(
-        self, texts: Iterable[str], language: str, batch_size: int = _BATCH, n_process: int = 1, **kwargs: object
-    ) -> Iterator[tuple[str, NlpArtifacts]]:
-        """Yield the artifacts of each text."""
-        del n_process, kwargs
-        loaded = cast("Language", self._language)
-        wanted = list(texts)
-        for text, document in zip(wanted, loaded.pipe(map(_tokenizable, wanted), batch_size=batch_size), strict=True):
-            yield text, self.artifacts(document, language)
-
-    def artifacts(self, document: Doc, language: str) -> NlpArtifacts:
-        """Return a document as Presidio takes it."""
-        return NlpArtifacts(
-            entities=list(document.ents), tokens=document, tokens_indices=[], lemmas=[], nlp_engine=self,
-            language=language,
-        )  # fmt: skip
-
-    def nothing(self) -> NlpArtifacts:
-        """Return the artifacts of a text that cannot hold a name."""
-        return self.artifacts(cast("Language", self._language).make_doc(""), _LANGUAGE)
-
-    def is_stopword(self, word: str, language: str) -> bool:
-        """Return whether `word` is a stop word."""
-        del language
-        return cast("Language", self._language).vocab[word].is_stop
-
-    def is_punct(self, word: str, language: str) -> bool:
-        """Return whether `word` is punctuation."""
-        del language
-        return cast("Language", self._language).vocab[word].is_punct
-
-    def get_supported_entities(self) -> list[str]:
-        """Return what the name finder names."""
-        return sorted(set(_LABELS.values()))
-
-    def get_supported_languages(self) -> list[str]:
-        """Return the one language."""
-        return [_LANGUAGE]
 
 
 class _Forms(EntityRecognizer):
@@ -147,9 +78,7 @@ class _People(EntityRecognizer):
         del entities
         found: list[RecognizerResult] = []
         for span in nlp_artifacts.entities:
-            entity = _LABELS.get(span.label_)
-            if entity is None:
-                continue
+            entity = span.label_
             for start, end in _written_names(text, span.start_char, span.end_char, entity):
                 before = found[-1] if found else None
                 if before and before.entity_type == entity == "PERSON" and text[before.end : start] == " ":
@@ -165,19 +94,21 @@ class PresidioDetector:
 
     def __init__(self, folder: Path) -> None:
         self.version = verify(folder)
-        self._names = _Names(folder)
+        self._names = Names(folder)
         try:
             self._names.load()
         except (OSError, ValueError) as error:
             raise ModelUnusable(f"the language model in `{folder}` cannot be loaded ({type(error).__name__})") from None
         registry = RecognizerRegistry(
             recognizers=[
-                _Forms(supported_entities=list(ENTITIES), name="forms", supported_language=_LANGUAGE),
-                _People(supported_entities=list(_LABELS.values()), name="people", supported_language=_LANGUAGE),
+                _Forms(supported_entities=list(ENTITIES), name="forms", supported_language=LANGUAGE),
+                _People(
+                    supported_entities=self._names.get_supported_entities(), name="people", supported_language=LANGUAGE
+                ),
             ],
-            supported_languages=[_LANGUAGE],
+            supported_languages=[LANGUAGE],
         )
-        self._analyzer = AnalyzerEngine(registry=registry, nlp_engine=self._names, supported_languages=[_LANGUAGE])
+        self._analyzer = AnalyzerEngine(registry=registry, nlp_engine=self._names, supported_languages=[LANGUAGE])
 
     def find(self, texts: Sequence[str]) -> list[tuple[Finding, ...]]:
         """Return the findings of each text. Raises `DetectionError`: never a partial result."""
@@ -195,13 +126,13 @@ class PresidioDetector:
         ours = [_placeholders(text) for text in texts]
         views = [view_of(_blanked(text, spans)) for text, spans in zip(texts, ours, strict=True)]
         named = [view.text for view in views if _may_hold_a_name(view.text)]
-        artifacts = dict(self._names.process_batch(dict.fromkeys(named), _LANGUAGE))
+        artifacts = dict(self._names.process_batch(dict.fromkeys(named), LANGUAGE))
         found: list[tuple[Finding, ...]] = []
         for text, view, spans in zip(texts, views, ours, strict=True):
             if time.monotonic() > until:
                 raise DetectionError(f"detection took longer than {_SECONDS_PER_BATCH_MAX:g} s")
             nlp = artifacts.get(view.text) or self._names.nothing()
-            results = self._analyzer.analyze(text=view.text, language=_LANGUAGE, nlp_artifacts=nlp)
+            results = self._analyzer.analyze(text=view.text, language=LANGUAGE, nlp_artifacts=nlp)
             moved = [_moved(result, view.span(result.start, result.end)) for result in results]
             found.append(resolved([piece for one in moved for piece in _outside(text, one, spans)]))
         return found
@@ -260,12 +191,6 @@ def _moved(result: RecognizerResult, span: tuple[int, int]) -> Finding:
 
 def _may_hold_a_name(text: str) -> bool:
     return bool(_WORD.search(text)) and not (_ID_SHAPED.fullmatch(text) and not text.isalpha())
-
-
-def _tokenizable(text: str) -> str:
-    # same length, so that spans stay where they are
-    text = _SYMBOL_RUN.sub(lambda run: " " * len(run.group()), text)
-    return _LONG_WORD.sub(lambda word: " " * len(word.group()), text)
 
 
 def _is_name(written: str) -> bool:

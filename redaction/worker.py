@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
@@ -21,6 +22,8 @@ class PresidioInWorker:
 
     def __call__(self) -> Detector:
         """Return the detector. Raises `redaction.model.ModelUnusable`."""
+        # a worker is one core's work; set before NumPy is loaded, which reads it then
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
         # the gateway's own process never pays for spaCy's 350 MiB and seconds of import
         presidio = import_module("redaction.presidio")
         make = cast("Callable[[Path], Detector]", presidio.PresidioDetector)

@@ -19,6 +19,7 @@ from tests.gateway.requirements import REQUIREMENTS as GATEWAY
 from tests.identity.requirements import REQUIREMENTS as IDENTITY
 from tests.mcp.requirements import REQUIREMENTS as MCP
 from tests.messages.requirements import REQUIREMENTS as MESSAGES
+from tests.ner.requirements import REQUIREMENTS as NER
 from tests.oauth.requirements import REQUIREMENTS as OAUTH
 from tests.policy.requirements import REQUIREMENTS as POLICY
 from tests.providers.requirements import REQUIREMENTS as PROVIDERS
@@ -46,6 +47,7 @@ REQUIREMENTS = (
     *IDENTITY,
     *MCP,
     *MESSAGES,
+    *NER,
     *OAUTH,
     *POLICY,
     *PROVIDERS,

@@ -1,0 +1,1 @@
+"""Training of what the gateway ships trained; not part of the wheel."""

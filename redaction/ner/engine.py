@@ -1,38 +1,31 @@
-"""Both name finders as Presidio's NLP engine: the language model's recognizer and our own network, on one tokenization.
-
-The network reads everything; it knows names of many cultures and what in the traffic of agents names nobody. What
-the language model finds counts unless the network is sure that it is nothing; what the network finds counts by its
-probability. Neither needs spaCy's taggers, parsers or pipeline.
-"""
+"""The language model's name finder as Presidio's NLP engine: no taggers, parsers or pipeline of spaCy's."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final, cast
 
-import numpy as np
 import spacy
 from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 from spacy.tokens import Span
-from thinc.api import NumpyOps, set_current_ops
+from thinc.api import use_ops  # pyright: ignore[reportUnknownVariableType] - its options have no types
 
-from redaction.model import ModelUnusable, network_data
-from redaction.ner.network import LABELS, Network, Tagged
+from redaction.model import ModelUnusable
 from redaction.ner.transitions import Transitions
-from redaction.ner.vectors import WordVectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
     from spacy.language import Language
-    from spacy.pipeline import EntityRecognizer
     from spacy.tokens import Doc
+
+    from redaction.ner.transitions import Recognizer
 
 LANGUAGE: Final = "en"
 #: The language model's labels that name somebody or some place.
 _LABELS: Final = {"PERSON": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION", "FAC": "LOCATION", "ORG": "ORGANIZATION"}
+ENTITIES_NAMED: Final = tuple(sorted(set(_LABELS.values())))
 _UNUSED: Final = ["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer", "senter"]
 _BATCH: Final = 64
 #: spaCy's tokenizer is quadratic in runs of one symbol; they name nobody.
@@ -45,23 +38,19 @@ class Names(NlpEngine):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._network = Network(network_data())
         self._language: Language | None = None
         self._transitions: Transitions | None = None
-        self._vectors: WordVectors | None = None
 
     def load(self) -> None:
-        """Load tokenizer, word vectors and recognizer."""
+        """Load tokenizer and recognizer."""
         # BLAS as NumPy brings it: four times as fast here as the one thinc brings
-        set_current_ops(NumpyOps(use_blis=False))
-        language = spacy.load(self._folder, exclude=_UNUSED)
-        recognizer = cast("EntityRecognizer", language.get_pipe("ner"))
+        with use_ops("numpy", use_blis=False):
+            language = spacy.load(self._folder, exclude=_UNUSED)
+        recognizer = cast("Recognizer", language.get_pipe("ner"))
         try:
-            self._transitions = Transitions(recognizer.model, recognizer.move_names)
+            self._transitions = Transitions(recognizer)
         except (ValueError, KeyError) as error:
             raise ModelUnusable(f"the recognizer in `{self._folder}` is of another kind: {error}") from None
-        vectors = language.vocab.vectors
-        self._vectors = WordVectors(vectors.data, vectors.find, language.vocab.strings.add)
         self._language = language
 
     def is_loaded(self) -> bool:
@@ -101,28 +90,21 @@ class Names(NlpEngine):
 
     def get_supported_entities(self) -> list[str]:
         """Return what the name finders name."""
-        return sorted(set(_LABELS.values()))
+        return list(ENTITIES_NAMED)
 
     def get_supported_languages(self) -> list[str]:
         """Return the one language."""
         return [LANGUAGE]
 
-    def _entities(self, documents: Sequence[Doc]) -> Iterator[list[Tagged]]:
-        words = [[token.text for token in document] for document in documents]
-        vectors = cast("WordVectors", self._vectors).of([word for several in words for word in several])
-        scores = self._network.scores(words, vectors)
-        known = cast("Transitions", self._transitions).entities(documents)
-        for row, listed in zip(scores, known, strict=True):
-            ours = self._network.spans(row)
-            theirs = [Tagged(start, end, _LABELS[label], 1.0) for start, end, label in listed if label in _LABELS]
-            yield agreed(row, ours, theirs)
+    def _entities(self, documents: Sequence[Doc]) -> Iterator[list[tuple[int, int, str]]]:
+        for found in cast("Transitions", self._transitions).entities(documents):
+            yield [(start, end, _LABELS[label]) for start, end, label in found if label in _LABELS]
 
-    def _artifacts(self, document: Doc, found: list[Tagged], language: str) -> NlpArtifacts:
+    def _artifacts(self, document: Doc, found: list[tuple[int, int, str]], language: str) -> NlpArtifacts:
+        spans = [Span(document, start, end, label=entity) for start, end, entity in found]
         return NlpArtifacts(
-            entities=[Span(document, one.start, one.end, label=one.entity) for one in found],
-            scores=[one.score for one in found], tokens=document, tokens_indices=[], lemmas=[], nlp_engine=self,
-            language=language,
-        )  # fmt: skip
+            entities=spans, tokens=document, tokens_indices=[], lemmas=[], nlp_engine=self, language=language
+        )
 
 
 def _tokenizable(text: str) -> str:

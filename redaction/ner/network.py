@@ -78,9 +78,7 @@ class Network:
         where = np.array([place.setdefault(word, len(place)) for word in words])
         first = np.unique(where, return_index=True)[1]
         rows = rows_of(list(place))
-        columns = [
-            self._weights[f"table_{column}"][rows[:, column]].sum(axis=1) for column in range(rows.shape[1])
-        ]
+        columns = [self._weights[f"table_{column}"][rows[:, column]].sum(axis=1) for column in range(rows.shape[1])]
         seen = np.concatenate([*columns, np.concatenate(vectors)[first]], axis=1)
         return self._maxout(seen, "embed")[where]
 
@@ -88,15 +86,14 @@ class Network:
         # texts stand apart by as many empty rows as the windows reach
         pad, width = self.depth, embedded.shape[1]
         hidden = np.zeros((len(embedded) + pad * (len(lengths) + 1), width), np.float32)
-        starts = np.cumsum([0, *lengths[:-1]]) + pad * (1 + np.arange(len(lengths)))
-        inside = np.concatenate([np.arange(start, start + length) for start, length in zip(starts, lengths, strict=True)])
+        inside = np.arange(len(embedded)) + pad * np.repeat(1 + np.arange(len(lengths)), lengths)
         hidden[inside] = embedded
         for layer in range(self.depth):
             seen = np.zeros((len(hidden), 3 * width), np.float32)
             seen[1:, :width] = hidden[:-1]
             seen[:, width : 2 * width] = hidden
             seen[:-1, 2 * width :] = hidden[1:]
-            hidden = hidden + self._maxout(seen, f"window", f"_{layer}")
+            hidden = hidden + self._maxout(seen, "window", f"_{layer}")
         return hidden[inside]
 
     def _maxout(self, seen: Floats, name: str, layer: str = "") -> Floats:

@@ -1,14 +1,14 @@
 """The language model's own greedy search for names, over whole batches: same entities, a third of the time.
 
-spaCy's transition-based recognizer (Lample et al. 2016, "Neural Architectures for Named Entity Recognition") takes one action a word:
-begin, inside, last, unit or out. Outside an entity the scores depend on the word alone, inside one on its first word,
-the word before and the word. So all actions outside are one matrix product, and all entities that could begin are
-followed at once, word by word. spaCy's loop asks the interpreter's lock several times a word instead.
+spaCy's transition-based recognizer (Lample et al. 2016, "Neural Architectures for Named Entity Recognition") takes
+one action a word: begin, inside, last, unit or out. Outside an entity the scores depend on the word alone, inside one
+on its first word, the word before and the word. So all actions outside are one matrix product, and all entities that
+could begin are followed at once, word by word. spaCy's loop asks the interpreter's lock several times a word instead.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import numpy as np
 
@@ -27,14 +27,38 @@ _BLOCKED: Final = "U-"
 _NEVER: Final = np.float32(-1e30)
 
 
+class Layered(Protocol):
+    """What is read of a network of spaCy's."""
+
+    @property
+    def layers(self) -> Sequence[Model[Any, Any]]:
+        """Its parts in order."""
+        ...
+
+
+class Recognizer(Protocol):
+    """What is read of spaCy's recognizer."""
+
+    @property
+    def model(self) -> Layered:
+        """Its layers: words to vectors, vectors to features by place, features to scores."""
+        ...
+
+    @property
+    def move_names(self) -> Sequence[str]:
+        """Its actions, `B-PERSON` and so on, the last one `O`."""
+        ...
+
+
 class Transitions:
     """Finds the entities of documents with a trained recognizer's weights. Raises `ValueError` for other models."""
 
-    def __init__(self, model: Model[list[Doc], object], moves: Sequence[str]) -> None:
+    def __init__(self, recognizer: Recognizer) -> None:
+        moves = recognizer.move_names
         names = [*moves[:-1], _BLOCKED, moves[-1]]
-        words, features, scores = model.layers
-        self._words = cast("Model[list[Doc], Floats]", words)
-        self._features = cast("Model[Floats, Floats]", features)
+        words, features, scores = recognizer.model.layers
+        self._words: Model[list[Doc], Floats] = words
+        self._features: Model[Floats, Floats] = features
         self._weights = cast("Floats", scores.get_param("W"))
         self._bias = cast("Floats", scores.get_param("b"))
         self._feature_bias = cast("Floats", features.get_param("b"))
@@ -46,10 +70,12 @@ class Transitions:
         begins = [names.index(f"B-{label}") for label in self.labels]
         units = [names.index(f"U-{label}") for label in self.labels]
         #: The moves outside an entity in the model's order, which decides between equals.
-        self._moves = np.array(sorted([*begins, *units, len(names) - 1]))
+        moves_outside = sorted([*begins, *units, len(names) - 1])
+        self._moves = np.array(moves_outside)
         self._begins = np.isin(self._moves, begins)
         self._outs = self._moves == len(names) - 1
-        self._label = np.array([self.labels.index(names[move][2:]) if names[move][2:] else -1 for move in self._moves])
+        places = {label: place for place, label in enumerate(self.labels)}
+        self._label = np.array([places.get(name[2:], -1) for move, name in enumerate(names) if move in moves_outside])
         self._inside = np.array([names.index(f"I-{label}") for label in self.labels])
         self._last = np.array([names.index(f"L-{label}") for label in self.labels])
 
@@ -72,7 +98,7 @@ class Transitions:
             for word in np.flatnonzero(~self._outs[chosen[begin:end]]) + begin:
                 if word >= at:
                     at = after[word]
-                    listed.append((int(word - begin), int(at - begin), self.labels[self._label[chosen[word]]]))
+                    listed.append((int(word - begin), int(at - begin), self.labels[int(self._label[chosen[word]])]))
             found.append(listed)
         return found
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 class WordVectors:
     """Vectors by word. `find` is spaCy's look-up of keys, `key` its hash of a word."""
 
-    def __init__(self, table: NDArray[np.float32], find: Callable[..., NDArray[np.int64]], key: Callable[[str], int]) -> None:
+    def __init__(
+        self, table: NDArray[np.float32], find: Callable[..., NDArray[np.int64]], key: Callable[[str], int]
+    ) -> None:
         self._table = table
         self._find = find
         self._key = key
@@ -24,8 +26,8 @@ class WordVectors:
         """Return a row for each word: of its own form, else as written in a name, else in lower case, else zeros."""
         rows = np.full(len(words), -1, np.int64)
         for form in (str, str.title, str.lower):
-            missing = np.flatnonzero(rows < 0)
-            if not len(missing):
+            missing = [at for at, row in enumerate(rows.tolist()) if row < 0]
+            if not missing:
                 break
             keys = np.array([self._key(form(words[at])) for at in missing], dtype=np.uint64)
             rows[missing] = self._find(keys=keys)

@@ -1,0 +1,1 @@
+"""The name finder: its texts, its training, its measure."""

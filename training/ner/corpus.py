@@ -63,8 +63,8 @@ def _read(name: str) -> Iterator[Sample]:
 
 
 def _is_handle(text: str, span: Span) -> bool:
-    """Say whether `span` is the name of an account (`@somebody`): one corpus marks them as persons, the others do not."""
-    return span[2] == "PERSON" and (text[span[0] : span[0] + 1] == "@" or text[max(0, span[0] - 1) : span[0]] == "@")
+    """Say whether `span` names an account (`@somebody`): one corpus marks them as persons, the others do not."""
+    return span[2] == "PERSON" and "@" in text[max(0, span[0] - 1) : span[0] + 1]
 
 
 def _renamed(one: Sample, chance: random.Random) -> Sample:
@@ -77,7 +77,11 @@ def _renamed(one: Sample, chance: random.Random) -> Sample:
         value = one.text[start:end]
         if label == "PERSON":
             count = value.count(" ")
-            value = chance.choice(group.first) if count == 0 else f"{chance.choice(group.first)} {chance.choice(group.last)}"
+            value = (
+                chance.choice(group.first)
+                if count == 0
+                else f"{chance.choice(group.first)} {chance.choice(group.last)}"
+            )
         spans.append((len(text), len(text) + len(value), label))
         text += value
         at = end

@@ -22,6 +22,10 @@ _SLOT: Final = re.compile(r"\{(\w+)\}")
 #: Cultures that put the family's name first, and how often their names are written so here.
 _FAMILY_FIRST: Final = {"chinese": 0.4, "japanese": 0.25, "korean": 0.5, "vietnamese": 0.7, "hungarian_romanian": 0.15}
 _WORDS_MIN: Final = 3
+_IDS: Final = ("{:05d}", "INV-{:04d}", "#{:04d}", "TCK-{:05d}", "A{:06d}")
+_MONEY: Final = ("${}", "{} EUR", "€{}", "£{}.50", "{} USD")
+_MAIL: Final = ("info@example.{}", "j.d@example.{}", "user42@example.{}", "sales@example.{}")
+_STREETS: Final = ("Main", "Oak", "High", "Station", "Mill")
 #: How often identifiers, titles and products are put together anew instead of taken from their list.
 _MADE: Final = 0.6
 
@@ -81,7 +85,9 @@ class _Writer:
             while self._chance.random() < 0.25 and len(text) < 300:
                 more, others = self._filled(self._chance.choice(lines))
                 gap = self._chance.choice((" ", " ", "\n", ". "))
-                spans += [(start + len(text) + len(gap), end + len(text) + len(gap), label) for start, end, label in others]
+                spans += [
+                    (start + len(text) + len(gap), end + len(text) + len(gap), label) for start, end, label in others
+                ]
                 text += gap + more
         return Sample(*self._cased(text, spans), self._group.group)
 
@@ -130,20 +136,24 @@ class _Writer:
     def _number_like(self, slot: str) -> tuple[str, str] | None:
         chance = self._chance
         made: dict[str, Callable[[], str]] = {
-            "id": lambda: chance.choice(("{:05d}", "INV-{:04d}", "#{:04d}", "TCK-{:05d}", "A{:06d}")).format(chance.randrange(9999)),
+            "id": lambda: chance.choice(_IDS).format(chance.randrange(9999)),
             "number": lambda: str(chance.randrange(2, 5000)),
-            "money": lambda: chance.choice(("${}", "{} EUR", "€{}", "£{}.50", "{} USD")).format(chance.randrange(5, 900)),
+            "money": lambda: chance.choice(_MONEY).format(chance.randrange(5, 900)),
             "time": lambda: f"{chance.randrange(24):02d}:{chance.randrange(60):02d}",
             "version": lambda: f"{chance.randrange(9)}.{chance.randrange(20)}.{chance.randrange(9)}",
-            "email": lambda: f"{chance.choice(('info', 'j.d', 'user42', 'sales'))}@example.{chance.choice(('com', 'org', 'net'))}",
+            "email": lambda: chance.choice(_MAIL).format(chance.choice(("com", "org", "net"))),
             "handle": lambda: chance.choice(("dev42", "octo-bot", "qa_team", "release-bot", "x_y_z", "nightowl77")),
             "date": self._date,
-            "street": lambda: f"{chance.randrange(1, 200)} {chance.choice(('Main', 'Oak', 'High', 'Station', 'Mill'))} {self._one('street_tail')}",
+            "street": lambda: f"{chance.randrange(1, 200)} {chance.choice(_STREETS)} {self._one('street_tail')}",
         }  # fmt: skip
         return (made[slot](), "") if slot in made else None
 
     def _date(self) -> str:
-        day, month, year = self._chance.randrange(1, 29), self._chance.randrange(1, 13), self._chance.randrange(1950, 2027)
+        day, month, year = (
+            self._chance.randrange(1, 29),
+            self._chance.randrange(1, 13),
+            self._chance.randrange(1950, 2027),
+        )
         return self._chance.choice(
             (f"{year}-{month:02d}-{day:02d}", f"{self._one('month')} {day}", f"{day} {self._one('month')} {year}",
              self._one("weekday"), f"{day:02d}/{month:02d}/{year}")
@@ -189,8 +199,9 @@ class _Writer:
             (0.06, lambda: f"{first} {initial}. {last}"), (0.12, lambda: f"{first[0]}. {last}"),
             (0.16, lambda: f"{first} {last}-{self._last()}"), (0.20, lambda: f"{first} {self._first()} {last}"),
             (0.23, lambda: f"{first}-{self._first()} {last}"), (0.25, lambda: f"{first} {last} Jr."),
-            (0.30, lambda: f"{first} {last}".upper()), (0.37, lambda: f"{first} {last}".lower()),
-            (0.40, lambda: first), (0.42, lambda: f"{first} {initial} {last}"), (0.44, lambda: f"{first[0]}.{initial}. {last}"),
+            (0.30, f"{first} {last}".upper), (0.37, f"{first} {last}".lower),
+            (0.40, lambda: first), (0.42, lambda: f"{first} {initial} {last}"),
+            (0.44, lambda: f"{first[0]}.{initial}. {last}"),
         )  # fmt: skip
         return next((way() for until, way in ways if roll < until), f"{first} {last}")
 
@@ -210,7 +221,10 @@ class _Writer:
     def _code(self) -> str:
         """Return an identifier of a program."""
         chance = self._chance
-        parts = [self._one(chance.choice(("verb", "adjective"))), *(self._one("noun") for _ in range(chance.choice((1, 1, 2))))]
+        parts = [
+            self._one(chance.choice(("verb", "adjective"))),
+            *(self._one("noun") for _ in range(chance.choice((1, 1, 2)))),
+        ]
         if chance.random() < 0.25:
             parts = parts[1:]
         style = chance.randrange(5)
@@ -218,9 +232,9 @@ class _Writer:
             return "_".join(parts)
         if style == 1:
             return "".join(part.title() for part in parts) + chance.choice(("", "Service", "Error", "Model", "Dto"))
-        if style == 2:  # noqa: PLR2004 - one of five
+        if style == 2:
             return parts[0] + "".join(part.title() for part in parts[1:])
-        return chance.choice(("-", ".", "_")).join(parts) if style == 3 else "_".join(parts).upper()  # noqa: PLR2004 - as above
+        return chance.choice(("-", ".", "_")).join(parts) if style == 3 else "_".join(parts).upper()
 
     def _phrase(self) -> str:
         """Return what a document, a ticket or a task is called."""
@@ -236,12 +250,13 @@ class _Writer:
         chance = self._chance
         adjective, noun = self._one("adjective").title(), self._one("noun").title()
         return chance.choice(
-            (self._one("brand"), self._one("brand"), f"{adjective} {noun}", f"{noun} {chance.choice(('Pro', 'Plus', 'X', 'Max', 'Mini', '2', '360'))}",
+            (self._one("brand"), self._one("brand"), f"{adjective} {noun}",
+             f"{noun} {chance.choice(('Pro', 'Plus', 'X', 'Max', 'Mini', '2', '360'))}",
              f"{self._one('brand')} {chance.choice(('Pro', 'Cloud', 'Enterprise', str(chance.randrange(2, 20))))}")
         )  # fmt: skip
 
     def _value(self) -> tuple[str, list[Span]]:
-        """A bare value, as the leaves of a JSON tree are."""
+        """Return a bare value, as the leaves of a JSON tree are."""
         slot = self._chance.choices(
             ("person", "first", "last", "city", "country", "org", "product", "status", "thing", "job", "department",
              "code", "month", "tool", "file"),
@@ -251,15 +266,17 @@ class _Writer:
         return value, [(0, len(value), label)] if label else []
 
     def _record(self) -> tuple[str, list[Span]]:
-        """A record as tools give it: JSON, YAML-like or a form; JSON escapes nothing here that has an entity."""
+        """Return a record as tools give it: JSON, lines of keys, a form; names need no escapes in JSON."""
         chance = self._chance
         keys = (
-            ("name", "person"), ("full_name", "person"), ("customer", "person"), ("assignee", "person"), ("owner", "person"),
+            ("name", "person"), ("full_name", "person"), ("customer", "person"), ("assignee", "person"),
+            ("owner", "person"),
             ("firstName", "first"), ("last_name", "last"), ("contact", "person"), ("createdBy", "person"),
             ("city", "city"), ("country", "country"), ("location", "city"), ("company", "org"), ("vendor", "org"),
             ("product", "product"), ("item", "product"), ("status", "status"), ("title", "thing"), ("subject", "thing"),
             ("role", "job"), ("department", "department"), ("email", "email"), ("id", "id"), ("amount", "money"),
-            ("due", "date"), ("tool", "tool"), ("path", "file"), ("function", "code"), ("label", "product"), ("model", "product"),
+            ("due", "date"), ("tool", "tool"), ("path", "file"), ("function", "code"), ("label", "product"),
+            ("model", "product"),
         )  # fmt: skip
         chosen = chance.sample(keys, chance.randrange(2, 7))
         quote, colon, between, begin, end = chance.choice(

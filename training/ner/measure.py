@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from redaction.ner.network import ENTITIES
-from redaction.ner.vectors import WordVectors
+from training.ner.reading import words_of
 
-HALF = 0.5
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from spacy.language import Language
+
+    from redaction.ner.network import Network
+    from redaction.ner.vectors import WordVectors
+    from training.ner.generate import Sample, Span
+
+_HALF = 0.5
+#: What a kind counts for when one training is compared with another.
+_WEIGHTS = {"PERSON": 2.0, "LOCATION": 1.0, "ORGANIZATION": 0.5}
 
 
 @dataclass(slots=True)
 class Counts:
-    """How many of what should be found was found, of what was found should have been."""
+    """Should be found: `gold`, of it `found`, `covered` by a find of any kind; was found: `guessed`, of it `right`."""
 
     gold: int = 0
     found: int = 0
@@ -33,56 +45,64 @@ class Counts:
     def precision(self) -> float:
         return self.right / max(1, self.guessed)
 
+    @property
+    def f2(self) -> float:
+        weighed = 4 * self.precision + self.recall
+        return 5 * self.precision * self.recall / weighed if weighed else 0.0
 
-def count(into: Counts, entity: str, gold: list, guessed: list) -> None:
+
+def count(into: Counts, entity: str, gold: Sequence[Span], guessed: Sequence[Span]) -> None:
     """Add one text's entities of a kind; `gold` and `guessed` hold those of all kinds."""
-    wanted = characters(one for one in gold if one[2] == entity)
-    given = characters(one for one in guessed if one[2] == entity)
-    everything = characters(guessed)
+    wanted = _characters(one for one in gold if one[2] == entity)
+    given = _characters(one for one in guessed if one[2] == entity)
+    everything = _characters(guessed)
     for start, end, label in gold:
         if label == entity:
             into.gold += 1
-            half = HALF * (end - start)
-            into.found += sum(at in given for at in range(start, end)) >= half
-            into.covered += sum(at in everything for at in range(start, end)) >= half
+            into.found += _share(start, end, given) >= _HALF
+            into.covered += _share(start, end, everything) >= _HALF
     for start, end, label in guessed:
         if label == entity:
             into.guessed += 1
-            into.right += sum(at in wanted for at in range(start, end)) >= HALF * (end - start)
+            into.right += _share(start, end, wanted) >= _HALF
 
 
-def characters(spans) -> set[int]:
+def _share(start: int, end: int, characters: set[int]) -> float:
+    return sum(at in characters for at in range(start, end)) / max(1, end - start)
+
+
+def _characters(spans: Iterable[Span]) -> set[int]:
     return {at for start, end, _ in spans for at in range(start, end)}
 
 
 class Measure:
-    """Development texts, tokenized once, to see how far training is."""
+    """Texts, tokenized once, on which networks are compared while they are trained."""
 
-    def __init__(self, language, texts) -> None:
-        self._vectors = WordVectors(language.vocab.vectors.data, language.vocab.vectors.find, language.vocab.strings.add)
-        self._texts = {}
-        for name, listed in texts.items():
-            documents = [language.make_doc(one.text) for one in listed]
-            words = [[t.text for t in document] for document in documents]
-            self._texts[name] = (listed, documents, words, [self._vectors.of(one) for one in words])
+    def __init__(self, language: Language, vectors: WordVectors, texts: Mapping[str, Sequence[Sample]]) -> None:
+        self._vectors = vectors
+        self._texts = {name: [(one, language.make_doc(one.text)) for one in listed] for name, listed in texts.items()}
 
-    def of(self, network, lenience: float = 0.0):
-        """Return the mean of F2 over texts and kinds, persons doubled, and what to print."""
-        said, total, parts = [], 0.0, 0.0
-        for name, (listed, documents, words, vectors) in self._texts.items():
-            counts = defaultdict(Counts)
-            scores = network.scores(words, vectors)
-            for one, document, row in zip(listed, documents, scores, strict=True):
+    def of(self, network: Network) -> tuple[float, str]:
+        """Return the weighed mean of F2 over texts and kinds, and the figures to print."""
+        said: list[str] = []
+        total = weights = 0.0
+        for name, listed in self._texts.items():
+            counts: defaultdict[str, Counts] = defaultdict(Counts)
+            words = [words_of(document) for _, document in listed]
+            known = [self._vectors.of(one) for one in words]
+            for (one, document), scores in zip(listed, network.scores(words, known), strict=True):
                 guessed = [
-                    (document[t.start].idx, document[t.end - 1].idx + len(document[t.end - 1]), t.entity)
-                    for t in network.spans(row, lenience)
+                    (
+                        document[found.start].idx,
+                        document[found.end - 1].idx + len(document[found.end - 1]),
+                        found.entity,
+                    )
+                    for found in network.spans(scores)
                 ]
                 for entity in ENTITIES:
-                    count(counts[entity], entity, list(one.spans), guessed)
-            for entity, weight in (("PERSON", 2.0), ("LOCATION", 1.0), ("ORGANIZATION", 0.5)):
-                c = counts[entity]
-                p, r = c.precision, c.recall
-                total += weight * (5 * p * r / (4 * p + r) if p + r else 0)
-                parts += weight
-                said.append(f"{name} {entity[:3]} R {r:.3f} P {p:.3f}")
-        return total / parts, f"{total / parts:.4f} " + " | ".join(said)
+                    count(counts[entity], entity, one.spans, guessed)
+            for entity, weight in _WEIGHTS.items():
+                total += weight * counts[entity].f2
+                weights += weight
+                said.append(f"{name} {entity} {counts[entity].recall:.3f}/{counts[entity].precision:.3f}")
+        return total / weights, ", ".join(said)
