@@ -148,5 +148,12 @@ STEPS: Final = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX call_held ON call (state) WHERE state = 'held';
     """,
+    """
+    CREATE TABLE block (
+        subject TEXT PRIMARY KEY, reason TEXT NOT NULL, blocker TEXT NOT NULL, since INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE seen (digest BLOB PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE INDEX seen_until ON seen (until);
+    """,
 )
 SCHEMA_VERSION: Final = len(STEPS)

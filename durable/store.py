@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from durable import calls, rules, vault
 from durable.approval_book import ApprovalBook
 from durable.audit_book import AuditBook
+from durable.block_book import BlockBook
 from durable.budget_book import BudgetBook
 from durable.call_book import CallBook
 from durable.claim import Claim, Claiming, upstream_key_of
@@ -62,7 +63,7 @@ class Keys:
     placeholder: bytes
 
 
-class Store(RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook, BudgetBook, DefinitionBook, AuditBook):
+class Store(RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook, BudgetBook, DefinitionBook, AuditBook, BlockBook):
     """All protocols of `durable/journal.py`; `open_sqlite` and `open_postgres` make it."""
 
     def __init__(self, backend: Backend, keyring: Keyring) -> None:

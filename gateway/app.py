@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from durable.seal import Keyring
 from gateway.approving import Approving
 from gateway.asking import Asking
+from gateway.blocking import Blocks
 from gateway.budgets.charging import Budgets
 from gateway.checkpoints import Checkpoints
 from gateway.config import timeout_seconds, upstream_timeouts
@@ -112,6 +113,7 @@ class Gateway:
     authenticator: Authenticator
     desk: RunDesk
     managed: ManagedDesk
+    blocks: Blocks
     redaction: Redaction
     pipeline: Pipeline
     gates: Gates
@@ -166,6 +168,8 @@ class Gateway:
         gateway.journal.audit_best_effort = config.telemetry.audit == "best_effort"
         gateway._book = Book(gateway.journal, config.mcp_servers)
         await gateway._book.open()
+        gateway.blocks = Blocks(gateway.journal)
+        await gateway.blocks.open()
         await gateway._compose(secrets)
         if any(profile.masks for profile in profiles.values()):
             await asyncio.to_thread(masking_operator)
@@ -193,6 +197,7 @@ class Gateway:
         await self.pipeline.drain(self.config.limits.drain_seconds_max)
         await self._servers.aclose()
         await self._book.aclose()
+        await self.blocks.aclose()
         for upstream in self._upstreams:
             await upstream.aclose()
         await self.policies.aclose()
@@ -234,7 +239,7 @@ class Gateway:
             mint=lambda run, attempt, expires: self.authenticator.mint_run_token(
                 run_id=run, attempt=attempt, expires=expires
             ),
-            trace=self._telemetry.context,
+            trace=self._telemetry.context, closed=self.blocks.of_caller,
         )  # fmt: skip
         targets = {name: self._target(model) for name, model in config.models.items()}
         self._chat = ChatAdapter(targets, depth_max=config.limits.depth_max)
@@ -249,18 +254,21 @@ class Gateway:
         self.pipeline = self._path()
         resource = ProtectedResource(config)
         vouching = Vouching(config.public_url, secrets)
-        keeper = Doorkeeper(self.authenticator, self.desk, self.journal, resource)
+        keeper = Doorkeeper(self.authenticator, self.desk, self.journal, resource, self.blocks)
         self._servers = McpServers(
             config, self.policies, self.pipeline, Keyring(secrets), self._book, resource=resource,
             note_scopes=keeper.note_scopes, may_send=self.journal.may_send,
             shown_key=hmac.digest(secrets[0], b"oncegate/shown-names/1", "sha256"), vouching=vouching,
+            blocked=self.blocks.of_resource,
         )  # fmt: skip
         asking.serve(self._servers.adapter.call_of, self.pipeline.handle)
         door = Door(
             hosts=config.host_names, body_bytes_max=config.limits.body_bytes_max,
             header_bytes_max=config.limits.header_bytes_max,
         )  # fmt: skip
-        self.front = Front(door, keeper.identify, self._entries(), self._application(resource, vouching))
+        self.front = Front(
+            door, keeper.identify, self._entries(), self._application(resource, vouching), hold=self.blocks.hold
+        )
 
     def _path(self) -> Pipeline:
         config, price = self.config, price_of(self.config.models)
@@ -273,13 +281,14 @@ class Gateway:
                 journal=self.journal, redaction=self.redaction, telemetry=self._telemetry,
                 rulebook=Rulebook(config.resilience), gates=self.gates,
                 policies_of=self.desk.policies_of, price=price, budgets=budgets,
-                answer_bytes_max=config.limits.answer_bytes_max,
+                answer_bytes_max=config.limits.answer_bytes_max, closed=self.blocks.of_call,
             ),
             answers=Answers(config.resilience),
             divergences=Divergences(
                 self.journal, self.journal, agents=config.agents, on_divergence=config.runs.on_divergence
             ),
             approving=Approving(self.journal, config.approvals), doubts=self._verifying, budgets=budgets,
+            closed=self.blocks.of_call,
         )  # fmt: skip
 
     def _tools_asked(self, outcome: Outcome) -> Sequence[ToolUse]:
@@ -343,6 +352,8 @@ class Gateway:
             principal=principal, resource=resource_name("model", model),
             resource_domain=self.config.models[model].domain, action="call", time=time.time(), certain_only=True,
         )  # fmt: skip
+        if self.blocks.of_resource(question.resource, question.resource_domain):
+            return False
         return self.policies.current.decide(question).effect != "deny"
 
     def _application(self, resource: ProtectedResource, vouching: Vouching) -> FastAPI:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from gateway.call import Headers
     from gateway.identity.authenticator import Identified
+    from policy.decision import Principal
 
     Scope = MutableMapping[str, object]
     Receive = Callable[[], Awaitable[MutableMapping[str, object]]]
@@ -49,6 +50,14 @@ class Identify(Protocol):
         ...
 
 
+class Hold(Protocol):
+    """Keeps an answer that may have to be cut while it streams."""
+
+    def __call__(self, principal: Principal, run: str | None, path: str, cut: Callable[[], None]) -> Callable[[], None]:
+        """Return what ends the keeping."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
     """Bounds and names of the listener. `hosts` are accepted Host values in lower case, without port."""
@@ -61,7 +70,10 @@ class Door:
 class Front:
     """The agents' listener. Paths it does not know go to `rest` (health, runs, documents)."""
 
-    def __init__(self, door: Door, identify: Identify, entry_of: Callable[[str], Entry | None], rest: object) -> None:
+    def __init__(
+        self, door: Door, identify: Identify, entry_of: Callable[[str], Entry | None], rest: object, *, hold: Hold
+    ) -> None:
+        self._hold = hold
         self._door = door
         self._identify = identify
         self._entry_of = entry_of
@@ -81,8 +93,9 @@ class Front:
             await self._rest(scope, receive, send)
             return
         correlation = random_bytes(12).hex()
+        kept: _Kept | None = None
         try:
-            reply = await self._serve(scope, receive, entry, (path, token, correlation))
+            reply, kept = await self._serve(scope, receive, entry, (path, token, correlation))
         except ClientGone:
             return
         except Refusal as refusal:
@@ -92,9 +105,14 @@ class Front:
             _log.exception("request %s ended by an error of the gateway", correlation)
             failure = Refusal(code="internal", message="the gateway failed; ask again later", status=500)
             reply = entry.refuse(failure, ((b"oncegate-correlation", correlation.encode()),))
-        await _write(reply, send, receive)
+        if kept is None:
+            await _write(reply, send, receive)
+        else:
+            await kept.write(send, receive)
 
-    async def _serve(self, scope: Scope, receive: Receive, entry: Entry, at: tuple[str, str | None, str]) -> Reply:
+    async def _serve(
+        self, scope: Scope, receive: Receive, entry: Entry, at: tuple[str, str | None, str]
+    ) -> tuple[Reply, _Kept | None]:
         path, token, correlation = at
         headers = tuple(cast("list[tuple[bytes, bytes]]", scope["headers"]))
         self._check(headers)
@@ -104,7 +122,7 @@ class Front:
         for own in identified.own_tokens:
             if (literal := own.encode()) in content:
                 content = content.replace(literal, b"run")
-        return await entry.answer(
+        reply = await entry.answer(
             Exchange(
                 method=cast("str", scope["method"]),
                 path=path,
@@ -118,6 +136,12 @@ class Front:
                 disconnected=lambda: _gone(receive),
             )
         )
+        if reply.frames is None:
+            return reply, None
+        run = None if identified.run is None else identified.run.id
+        kept = _Kept(reply)
+        kept.release = self._hold(identified.principal, run, path, kept.cut)
+        return reply, kept
 
     def _check(self, headers: Headers) -> None:
         if sum(len(name) + len(value) for name, value in headers) > self._door.header_bytes_max:
@@ -149,6 +173,33 @@ class Front:
             parts.append(part)
             if not message.get("more_body"):
                 return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class _Kept:
+    """An answer that streams, which may be cut as if its client had gone; the client sees that it is not whole."""
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self._writing = asyncio.current_task()
+        self._over = False
+        self.release: Callable[[], None] = lambda: None
+
+    def cut(self) -> None:
+        """End it."""
+        if self._writing is not None and not self._over:
+            self._over = True
+            _delivered(self._reply, complete=False)
+            self._writing.cancel()
+
+    async def write(self, send: Send, receive: Receive) -> None:
+        """Send it; one that was cut is left as it is, so that the server closes the connection."""
+        try:
+            await _write(self._reply, send, receive)
+        except asyncio.CancelledError:
+            if not self._over or self._writing is None or self._writing.uncancel():
+                raise
+        finally:
+            self.release()
 
 
 def host_name(value: bytes | None) -> str:

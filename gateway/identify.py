@@ -16,6 +16,7 @@ from gateway.trail import person_of, principal_record
 
 if TYPE_CHECKING:
     from durable.journal import Journal
+    from gateway.blocking import Blocks
     from gateway.call import Headers
     from gateway.identity.authenticator import Authenticator, Identified
     from gateway.oauth.resource import ProtectedResource
@@ -25,18 +26,20 @@ if TYPE_CHECKING:
 _log = logging.getLogger("oncegate.identity")
 
 _SECONDS_PER_RECORD: Final = 1.0
+_REASONS_MAX: Final = 1024
 
 
 class Doorkeeper:
     """Identifies callers, and admits the runs they name."""
 
     def __init__(
-        self, authenticator: Authenticator, desk: RunDesk, journal: Journal, resource: ProtectedResource
+        self, authenticator: Authenticator, desk: RunDesk, journal: Journal, resource: ProtectedResource, blocks: Blocks
     ) -> None:
         self._resource = resource
         self._authenticator = authenticator
         self._desk = desk
         self._journal = journal
+        self._blocks = blocks
         self._refused: dict[str, tuple[float, int]] = {}
 
     async def identify(self, headers: Headers, path_token: str | None, query: bytes, path: str) -> Identified:
@@ -51,6 +54,11 @@ class Doorkeeper:
                 error = "invalid_token" if "error=" in refused.challenge else ""
                 refused.challenge = self._resource.challenge(path, error=error)
             raise
+        closed = self._blocks.of_caller(found.principal, None if found.run is None else found.run.id)
+        if closed is not None:
+            record = {"event": "blocked", **principal_record(found.principal), "reason": closed.message}
+            await self._note(f"blocked {found.principal.name}", record, closed.status)
+            raise closed
         if found.run is not None and not found.own_tokens:
             await self._desk.admit(found.principal, found.run)
         return found
@@ -66,6 +74,8 @@ class Doorkeeper:
 
     async def _note(self, reason: str, record: dict[str, object], status: int) -> None:
         now = time.monotonic()
+        if len(self._refused) > _REASONS_MAX:  # names of blocked callers are among them
+            self._refused.clear()
         since, count = self._refused.get(reason, (0.0, 0))
         if now - since < _SECONDS_PER_RECORD:
             self._refused[reason] = (since, count + 1)

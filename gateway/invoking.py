@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
     from durable.records import DueRun, RunRecord
     from durable.store import Store
-    from gateway.call import Headers, UpstreamResponse
+    from gateway.call import Headers, Refusal, UpstreamResponse
     from gateway.config import Agent, Config, RunRetry
     from gateway.managed import ManagedDesk
     from gateway.outward import Redaction
-    from policy.decision import Decision
+    from policy.decision import Decision, Principal
 
 _log = logging.getLogger("oncegate.runs")
 
@@ -42,6 +42,8 @@ _log = logging.getLogger("oncegate.runs")
 _LOOK_SECONDS_MAX: Final = 30.0
 #: While the journal cannot be written.
 _AWAY_SECONDS: Final = 1.0
+#: Between two looks whether a blocked run may go on.
+_BLOCKED_SECONDS: Final = 2.0
 _RETRIED: Final = frozenset({408, 409, 425, 429})
 _SERVER_ERROR: Final = 500
 _ACCEPTED: Final = range(200, 300)
@@ -78,6 +80,7 @@ class Invoker:
         redaction: Redaction,
         mint: Callable[[str, int, float], str],
         trace: Callable[[str], Headers],
+        closed: Callable[[Principal, str | None], Refusal | None],
     ) -> None:
         self._config = config
         self._store = store
@@ -85,6 +88,7 @@ class Invoker:
         self._redaction = redaction
         self._mint = mint
         self._trace = trace
+        self._closed = closed
         self._upstreams: dict[str, HttpUpstream] = {}
         self._places = asyncio.Semaphore(config.runs.managed_max)
         self._under_way: set[asyncio.Task[None]] = set()
@@ -157,6 +161,11 @@ class Invoker:
             return
         content = body.parse(due.input)
         opener = opener_of(record) or principal_from(record.details, record.domain, record.agent)
+        invoked = principal_from(record.details, record.domain, record.agent)
+        if self._closed(opener, record.id) is not None or self._closed(invoked, record.id) is not None:
+            waits = Failed("blocked by an operator", counted=False)
+            await self._written(lambda: self._put_off(record, waits, _BLOCKED_SECONDS))
+            return
         decision = self._desk.decide(opener, agent, content)
         if not decision.allowed:
             failed = Failed(f"policy does not allow it any more: {decision.reason}", final=True)

@@ -97,6 +97,7 @@ class Pipeline:
         approving: Approving,
         doubts: Doubts,
         budgets: Budgets,
+        closed: Callable[[Call], Refusal | None],
     ) -> None:
         self._policies_of = policies_of
         self._journal = journal
@@ -109,6 +110,7 @@ class Pipeline:
         self._approving = approving
         self._doubts = doubts
         self._budgets = budgets
+        self._closed = closed
 
     async def handle(self, call: Call) -> Reply:
         """Return the answer to `call`: the upstream's, the journal's, or a refusal in its protocol."""
@@ -142,6 +144,8 @@ class Pipeline:
         await self._load.drained(seconds_max)
 
     def _decide(self, call: Call, trail: Trail) -> Decision:
+        if (closed := self._closed(call)) is not None:
+            raise closed
         question = question_of(call, trail.start)
         policies = self._policies_of(call.exchange.run)
         decision = trail.decision = policies.decide(question)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from durable.journal import Journal
     from durable.step import Began, Outcome, VaultEntry
-    from gateway.call import Call, UpstreamRequest
+    from gateway.call import Call, Refusal, UpstreamRequest
     from gateway.outward import Redaction, Veil
     from gateway.resilience.gates import Gate
     from gateway.resilience.rules import Rules
@@ -42,6 +42,8 @@ class Plan:
     guess: Callable[[], Mapping[str, int]]
     price: Callable[[Mapping[str, int]], float | None]
     answer_bytes_max: int
+    #: asked right before each send: why nothing may be sent for this call by now
+    closed: Callable[[Call], Refusal | None]
     rules: Rules | None
     #: what stands before the upstream, `None`: nothing
     gate: Gate | None

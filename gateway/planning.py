@@ -47,6 +47,7 @@ class Planning:
         self, *, journal: Journal, redaction: Redaction, telemetry: Telemetry, rulebook: Rulebook,
         gates: Gates, policies_of: Callable[[RunRef | None], PolicySet],
         price: Callable[[str, Mapping[str, int]], float | None], budgets: Budgets, answer_bytes_max: int,
+        closed: Callable[[Call], Refusal | None],
     ) -> None:  # fmt: skip
         self._journal = journal
         self._redaction = redaction
@@ -57,6 +58,7 @@ class Planning:
         self._price = price
         self._budgets = budgets
         self._answer_bytes_max = answer_bytes_max
+        self._closed = closed
 
     async def plan(self, work: Work, began: Began | None) -> Plan:
         """Return the plan of a redacted call. Raises what making the request raises; nothing was sent then."""
@@ -87,7 +89,7 @@ class Planning:
             veil=sent.veil, grant=sent.grant, originals=work.originals, journal=self._journal,
             trail=trail, audit_key=key, uses=uses, price=lambda usage: self._price(call.resource, usage),
             guess=lambda: self._budgets.estimated(call, request.body).usage,
-            answer_bytes_max=self._answer_bytes_max,
+            answer_bytes_max=self._answer_bytes_max, closed=self._closed,
             # who only listens is there for hours, is silent, and says nothing of the upstream
             rules=None if call.listens else self._rulebook.rules_of(call.resource),
             gate=self._gates.of(call.resource) if call.expects and not call.listens else None,

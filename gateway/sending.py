@@ -11,6 +11,7 @@ from gateway import body
 from gateway.call import NotSent, Sent
 from gateway.inward import Inward
 from gateway.oauth.answer import NoToken
+from gateway.resilience.gates import Shut
 from gateway.resilience.retry import retry_after_seconds
 from gateway.restoring import Restoring
 
@@ -84,7 +85,7 @@ class Sending:
         try:
             await self._run(until, seconds_max)
             good = gate.good(self.status)
-        except (NoToken, Lapsed):  # the upstream was never asked
+        except (NoToken, Lapsed, Shut):  # the upstream was never asked
             raise
         except (NotSent, Sent):
             good = False
@@ -110,6 +111,8 @@ class Sending:
         # right before the send: without its lease another instance may have taken the call over
         if not plan.journal.may_send():
             raise Lapsed("this instance had lost its lease")
+        if (closed := plan.closed(self.call)) is not None:
+            raise Shut("blocked by an operator", closed)
         times = None if plan.rules is None else plan.rules.times
         if times is not None and times.first_byte_seconds is not None:
             self._late = f"no answer within {times.first_byte_seconds:g} s"

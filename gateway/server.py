@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from gateway.admin.parts import AdminAction
+    from gateway.call import Headers
     from gateway.config import Address, Config
     from policy.decision import Decision, Principal
 
@@ -146,10 +147,17 @@ def _parts(gateway: Gateway) -> AdminParts:
         )
         return gateway.policies.current.decide(question)
 
+    async def authenticate(headers: Headers) -> Principal:
+        principal = await gateway.authenticator.authenticate_operator(headers)
+        if (closed := gateway.blocks.of_caller(principal, None)) is not None:
+            raise closed
+        return principal
+
     admin = gateway.config.admin
     names = {str(admin), f"localhost:{admin.port}"} if admin.loopback else {str(admin)}
     return AdminParts(
-        runs=gateway.journal, operator=gateway.journal, authenticate=gateway.authenticator.authenticate_operator,
+        runs=gateway.journal, operator=gateway.journal, authenticate=authenticate, blocks=gateway.journal,
+        named=gateway.config,
         decide=decide, record=deed_record, write_audit=gateway.journal.write_audit, open_run=gateway.desk.open_as,
         given=gateway.given, accept_past=gateway.journal.accept_past,
         approvals=gateway.journal, definitions=gateway.journal, unveil=gateway.unveil,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from gateway.admin.parts import Deed
 
 #: What an admin resource's objects are called in audit records.
-_OBJECTS = {"admin/calls": "call", "admin/runs": "run", "admin/tools": "definition"}
+_OBJECTS = {"admin/calls": "call", "admin/runs": "run", "admin/tools": "definition", "admin/blocks": "subject"}
 
 
 def deed_record(deed: Deed) -> dict[str, object]:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from durable.blocks import BlockRecord
     from durable.definitions import DefinitionRecord, Ruling
     from durable.journal import Operator
     from durable.records import ApprovalRecord, CallRecord, RunRecord, Vote
     from gateway.budgets.ledger import Standing
     from gateway.call import Headers
+    from gateway.config import Config
     from gateway.given import Given
     from gateway.resilience.gates import GateView
     from policy.decision import Decision, Principal
@@ -201,6 +203,24 @@ class DefinitionRows(Protocol):
         ...
 
 
+class BlockRows(Protocol):
+    """Who and what is blocked (`durable.block_book`)."""
+
+    async def block(
+        self, subject: str, *, reason: str, blocker: str, audit: Sequence[Mapping[str, object]]
+    ) -> BlockRecord:
+        """Block `subject`; one that is blocked already stays as it is."""
+        ...
+
+    async def lift_block(self, subject: str, *, audit: Sequence[Mapping[str, object]]) -> BlockRecord:
+        """Lift a block. Raises `LookupError` when there is none."""
+        ...
+
+    async def list_blocks(self) -> list[BlockRecord]:
+        """Return all blocks, the newest first."""
+        ...
+
+
 class Unveil(Protocol):
     """Puts originals back for an approver, where the approval's policy line says so."""
 
@@ -228,6 +248,9 @@ class AdminParts:
     accept_past: AcceptPast
     approvals: ApprovalRows
     definitions: DefinitionRows
+    blocks: BlockRows
+    #: what the configuration names, for blocks
+    named: Config
     unveil: Unveil
     budgets: BudgetRows
     hosts: frozenset[str]

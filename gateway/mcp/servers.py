@@ -47,7 +47,7 @@ class McpServers:
     def __init__(
         self, config: Config, policies: Policies, pipeline: Pipeline, keyring: Keyring, book: Book, *,
         resource: ProtectedResource, note_scopes: NoteScopes, may_send: Callable[[], bool], shown_key: bytes = b"",
-        vouching: Vouching | None = None,
+        blocked: Callable[[str, str], bool], vouching: Vouching | None = None,
     ) -> None:  # fmt: skip
         if problems := [*unconfined(config), *unstartable(config)]:
             raise ConfigInvalid(problems)
@@ -55,6 +55,7 @@ class McpServers:
         self._policies = policies
         self._may_send = may_send
         self._vouching = vouching
+        self._blocked = blocked
         self._authorized: list[Authorized] = []
         self._tokens_from = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=ANSWER_SECONDS_MAX)
         self._upstreams: list[Upstream] = []
@@ -145,4 +146,4 @@ class McpServers:
             principal=principal, resource=resource, resource_domain=domain, action=action, time=time.time(),
             certain_only=True,
         )  # fmt: skip
-        return self._policies.current.decide(question).effect != "deny"
+        return not self._blocked(resource, domain) and self._policies.current.decide(question).effect != "deny"

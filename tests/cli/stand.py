@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from durable.blocks import BlockRecord
 from durable.step import Owner
 from gateway.admin.address import socket_path
 from gateway.admin.api import build_admin
@@ -23,6 +24,7 @@ from gateway.admin.deeds import deed_record
 from gateway.admin.parts import AdminAction, AdminParts, OpenedRun
 from gateway.admin.peer import OwnerProtocol, bind
 from gateway.call import Headers, Refusal, header
+from gateway.config import Config
 from gateway.given import Given, demand, outcome_of
 from policy.decision import Decision, Principal
 from tests.cli.ledger import Ledger
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from durable.journal import Audit
     from durable.records import CallRecord
 
 HOST = "gateway.test:8081"
@@ -68,6 +71,24 @@ async def unveil(scope: str, tree: object, entities: frozenset[str]) -> object:
     return tree
 
 
+class Unblocked:
+    """Nothing is blocked."""
+
+    async def block(self, subject: str, *, reason: str, blocker: str, audit: Audit) -> BlockRecord:
+        """Say that it is."""
+        del audit
+        return BlockRecord(subject=subject, reason=reason, blocker=blocker, since=1.0)
+
+    async def lift_block(self, subject: str, *, audit: Audit) -> BlockRecord:
+        """Refuse."""
+        del audit
+        raise LookupError(subject)
+
+    async def list_blocks(self) -> list[BlockRecord]:
+        """Return nothing."""
+        return []
+
+
 def parts_of(ledger: Ledger, *, host: str = HOST) -> AdminParts:
     """Return the parts over a ledger."""
 
@@ -94,6 +115,8 @@ def parts_of(ledger: Ledger, *, host: str = HOST) -> AdminParts:
         accept_past=ledger.accept_past,
         approvals=ledger,
         definitions=Shelf(),
+        blocks=Unblocked(),
+        named=Config(version=1),
         unveil=unveil,
         budgets=ledger,
         hosts=frozenset({host}),

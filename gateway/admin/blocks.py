@@ -1,0 +1,100 @@
+"""`/api/v1/blocks`: the kill switch. What is set here counts on all instances within a second."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import Field, StringConstraints
+
+from durable.blocks import BlockRecord
+from gateway.admin.form import Form, Reason
+from gateway.admin.parts import AdminParts
+from gateway.admin.permit import Permit, permit
+from gateway.admin.problem import Problem
+from gateway.blocking import FORMS, SUBJECT_CHARACTERS_MAX, UnusableSubject, subject_of
+from gateway.config.problems import nearest
+from policy.resources import resource_name
+
+_Reader = Annotated[Permit, Depends(permit("admin/blocks", "read"))]
+_Changer = Annotated[Permit, Depends(permit("admin/blocks", "change"))]
+
+
+class Block(Form):
+    """A block. `since` is in seconds since the epoch."""
+
+    subject: str
+    reason: str
+    blocker: str
+    since: float
+
+
+class Wanted(Form):
+    """What is to be blocked, or lifted, and why."""
+
+    subject: str = Field(max_length=SUBJECT_CHARACTERS_MAX, description=FORMS)
+    reason: Annotated[Reason, StringConstraints(min_length=1)]
+    unknown: bool = Field(default=False, description="also what the configuration does not name")
+
+
+def routes() -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(prefix="/api/v1/blocks", tags=["blocks"])
+    router.add_api_route("", _list, methods=["GET"], summary="List what is blocked, the newest first")
+    router.add_api_route("", _block, methods=["POST"], summary="Block somebody or something")
+    router.add_api_route("/lift", _lift, methods=["POST"], summary="Lift a block")
+    return router
+
+
+async def _list(allowed: _Reader) -> list[Block]:
+    return [_view(one) for one in await allowed.parts.blocks.list_blocks()]
+
+
+async def _block(allowed: _Changer, wanted: Wanted) -> Block:
+    subject = _subject(wanted)
+    if not wanted.unknown:
+        await _demand_known(allowed.parts, subject)
+    audit = [allowed.record("block", subject, wanted.reason)]
+    return _view(
+        await allowed.parts.blocks.block(subject, reason=wanted.reason, blocker=allowed.principal.name, audit=audit)
+    )
+
+
+async def _lift(allowed: _Changer, wanted: Wanted) -> Block:
+    subject = _subject(wanted)
+    try:
+        return _view(
+            await allowed.parts.blocks.lift_block(subject, audit=[allowed.record("unblock", subject, wanted.reason)])
+        )
+    except LookupError:
+        raise Problem(404, "not_found", f"`{subject}` is not blocked") from None
+
+
+def _subject(wanted: Wanted) -> str:
+    try:
+        return subject_of(wanted.subject)
+    except UnusableSubject as error:
+        raise Problem(422, "unusable_subject", str(error)) from None
+
+
+async def _demand_known(parts: AdminParts, subject: str) -> None:
+    """Refuse what nothing is known of: a misspelt block would protect from nothing."""
+    config = parts.named
+    kind = next(
+        one for one in ("agent:", "user:", "domain:", "run:", "mcp/", "model/", "agent/") if subject.startswith(one)
+    )
+    name = subject.removeprefix(kind).partition("/")[0]
+    if kind == "run:":
+        if await parts.runs.read_run(subject.removeprefix(kind)) is None:
+            raise _unknown(subject, "there is no such run")
+        return
+    configured = {"mcp/": config.mcp_servers, "model/": config.models, "agent/": config.agents}.get(kind)
+    known = {"default", *config.trust_domains} if configured is None else {resource_name(one) for one in configured}
+    if name not in known:
+        raise _unknown(subject, f"the configuration does not name `{name}`{nearest(name, known)}")
+
+
+def _unknown(subject: str, why: str) -> Problem:
+    return Problem(404, "unknown_subject", f"`{subject}`: {why}; say `unknown` to block it nonetheless")
+
+
+def _view(record: BlockRecord) -> Block:
+    return Block(subject=record.subject, reason=record.reason, blocker=record.blocker, since=record.since)
