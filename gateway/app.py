@@ -48,6 +48,7 @@ from gateway.protocols.openai_embeddings import EmbeddingsAdapter
 from gateway.protocols.openai_responses import ResponsesAdapter
 from gateway.providers.chosen import provider_of
 from gateway.providers.target import ModelTarget
+from gateway.recognizing import recognizers_of
 from gateway.resilience.cache import Answers
 from gateway.resilience.fallback import falling_back
 from gateway.resilience.gates import Gates
@@ -145,8 +146,8 @@ class Gateway:
     ) -> Self:
         """Return the running parts.
 
-        Raises `PolicyInvalid`, `ProfilesInvalid`, `ConfigInvalid`, `SecretUnavailable`, `ModelUnusable`,
-        `JournalRefused`, `DetectionError`: each says what to do.
+        Raises `PolicyInvalid`, `ProfilesInvalid`, `RecognizersInvalid`, `ConfigInvalid`, `SecretUnavailable`,
+        `ModelUnusable`, `JournalRefused`, `DetectionError`: each says what to do.
         """
         gateway = cls(config)
         secrets = tuple(reference.read_key() for reference in config.secret_keys)
@@ -159,7 +160,9 @@ class Gateway:
         gateway.policies = Policies(
             config.policies_folder, profiles=profiles, domains=domains, named=config.policy_sets
         )
-        gateway._detection = Detection(PresidioInWorker(folder), await asyncio.to_thread(verify, folder))
+        wanted = await asyncio.to_thread(recognizers_of, config)
+        version = f"{await asyncio.to_thread(verify, folder)}/{wanted.digest}"
+        gateway._detection = Detection(PresidioInWorker(folder, wanted), version)
         gateway.redaction = Redaction(gateway._detection, profiles, config.redaction.default_profile)
         gateway._telemetry = Telemetry(config.telemetry.otlp_url, metrics=gateway.metrics)
         gateway.journal = await open_store(

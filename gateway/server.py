@@ -33,6 +33,7 @@ from policy.source import PolicyInvalid
 from redaction.finding import DetectionError
 from redaction.model import ModelUnusable
 from redaction.profile import ProfilesInvalid
+from redaction.recognizers import RecognizersInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -51,8 +52,8 @@ _DONE: Final = 0
 _UNUSABLE: Final = 2
 _BROKEN: Final = 70  # EX_SOFTWARE of sysexits.h: the store failed under us
 _REFUSALS: Final = (
-    ConfigInvalid, PolicyInvalid, ProfilesInvalid, SecretError, JournalRefused, ModelUnusable, DetectionError,
-    SocketRefused, CheckpointInvalid,
+    ConfigInvalid, PolicyInvalid, ProfilesInvalid, RecognizersInvalid, SecretError, JournalRefused, ModelUnusable,
+    DetectionError, SocketRefused, CheckpointInvalid,
 )  # fmt: skip
 
 

@@ -10,8 +10,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 #: Stronger evidence first.
-_PRIORITY: Final = {"SECRET": 0, "CARD": 1, "IBAN": 1, "SSN": 1, "EMAIL": 2, "CRYPTO": 2, "IP": 3, "MAC": 3, "DOB": 3,
-                    "PHONE": 4, "ADDRESS": 5, "PERSON": 6, "LOCATION": 7, "ORGANIZATION": 8}  # fmt: skip
+_PRIORITY: Final = {
+    "SECRET": 0, "CARD": 1, "IBAN": 1, "SSN": 1, "NATIONALID": 1, "VIN": 1, "EMAIL": 2, "CRYPTO": 2, "IP": 3, "MAC": 3,
+    "DOB": 3, "PHONE": 4, "ADDRESS": 5, "CUSTOM": 5, "PERSON": 6, "LOCATION": 7, "ORGANIZATION": 8,
+}  # fmt: skip
+#: Finds of a lower score give way to every other.
+_WEAK: Final = 0.5
 
 
 def resolved(found: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -30,8 +34,8 @@ def resolved(found: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(kept))
 
 
-def _strength(one: Finding) -> tuple[int, int]:
-    return _PRIORITY.get(one.entity, 9), one.start - one.end
+def _strength(one: Finding) -> tuple[bool, int, int]:
+    return one.score < _WEAK, _PRIORITY.get(one.entity, 9), one.start - one.end
 
 
 def _adds_nothing(one: Finding, overlapping: list[Finding]) -> bool:

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 import phonenumbers
 
+from redaction import checksums
 from redaction.finding import Finding
 from redaction.placeholder import luhn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 #: Groups of digits with what people put between them; a card is looked for at every group of them.
-_DIGITS: Final = re.compile(r"(?<!\d)\d+(?:[ .\-_/]{1,2}\d+)*")
+_DIGITS: Final = re.compile(r"(?<!\d)\d+(?:[ .\-_/+]{1,2}\d+)*")
 _GROUP: Final = re.compile(r"\d+")
 _CARD_GROUPS: Final = ((4, 4, 4, 4, 3), (4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 5), (4, 4, 4, 1), (8, 8), (6, 13))
 _CARD_SCHEMES: Final = re.compile(
@@ -33,7 +34,7 @@ _IBAN_LENGTHS: Final = {
     "PK": 24, "PL": 28, "PS": 29, "PT": 25, "QA": 29, "RO": 24, "RS": 22, "SA": 24, "SC": 31, "SE": 24, "SI": 19,
     "SK": 24, "SM": 27, "ST": 25, "SV": 28, "TL": 23, "TN": 24, "TR": 26, "UA": 29, "VA": 22, "VG": 24, "XK": 20,
 }  # fmt: skip
-_IBAN: Final = re.compile(r"(?<![A-Za-z0-9])(?=([A-Z]{2})\d{2}((?:[ \-]?[A-Z0-9]){11,30}))", re.IGNORECASE)
+_IBAN: Final = re.compile(r"(?<![A-Za-z0-9])(?=([A-Z]{2})\d{2}((?:[ \-+]?[A-Z0-9]){11,30}))", re.IGNORECASE)
 #: What follows the top-level domain does not matter: `bob@example.com2024` holds an address.
 _EMAIL: Final = re.compile(
     r"(?<![\w.+\-])[\w.+\-]{1,256}(?:['’][\w.+\-]{1,64})?@(?:[^\W_](?:[\w\-]{0,61}[^\W_])?\.){1,8}(?:xn--[A-Za-z0-9\-]{2,59}|[^\W\d_]{2,24})"
@@ -60,10 +61,13 @@ _IPV6: Final = re.compile(
 _VERSION_BEFORE: Final = re.compile(r"(?i)(?:\bv|version|build|release|firmware)[ :=]{0,2}$")
 _MAC: Final = re.compile(r"(?<![\w:\-])(?:[0-9A-Fa-f]{2}([:\-]))(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![\w:\-])")
 _CRYPTO: Final = re.compile(r"(?<![A-Za-z0-9])(?:bc1[02-9ac-hj-np-z]{25,62}|0x[0-9a-fA-F]{40})(?![A-Za-z0-9])")
-#: Bitcoin's older addresses: base58, the last four bytes a checksum.
-_BASE58: Final = re.compile(r"(?<![A-Za-z0-9])[13][1-9A-HJ-NP-Za-km-z]{25,34}(?![A-Za-z0-9])")
+#: Bitcoin's older addresses, and those of Litecoin, Dogecoin, Dash and Tron: base58, the last four bytes a checksum.
+_BASE58: Final = re.compile(r"(?<![A-Za-z0-9])[139ADLMTX][1-9A-HJ-NP-Za-km-z]{25,34}(?![A-Za-z0-9])")
 _BASE58_DIGITS: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _BITCOIN_BYTES: Final = 25
+#: ISO 3779; the letters I, O and Q are not used.
+_VIN: Final = re.compile(r"(?<![A-Za-z0-9])(?=[A-HJ-NPR-Z]{0,9}\d)[A-HJ-NPR-Z\d]{17}(?![A-Za-z0-9])", re.IGNORECASE)
+_VIN_WORDS: Final = re.compile(r"(?i)\bvin\b|vehicle|chassis|vin[_\- ]?(?:no|number)|fahrgestell")
 _DOB: Final = re.compile(
     r"(?i)\b(?:born(?: on)?|birth ?date|date of birth|d\.?o\.?b\.?|birthday)\b\W{0,4}(?:is |was |on )?"
     r"(\d{1,4}[.\-/ ]\d{1,2}[.\-/ ]\d{1,4}|\d{1,2}(?:st|nd|rd|th)? [A-Z][a-z]{2,8},? \d{4}|[A-Z][a-z]{2,8} \d{1,2}(?:st|nd|rd|th)?,? \d{4})"
@@ -118,18 +122,19 @@ def _card_groups(text: str, groups: list[tuple[int, int]], place: int) -> int:
     start, end = groups[place]
     if end - start in _CARD_DIGITS:
         decimal = text[start - 1 : start] == "." and text[start - 2 : start - 1].isdigit()
-        return int(not decimal and not _FRACTION.match(text, end) and _is_card(text[start:end]))
+        return int(not decimal and not _FRACTION.match(text, end) and is_card(text[start:end]))
     lengths = tuple(end - start for start, end in groups[place : place + len(_CARD_GROUPS[0])])
     for wanted in _CARD_GROUPS:
-        if lengths[: len(wanted)] == wanted and _is_card(text[start : groups[place + len(wanted) - 1][1]]):
+        if lengths[: len(wanted)] == wanted and is_card(text[start : groups[place + len(wanted) - 1][1]]):
             return len(wanted)
     if place or len(groups) >= _CARD_DIGITS.stop:
         return 0
     written = text[start : groups[-1][1]]
-    return 0 if any(one in "./_" for one in written) or not _is_card(written) else len(groups)
+    return 0 if any(one in "./_" for one in written) or not is_card(written) else len(groups)
 
 
-def _is_card(written: str) -> bool:
+def is_card(written: str) -> bool:
+    """Return whether `written` is a card number: scheme, length and Luhn check (ISO/IEC 7812)."""
     digits = "".join(_GROUP.findall(written))
     return len(digits) in _CARD_DIGITS and bool(_CARD_SCHEMES.fullmatch(digits)) and luhn(digits)
 
@@ -146,14 +151,27 @@ def _ibans(text: str) -> Iterator[Finding]:
                 end = place + 1
                 if len(letters) == length:
                     break
-        if len(letters) == length and int("".join(str(int(c, 36)) for c in letters[4:] + letters[:4])) % 97 == 1:
+        written = text[match.start() : end]
+        if is_iban(letters) and written in (written.upper(), written.lower()):
             yield Finding(match.start(), end, "IBAN", 1.0, "iban")
+
+
+def iban_lengths() -> Mapping[str, int]:
+    """Return how many characters an IBAN has, by country (ISO 13616 registry)."""
+    return _IBAN_LENGTHS
+
+
+def is_iban(letters: str) -> bool:
+    """Return whether `letters`, without spaces and in upper case, is an IBAN: length by country, and check (ISO 13616)."""
+    return len(letters) == _IBAN_LENGTHS.get(letters[:2]) and checksums.mod97(letters[4:] + letters[:4])
 
 
 def _phones(text: str) -> Iterator[Finding]:
     for match in _PHONE.finditer(text):
         written = match.group(1)
         if _DATE_LIKE.fullmatch(written) or _IPV4.fullmatch(written):
+            continue
+        if _VERSION_BEFORE.search(text, max(0, match.start() - 12), match.start()):
             continue
         telling = bool(_PHONE_WORDS.search(text, max(0, match.start() - 40), match.start()))
         if written.startswith("+"):
@@ -179,23 +197,34 @@ def _valid(written: str) -> bool:
     return sum(character.isdigit() for character in written) in {10, 11}
 
 
+#: Values that their pattern alone tells: which group of it, entity, score, name.
+_SIMPLE: Final = (
+    (_SSN, 0, "SSN", 0.9, "ssn"), (_SSN_PLAIN, 1, "SSN", 0.9, "ssn"), (_MAC, 0, "MAC", 0.9, "mac"),
+    (_CRYPTO, 0, "CRYPTO", 0.9, "crypto"), (_DOB, 1, "DOB", 0.9, "birth date"),
+)  # fmt: skip
+
+
 def _simple(text: str) -> Iterator[Finding]:
-    for match in _SSN.finditer(text):
-        yield Finding(*match.span(), "SSN", 0.9, "ssn")
-    for match in _SSN_PLAIN.finditer(text):
-        yield Finding(*match.span(1), "SSN", 0.9, "ssn")
+    for pattern, group, entity, score, name in _SIMPLE:
+        for match in pattern.finditer(text):
+            yield Finding(*match.span(group), entity, score, name)
     for match in _IPV4.finditer(text):
         if not _VERSION_BEFORE.search(text, max(0, match.start() - 12), match.start()):
             yield Finding(*match.span(), "IP", 0.9, "ipv4")
-    for match in _MAC.finditer(text):
-        yield Finding(*match.span(), "MAC", 0.9, "mac")
-    for match in _CRYPTO.finditer(text):
-        yield Finding(*match.span(), "CRYPTO", 0.9, "crypto")
     for match in _BASE58.finditer(text):
         if _is_bitcoin(match.group()):
             yield Finding(*match.span(), "CRYPTO", 1.0, "crypto")
-    for match in _DOB.finditer(text):
-        yield Finding(*match.span(1), "DOB", 0.9, "birth date")
+    yield from _vehicles(text)
+
+
+def _vehicles(text: str) -> Iterator[Finding]:
+    for match in _VIN.finditer(text):
+        written = match.group()
+        if written.isdigit() or written.isalpha():
+            continue
+        named = _VIN_WORDS.search(text, max(0, match.start() - 40), match.start()) is not None
+        if named or (written.isupper() and checksums.vin(written)):
+            yield Finding(*match.span(), "VIN", 0.9 if named else 0.7, "vin")
 
 
 def _is_bitcoin(written: str) -> bool:

@@ -21,7 +21,7 @@ _BODY: Final = _LOOSE + _EXACT + 1
 #: Every kind of value we name; the vocabulary of profiles, policies and placeholders.
 ENTITIES: Final = (
     "PERSON", "LOCATION", "ORGANIZATION", "ADDRESS", "EMAIL", "PHONE", "CARD", "IBAN", "SSN", "NATIONALID", "DOB",
-    "IP", "MAC", "CRYPTO", "VIN", "SECRET",
+    "IP", "MAC", "CRYPTO", "VIN", "SECRET", "CUSTOM",
 )  # fmt: skip
 
 _SEPARATOR: Final = r"(?:\\?_{1,2}|%5[Ff]|[ \-\u00a0])"
@@ -53,6 +53,11 @@ def surrogate_digits(key: bytes, digits: int, value: str) -> str:
     number = int.from_bytes(hmac.new(key, b"digits/" + value.encode(), hashlib.sha256).digest(), "big")
     text = f"{number % 9 * 10 ** (digits - 1) + 10 ** (digits - 1) + number // 9 % 10 ** (digits - 1)}"[:digits]
     return text if not luhn(text) else text[:-1] + str((int(text[-1]) + 1) % 10)
+
+
+def number_token(digits: str) -> str:
+    """Return what the vault knows a number by that stands for another one."""
+    return f"#{digits}"
 
 
 def luhn(digits: str) -> bool:

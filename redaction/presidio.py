@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Final, cast
 
 from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerRegistry, RecognizerResult
 
-from redaction.encoded import find_encoded
 from redaction.finding import DetectionError, Finding
+from redaction.forms import Forms
 from redaction.model import ModelUnusable, verify
 from redaction.ner.engine import LANGUAGE, Names
 from redaction.overlap import resolved
-from redaction.patterns import find_forms
 from redaction.placeholder import CANDIDATE, ENTITIES, canonical_token
-from redaction.secrets import find_secrets
+from redaction.recognizers import Recognizers
 from redaction.view import view_of
 
 if TYPE_CHECKING:
@@ -51,7 +50,11 @@ _COMMON: Final = frozenset({
 
 
 class _Forms(EntityRecognizer):
-    """Our patterns and secrets as one recognizer: one pass over the text."""
+    """Our patterns and secrets, and users' own, as one recognizer: one pass over the text."""
+
+    def __init__(self, wanted: Recognizers) -> None:
+        super().__init__(supported_entities=list(ENTITIES), name="forms", supported_language=LANGUAGE)
+        self._forms = Forms(wanted)
 
     def load(self) -> None:
         """Need nothing."""
@@ -59,7 +62,7 @@ class _Forms(EntityRecognizer):
     def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts) -> list[RecognizerResult]:
         """Return the values with a form."""
         del entities, nlp_artifacts
-        found = [*_values(text), *find_encoded(text, _values)]
+        found = self._forms.find(text)
         return [
             RecognizerResult(one.entity, one.start, one.end, one.score,
                              recognition_metadata={RecognizerResult.RECOGNIZER_NAME_KEY: one.recognizer})
@@ -92,8 +95,9 @@ class _People(EntityRecognizer):
 class PresidioDetector:
     """A `Detector`. Loading takes seconds and some 350 MiB. Raises `ModelUnusable` without its model."""
 
-    def __init__(self, folder: Path) -> None:
-        self.version = verify(folder)
+    def __init__(self, folder: Path, wanted: Recognizers | None = None) -> None:
+        wanted = wanted or Recognizers()
+        self.version = f"{verify(folder)}/{wanted.digest}"
         self._names = Names(folder)
         try:
             self._names.load()
@@ -101,7 +105,7 @@ class PresidioDetector:
             raise ModelUnusable(f"the language model in `{folder}` cannot be loaded ({type(error).__name__})") from None
         registry = RecognizerRegistry(
             recognizers=[
-                _Forms(supported_entities=list(ENTITIES), name="forms", supported_language=LANGUAGE),
+                _Forms(wanted),
                 _People(
                     supported_entities=self._names.get_supported_entities(), name="people", supported_language=LANGUAGE
                 ),
@@ -136,10 +140,6 @@ class PresidioDetector:
             moved = [_moved(result, view.span(result.start, result.end)) for result in results]
             found.append(resolved([piece for one in moved for piece in _outside(text, one, spans)]))
         return found
-
-
-def _values(text: str) -> list[Finding]:
-    return find_secrets(text) + find_forms(text)
 
 
 def _written_names(text: str, start: int, end: int, entity: str) -> Iterator[tuple[int, int]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from redaction.finding import Finding, Minted, Redacted
 from redaction.hints import hinted
 from redaction.masking import masked
-from redaction.placeholder import CANDIDATE, canonical_token, luhn, placeholder, surrogate_digits
+from redaction.placeholder import CANDIDATE, canonical_token, number_token, placeholder, surrogate_digits
 from redaction.profile import STRICTEST_FIRST
 from redaction.stream import segments_of
 from redaction.walk import Text, rewrite, texts_in
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from redaction.finding import Scope, Shape
     from redaction.profile import Profile
 
+#: Shorter numbers that stand for others are not put back: too many numbers look like them.
+NUMBER_RESTORED_DIGITS_MIN: Final = 9
 #: Shorter texts hold nothing a profile finds.
 _CHARACTERS_MIN: Final = 4
 
@@ -64,6 +66,11 @@ def tokens_in(tree: object, shape: Shape) -> tuple[str, ...]:
     """Return the placeholders (as minted) that `tree` holds, however they are written."""
     found: dict[str, None] = {}
     for text in texts_in(tree, shape):
+        if text.is_number:
+            digits = text.value.lstrip("-")
+            if len(digits) >= NUMBER_RESTORED_DIGITS_MIN:
+                found[number_token(digits)] = None
+            continue
         for match in CANDIDATE.finditer(text.value):
             if (token := canonical_token(match)) is not None:
                 found[token] = None
@@ -92,8 +99,13 @@ def restore(
         return known.original
 
     def visit(text: Text) -> str:
-        if text.is_number or text.is_fixed or (pointer is not None and not _within(text.pointer, pointer)):
+        if text.is_fixed or (pointer is not None and not _within(text.pointer, pointer)):
             return text.value
+        if text.is_number:
+            digits = text.value.lstrip("-")
+            known = originals.get(number_token(digits))
+            wanted = known is not None and (not entities or known.entity in entities)
+            return text.value.replace(digits, known.original) if known is not None and wanted else text.value
         return CANDIDATE.sub(original, text.value)
 
     restored = rewrite(tree, shape, visit)
@@ -117,6 +129,8 @@ class _Hand:
         self.blocked: list[tuple[str, str]] = []
 
     def text(self, text: Text) -> str:
+        if text.entity and self._counts(text.entity, 1.0):
+            return self._spliced(text, text.value, (Finding(0, len(text.value), text.entity, 1.0, "split"),))
         if (entity := hinted(text.hint, text.value)) is not None and self._counts(entity, 1.0):
             return self._spliced(text, text.value, (Finding(0, len(text.value), entity, 1.0, "key"),))
         parts: list[str] = []
@@ -196,7 +210,10 @@ class _Hand:
             self.blocked.append((entity, text.pointer))
             return value
         digits = surrogate_digits(self._scope.key, len(value), value)
-        return digits if not luhn(digits) else digits[:-1] + "0"
+        if treatment == "placeholder" and len(digits) >= NUMBER_RESTORED_DIGITS_MIN:
+            token = number_token(digits)
+            self.minted[token] = Minted(token, entity, value)
+        return digits
 
 
 def _is_word(character: str) -> bool:

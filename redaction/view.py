@@ -11,7 +11,10 @@ from typing import Final
 _ESCAPED: Final = re.compile(
     r"(?:%(?:25)?|\\u00)([2-7][0-9A-Fa-f])|&#x([2-7][0-9A-Fa-f]);|&#(3[2-9]|[4-9]\d|1[01]\d|12[0-6]);"
 )
-_MAY_BE_ESCAPED: Final = re.compile(r"%|\\u00|&#")
+#: One other character as URLs (RFC 3986, UTF-8) and JSON strings (RFC 8259, also in two halves) write it.
+_IN_BYTES: Final = re.compile(r"%(?:25)?(?:[CcDd][0-9A-Fa-f]|[EeFf][0-7A-Fa-f])(?:%(?:25)?[89ABab][0-9A-Fa-f]){1,3}")
+_IN_HALVES: Final = re.compile(r"\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}")
+_MAY_BE_ESCAPED: Final = re.compile(r"%|\\u|&#")
 #: Characters nobody sees that are not of category Cf: joiners, fillers, variation selectors.
 _UNSEEN: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0") | frozenset(
     chr(place) for place in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), 0x20E3)
@@ -22,7 +25,6 @@ _LOOK_ALIKES: Final = str.maketrans(
     "авекмнорстухіјѕԁԛԝАВЕКМНОРСТУХІЈЅαεικνορτυχΑΒΕΖΗΙΚΜΝΟΡΤΥΧ",
     "abekmhopctyxijsdqwABEKMHOPCTYXIJSaeikvoptuxABEZHIKMNOPTYX",
 )
-_ESCAPE_CHARACTERS_MAX: Final = 6
 _WORD: Final = re.compile(r"[\w.@\-]+")
 _LATIN: Final = re.compile(r"[A-Za-z@]")
 _OTHER: Final = re.compile(r"[\u0370-\u04ff]")
@@ -30,50 +32,65 @@ _OTHER: Final = re.compile(r"[\u0370-\u04ff]")
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """`text` as seen; `origin[i]` is where character i came from, with the end at `origin[-1]`."""
+    """`text` as seen; character i of it was written at `starts[i]` to `ends[i]`, `None`: just there."""
 
     text: str
-    origin: tuple[int, ...] | None
+    starts: tuple[int, ...] | None = None
+    ends: tuple[int, ...] = ()
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Return the original span of `text[start:end]`, hidden characters inside it included."""
-        if self.origin is None:
-            return start, end
-        return self.origin[start], max(self.origin[end - 1] + 1, self._end(end))
-
-    def _end(self, end: int) -> int:
-        if self.origin is None:
-            return end
-        # what came from one original character leaves as one
-        last = self.origin[end - 1]
-        following = next((place for place in self.origin[end:] if place > last), last + 1)
-        return following if following - last <= _ESCAPE_CHARACTERS_MAX else last + 1
+        return (start, end) if self.starts is None else (self.starts[start], self.ends[end - 1])
 
 
 def view_of(text: str) -> View:
     """Return the normalised view of `text`; plain ASCII without escapes is its own view."""
     if text.isascii() and _MAY_BE_ESCAPED.search(text) is None:
-        return View(text, None)
+        return View(text)
     characters: list[str] = []
-    origin: list[int] = []
+    starts: list[int] = []
+    ends: list[int] = []
     place = 0
     while place < len(text):
-        match = _ESCAPED.match(text, place)
-        if match is not None:
-            hexadecimal = match.group(1) or match.group(2)
-            shown, width = chr(int(hexadecimal, 16) if hexadecimal else int(match.group(3))), len(match.group())
-        else:
-            shown, width = _shown(text[place]), 1
+        shown, width = _read(text, place)
         characters.extend(shown)
-        origin.extend([place] * len(shown))
+        starts.extend([place] * len(shown))
         place += width
-    origin.append(len(text))
+        ends.extend([place] * len(shown))
     seen = "".join(characters)
     if not seen.isascii():
         seen = _WORD.sub(_latin, seen) if _OTHER.search(seen) else seen
-    if seen == text:
-        return View(text, None)
-    return View(seen, tuple(origin))
+    return View(text) if seen == text else View(seen, tuple(starts), tuple(ends))
+
+
+def _read(text: str, place: int) -> tuple[str, int]:
+    """Return what is seen of what is written at `place`, and how many characters that is."""
+    character = text[place]
+    if character not in "%\\&":
+        return _shown(character), 1
+    if (match := _ESCAPED.match(text, place)) is not None:
+        hexadecimal = match.group(1) or match.group(2)
+        return chr(int(hexadecimal, 16) if hexadecimal else int(match.group(3))), len(match.group())
+    if character == "%" and (match := _IN_BYTES.match(text, place)) is not None:
+        return _in_bytes(match.group())
+    if character == "\\" and (match := _IN_HALVES.match(text, place)) is not None:
+        halves = bytes.fromhex(match.group().replace("\\u", ""))
+        try:
+            return _shown(halves.decode("utf-16-be")), len(match.group())
+        except UnicodeDecodeError:
+            return character, 1
+    return character, 1
+
+
+def _in_bytes(written: str) -> tuple[str, int]:
+    step = 5 if written.startswith("%25") else 3
+    content = bytes.fromhex(written.replace("%25", "%").replace("%", ""))
+    # the first byte says how many there are (RFC 3629)
+    count = 2 if content[0] < 0xE0 else 3 if content[0] < 0xF0 else 4  # noqa: PLR2004
+    try:
+        return _shown(content[:count].decode()), count * step
+    except UnicodeDecodeError:
+        return written[0], 1
 
 
 def _latin(word: re.Match[str]) -> str:

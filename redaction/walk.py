@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final, cast
 import jiter
 import msgspec
 
-from redaction.hints import is_secret_key
+from redaction.hints import number_digits_min
 from redaction.placeholder import CANDIDATE
+from redaction.siblings import LIST_PIECES_MAX, split_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +24,6 @@ Path = tuple[str | int, ...]
 
 #: Numbers with fewer digits are no card, account or phone number of anyone.
 NUMBER_DIGITS_MIN: Final = 12
-#: Beside a key that names a secret, numbers of fewer are looked at too.
-_SECRET_DIGITS_MIN: Final = 4
 #: Longer numbers are arithmetic; their text alone would cost more than the call.
 _NUMBER_BITS_MAX: Final = 256
 #: A key that is a name of a schema. All others may be data: maps keyed by address, account, name or token.
@@ -48,6 +47,8 @@ class Text:
     is_key: bool = False
     #: may be looked at, and pass or block the call, but not change
     is_fixed: bool = False
+    #: what it is together with the fields beside it
+    entity: str = ""
 
 
 #: What a visitor makes of a text: the same string when nothing changes, `None` to take it out.
@@ -91,6 +92,17 @@ class _Walk:
             return value
         return self._number(value, path, hint)
 
+    def _piece(self, value: object, path: Path, entity: str) -> object:
+        """Return a field that is part of a value: what it is, is known."""
+        if self.keep.fits(path):
+            return value
+        number = not isinstance(value, str)
+        text = Text(str(value), "", pointer(path), is_number=number, is_fixed=self.fixed.fits(path), entity=entity)
+        after = self.visit(text)
+        if after == text.value or not number:
+            return value if after == text.value else after
+        return value if after is None else int(after)
+
     def _string(self, value: str, path: Path, hint: str) -> object:
         if self.embedded.fits(path) and value.lstrip()[:1] in {"{", "["}:
             inner = _parsed(value)
@@ -102,25 +114,34 @@ class _Walk:
     def _object(self, value: dict[str, object], path: Path) -> object:
         fresh: dict[str, object] = {}
         changed = False
+        split = split_values(value.items()) if len(value) > 1 else _NO_SPLIT
         for key, inner in value.items():
             name = key
             if not _is_schema_key(key) and not self.keep.fits((*path, key)):
                 name = self.visit(Text(key, "", pointer((*path, key)), is_key=True)) or key
                 while name != key and (name in fresh or name in value):
                     name += "_"  # no entry may be lost to another one
-            after = self.value(inner, (*path, key), key)
+            entity = split.get(key)
+            at = (*path, key)
+            after = self.value(inner, at, key) if entity is None else self._piece(inner, at, entity)
             changed = changed or after is not inner or name != key
             fresh[name] = after
         return fresh if changed else value
 
     def _list(self, value: list[object], path: Path, hint: str) -> object:
-        fresh = [self.value(inner, (*path, place), hint) for place, inner in enumerate(value)]
+        split = split_values(enumerate(value)) if 1 < len(value) <= LIST_PIECES_MAX else _NO_SPLIT
+        fresh = [
+            self._piece(inner, (*path, place), split[place])
+            if place in split
+            else self.value(inner, (*path, place), hint)
+            for place, inner in enumerate(value)
+        ]
         return fresh if any(new is not old for new, old in zip(fresh, value, strict=True)) else value
 
     def _number(self, value: object, path: Path, hint: str) -> object:
         text = _whole_number(value)
         digits = len(text.lstrip("-"))
-        if digits < NUMBER_DIGITS_MIN and not (digits >= _SECRET_DIGITS_MIN and is_secret_key(hint)):
+        if digits < NUMBER_DIGITS_MIN and digits < (number_digits_min(hint) or NUMBER_DIGITS_MIN):
             return value
         after = self.visit(Text(text, hint, pointer(path), is_number=True))
         return value if after == text or after is None else int(after)
@@ -203,6 +224,7 @@ def _compiled(paths: tuple[str, ...]) -> _Patterns:
     return _Patterns({length: tuple(patterns) for length, patterns in exact.items()}, tuple(below))
 
 
+_NO_SPLIT: Final[dict[str | int, str]] = {}
 _NOTHING: Final = _Patterns({}, ())
 
 

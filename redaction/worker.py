@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
+
+from redaction.recognizers import Recognizers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +21,7 @@ class PresidioInWorker:
     """Builds the Presidio detector for the model in `folder` when called, inside the worker."""
 
     folder: Path
+    wanted: Recognizers = field(default_factory=Recognizers)
 
     def __call__(self) -> Detector:
         """Return the detector. Raises `redaction.model.ModelUnusable`."""
@@ -26,5 +29,5 @@ class PresidioInWorker:
         os.environ["OPENBLAS_NUM_THREADS"] = "1"
         # the gateway's own process never pays for spaCy's 350 MiB and seconds of import
         presidio = import_module("redaction.presidio")
-        make = cast("Callable[[Path], Detector]", presidio.PresidioDetector)
-        return make(self.folder)
+        make = cast("Callable[[Path, Recognizers], Detector]", presidio.PresidioDetector)
+        return make(self.folder, self.wanted)

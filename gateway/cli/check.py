@@ -17,10 +17,12 @@ from gateway.config.types import DEFAULT_DOMAIN
 from gateway.identity.key_file import KeyFiles
 from gateway.identity.key_set import KeySetUnusable, read_key_set
 from gateway.mcp.confinement import unconfined
+from gateway.recognizing import recognizers_of
 from gateway.secrets import SecretError, SecretReference
 from policy.source import PolicyInvalid
 from policy.source import load as load_policies
 from redaction.profile import ProfilesInvalid, load_profiles
+from redaction.recognizers import RecognizersInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -98,6 +100,10 @@ def _policies(config: Config) -> Iterator[Finding]:
     default = config.redaction.default_profile
     if profiles is not None and default not in profiles:
         yield Finding(_SEVERE, str(path), 0, f"holds no profile `{default}`, the default{nearest(default, profiles)}")
+    try:
+        recognizers_of(config)
+    except RecognizersInvalid as invalid:
+        yield from (_placed(line, path) for line in str(invalid).splitlines())
     domains = frozenset({*config.trust_domains, DEFAULT_DOMAIN})
     for folder in (config.policies_folder, *config.policy_sets.values()):
         try:

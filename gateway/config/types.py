@@ -254,6 +254,11 @@ class Redaction:
         Setting("default_profile", Text("the name of a profile", r"[A-Za-z0-9_-]{1,64}"),
                 "The profile of a call for which no policy line names one."),
     ] = "standard"  # fmt: skip
+    recognizers_file: Annotated[
+        Path | None,
+        Setting("recognizers", PathText("the path of a file of recognizers"),
+                "What else is looked for; left out, `policies/recognizers.yaml` where there is one."),
+    ] = None  # fmt: skip
     model_folder: Annotated[
         Path | None,
         Setting("model", PathText("the path of a language model"),

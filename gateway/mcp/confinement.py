@@ -88,6 +88,8 @@ def _never_changed(config: Config) -> Iterator[Path]:
         yield from sorted(config.policies_folder.iterdir())
     if config.redaction.profiles_file is not None:
         yield config.redaction.profiles_file
+    if config.redaction.recognizers_file is not None:
+        yield config.redaction.recognizers_file
 
 
 def _references(config: Config) -> Iterator[SecretReference]:

@@ -8,9 +8,9 @@ import threading
 from typing import TYPE_CHECKING
 
 from redaction.finding import DetectionError, Finding
+from redaction.forms import Forms
 from redaction.overlap import resolved
-from redaction.patterns import find_forms
-from redaction.secrets import find_secrets
+from redaction.view import view_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,10 +21,16 @@ class PatternDetector:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self._forms = Forms()
 
     def find(self, texts: Sequence[str]) -> list[tuple[Finding, ...]]:
         self.asked += texts
-        return [resolved(find_secrets(text) + find_forms(text)) for text in texts]
+        return [self._found(text) for text in texts]
+
+    def _found(self, text: str) -> tuple[Finding, ...]:
+        view = view_of(text)
+        found = self._forms.find(view.text)
+        return resolved(Finding(*view.span(one.start, one.end), one.entity, one.score, one.recognizer) for one in found)
 
 
 class Troubled(PatternDetector):

@@ -31,5 +31,8 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("RED-18", "Waiting calls take turns; one that leaves takes nothing from the others.", "DESIGN 10"),
     Requirement("RED-19", "Nothing a recognizer says of its text leaves the worker.", "STYLE 14"),
     Requirement("RED-21", "The gateway's own process loads no language libraries unless a profile masks.", "STYLE 12"),
+    Requirement("RED-22", "Values of every kind with a form are found in every carrier, without a miss.", "issue 8"),
+    Requirement("RED-23", "A key says what its value is; a value in several fields is found in all.", "issue 8"),
+    Requirement("RED-24", "Users' recognizers are found; files that are wrong or slow are refused by line.", "issue 8"),
     Requirement("RED-20", "A segment is its own only segment, and no longer than a detector takes.", "facts 4"),
 )

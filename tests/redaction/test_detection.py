@@ -40,7 +40,7 @@ async def test_a_worker_in_trouble_fails_the_call_and_the_next_one_is_served(tro
 
 @pytest.mark.requirement("RED-09")
 async def test_a_worker_that_hangs_is_killed_at_the_deadline() -> None:
-    detection = Detection(Troubled, "v1", seconds_max=1.0)
+    detection = Detection(Troubled, "v1", seconds_max=3.0)
     await detection.start()
     try:
         with pytest.raises(DetectionError):
