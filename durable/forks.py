@@ -35,14 +35,15 @@ _RUN: Final = (
 _CALLS: Final = (
     "SELECT id, key, fingerprint, occurrence, step, kind, resource, action, effect, state, reason, digests, "
     "milliseconds_max, intent_time, sent_time, outcome_time, form, status, media, meta, rule, sealed_request, "
-    "sealed_outcome FROM call WHERE run = $1 AND step > $2 ORDER BY step, id LIMIT $3"
+    "sealed_outcome, labels, seen FROM call WHERE run = $1 AND step > $2 ORDER BY step, id LIMIT $3"
 )
 _INSERT_CALL: Final = (
     'INSERT INTO call (id, place, domain, agent, "user", run, run_attempt, key, fingerprint, occurrence, step, kind, '
     "resource, action, effect, state, reason, attempt, instance, epoch, digests, milliseconds_max, intent_time, "
-    "sent_time, outcome_time, form, status, media, meta, rule, sealed_request, sealed_outcome, forked_from) "
+    "sent_time, outcome_time, form, status, media, meta, rule, sealed_request, sealed_outcome, forked_from, "
+    "labels, seen) "
     "VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1, $17, $18, $19, $20, $21, "
-    "$22, $23, $24, $25, $26, $27, $28, $29, $30, $31)"
+    "$22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33)"
 )
 _INSERT_RUN: Final = (
     'INSERT INTO run (id, domain, agent, "user", state, attempt, created, updated, calls, details, sealed_keys, kind, '
@@ -167,6 +168,7 @@ def _call(keyring: Keyring, fork: Fork, parent: Row, row: Row, ids: dict[str, st
         row["state"] if kept else "held", reason, row["digests"], row["milliseconds_max"], row["intent_time"],
         row["sent_time"], *((row[name] if kept else None) for name in ("outcome_time", "form", "status", "media",
         "meta")), row["rule"], keyring.seal("body", f"call/{call_id}/request", request), outcome, row["id"],
+        row["labels"], row["seen"],
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
-from durable import budgets, claim, postgres_budgets, provider_objects
+from durable import budgets, claim, history, postgres_budgets, provider_objects
 from durable.claim import Begin, Claiming
 from durable.ends import Auditing, Moving, Settling
 from durable.postgres_facts import Unread, read_facts
@@ -93,22 +93,22 @@ counted AS (
 begun AS (
     INSERT INTO call (id, place, domain, agent, "user", run, run_attempt, key, fingerprint, occurrence, step, kind,
         resource, action, effect, digests, milliseconds_max, sealed_request, rule, charges,
-        state, attempt, instance, epoch, intent_time, sent_time)
+        labels, seen, state, attempt, instance, epoch, intent_time, sent_time)
     SELECT one.*, 'intent', 1, $2, $17, $4, $4
     FROM unnest($18::text[], $19::bytea[], $20::text[], $21::text[], $22::text[], $23::text[], $24::bigint[],
         $25::text[], $26::bytea[], $27::bigint[], $28::bigint[], $29::text[], $30::text[], $31::text[], $32::text[],
-        $33::text[], $34::bigint[], $35::bytea[], $36::text[], $37::text[]) AS one
+        $33::text[], $34::bigint[], $35::bytea[], $36::text[], $37::text[], $38::text[], $39::bigint[]) AS one
     ON CONFLICT (place) DO NOTHING RETURNING id
 ),
 shown AS (
     INSERT INTO use (run, digest, call, asked, shown)
     SELECT shows.run, shows.digest, shows.call, 0, shows.shown
-    FROM unnest($38::text[], $39::bytea[], $40::text[], $41::bigint[]) AS shows(run, digest, call, shown)
+    FROM unnest($40::text[], $41::bytea[], $42::text[], $43::bigint[]) AS shows(run, digest, call, shown)
     ON CONFLICT (run, digest, call) DO UPDATE SET shown = greatest(use.shown, excluded.shown)
 ),
 advanced AS (
     INSERT INTO cursor (run, attempt, fingerprint, occurrence)
-    SELECT * FROM unnest($42::text[], $43::bigint[], $44::bytea[], $45::bigint[])
+    SELECT * FROM unnest($44::text[], $45::bigint[], $46::bytea[], $47::bigint[])
     ON CONFLICT (run, attempt, fingerprint) DO UPDATE SET occurrence = greatest(cursor.occurrence, excluded.occurrence)
 )
 SELECT 1 / (CASE WHEN (SELECT count(*) FROM guard) = 1 AND (SELECT count(*) FROM begun) = cardinality($18::text[])
@@ -215,7 +215,7 @@ class Claims:
             _columns((row for work, _, _ in self._begun for row in work.wanted.vault), 4),
             _columns(((run_id, count, calls, attempt) for run_id, (count, calls, attempt) in self._runs.items()), 4),
             [self._tx.here.epoch],
-            _columns((_begun(work, begin, number) for work, begin, number in self._begun), 20),
+            _columns((_begun(work, begin, number) for work, begin, number in self._begun), 22),
             _columns(shows, 4),
             _columns(((*key, occurrence) for key, occurrence in cursors.items()), 4),
         )  # fmt: skip
@@ -282,6 +282,7 @@ def _begun(work: Claiming, begin: Begin, number: int) -> tuple[object, ...]:
         None if step.run is None else step.run.id, 0 if step.run is None else step.run.attempt, step.key,
         step.fingerprint, begin.place.occurrence, number, step.kind, step.resource, step.action, step.effect,
         intent.digests, round(intent.seconds_max * 1000), wanted.sealed, intent.rule, budgets.text_of(intent.charges),
+        history.text_of(intent.labels), intent.seen,
     )  # fmt: skip
 
 

@@ -155,5 +155,11 @@ STEPS: Final = (
     CREATE TABLE seen (digest BLOB PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE INDEX seen_until ON seen (until);
     """,
+    # what policy put on a call, and how much of its run's past it was decided on (`durable/history.py`)
+    """
+    ALTER TABLE call ADD COLUMN labels TEXT;
+    ALTER TABLE call ADD COLUMN seen INTEGER;
+    CREATE INDEX call_labelled ON call (domain, agent, intent_time) WHERE labels IS NOT NULL;
+    """,
 )
 SCHEMA_VERSION: Final = len(STEPS)

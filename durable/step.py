@@ -158,6 +158,7 @@ class Intent:
     deciding policy line. `approval` is the approved request this call uses up, in the same transaction:
     where it is not approved any more nothing is begun and `ApprovalLost` is returned. `charges` are reserved
     in the same transaction, all or none: over one of them nothing is begun and `OverBudget` is returned.
+    `labels` are put on the call, and so on its run. `seen` is as in `durable.history.PastCall`.
     """
 
     step: Step
@@ -172,6 +173,8 @@ class Intent:
     approval: str | None = None
     charges: tuple[Charge, ...] = ()
     guard: Guard | None = None
+    labels: tuple[str, ...] = ()
+    seen: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

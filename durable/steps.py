@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final, cast
 
-from durable import budgets, past
+from durable import budgets, history, past
 from durable.rules import Left
 from durable.stamp import MICROSECONDS
 from durable.step import Diverges
@@ -70,13 +70,13 @@ _COUNT: Final = (
 _INSERT: Final = (
     'INSERT INTO call (id, place, domain, agent, "user", run, run_attempt, key, fingerprint, occurrence, step, kind, '
     "resource, action, effect, state, attempt, instance, epoch, digests, milliseconds_max, intent_time, sent_time, "
-    "sealed_request, rule, reason, charges) "
+    "sealed_request, rule, reason, charges, labels, seen) "
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $23, 1, "
-    "$16, $17, $18, $19, $20, $20, $21, $22, $24, $25) ON CONFLICT (place) DO NOTHING"
+    "$16, $17, $18, $19, $20, $20, $21, $22, $24, $25, $26, $27) ON CONFLICT (place) DO NOTHING"
 )
 _AGAIN: Final = (
     "UPDATE call SET state = 'intent', reason = '', attempt = attempt + 1, granted = 0, instance = $1, epoch = $2, "
-    "sent_time = $3, digests = $4, rule = $5, charges = $8 "
+    "sent_time = $3, digests = $4, rule = $5, charges = $8, labels = $9, seen = $10 "
     "WHERE id = $6 AND attempt = $7 AND state IN ('doubt', 'released', 'held')"
 )
 _SETTLE: Final = (
@@ -179,6 +179,7 @@ async def insert_intent(
         place.occurrence, number, step.kind, step.resource, step.action, step.effect, here.instance, here.epoch,
         intent.digests, round(intent.seconds_max * 1000), here.now, sealed, intent.rule,
         "intent" if held is None else "held", held or "", budgets.text_of(intent.charges) if held is None else None,
+        history.text_of(intent.labels), intent.seen,
     ))  # fmt: skip
 
 
@@ -187,7 +188,7 @@ async def begin_again(tx: Writing, row: Row, intent: Intent) -> bool:
     here = tx.here
     moved = await tx.execute(
         _AGAIN, here.instance, here.epoch, here.now, intent.digests, intent.rule, row["id"], row["attempt"],
-        budgets.text_of(intent.charges),
+        budgets.text_of(intent.charges), history.text_of(intent.labels), intent.seen,
     )  # fmt: skip
     return bool(moved)
 

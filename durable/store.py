@@ -30,6 +30,7 @@ from durable.claim import Claim, Claiming, upstream_key_of
 from durable.definition_book import DefinitionBook
 from durable.delivery import Deliveries
 from durable.ends import Auditing, Moving, Releasing, Settling
+from durable.history_book import HistoryBook
 from durable.journal import JournalUnavailable
 from durable.keep_book import KeepBook
 from durable.managed_book import ManagedBook
@@ -63,7 +64,10 @@ class Keys:
     placeholder: bytes
 
 
-class Store(RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook, BudgetBook, DefinitionBook, AuditBook, BlockBook):
+class Store(
+    RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook, BudgetBook, DefinitionBook, AuditBook, BlockBook,
+    HistoryBook,
+):  # fmt: skip
     """All protocols of `durable/journal.py`; `open_sqlite` and `open_postgres` make it."""
 
     def __init__(self, backend: Backend, keyring: Keyring) -> None:
@@ -98,6 +102,10 @@ class Store(RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook, BudgetBook, 
         if isinstance(known, InFlight) and known.id in self._lost:
             return None
         return known
+
+    async def standing(self, step: Step) -> str | None:
+        """Return the id of the call that `step` asks for, `None` when it is a new one or only its request can tell."""
+        return await self._backend.look(step, self._stands)
 
     async def begin(self, intent: Intent) -> Began | Known:
         """Claim the step and write the intent, or say what is known of it instead."""
@@ -203,6 +211,14 @@ class Store(RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook, BudgetBook, 
     async def _looked_up(self, view: View, step: Step) -> Known | Ended | None:
         if (closed := await rules.fence(view, step)) is not None:
             return closed
+        row = await self._found(view, step)
+        return None if row is None else rules.state_of(row, step, self._backend.here().now)
+
+    async def _stands(self, view: View, step: Step) -> str | None:
+        row = await self._found(view, step)
+        return None if row is None else row["id"]
+
+    async def _found(self, view: View, step: Step) -> Row | None:
         handed = self._replays.reached(step.run, step.fingerprint) if step.run is not None else 0
         resumed = rules.resumes(step) and step.kind == "tool"
         if step.run is not None and step.key is None and (resumed or step.effect == "once") and (
@@ -210,7 +226,7 @@ class Store(RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook, BudgetBook, 
         ):  # fmt: skip
             return None  # needs the evidence that only the redacted intent carries
         _, row = await rules.find(view, step, None, Local(self._deliveries, self._backend.here(), handed))
-        return None if row is None else rules.state_of(row, step, self._backend.here().now)
+        return row
 
     async def _claim(self, wanted: Claim) -> Began | Known | Ended:
         claimed = self._backend.submit("intent", Claiming(wanted, self._deliveries), late=self._give_back)

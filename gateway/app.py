@@ -18,6 +18,7 @@ from gateway.blocking import Blocks
 from gateway.budgets.charging import Budgets
 from gateway.checkpoints import Checkpoints
 from gateway.config import timeout_seconds, upstream_timeouts
+from gateway.deciding import Deciding
 from gateway.definitions.book import Book
 from gateway.detection import Detection
 from gateway.divergence import Divergences
@@ -25,6 +26,7 @@ from gateway.entries import AdapterEntry
 from gateway.forked import reading
 from gateway.front import Door, Front
 from gateway.given import Giving
+from gateway.history import Histories
 from gateway.housekeeping import Housekeeping
 from gateway.identify import Doorkeeper
 from gateway.identity.authenticator import Authenticator
@@ -277,8 +279,16 @@ class Gateway:
         config, price = self.config, price_of(self.config.models)
         budgets = Budgets(config, price)
         self.gates = Gates(config.resilience, upstreams_of(config))
+        divergences = Divergences(
+            self.journal, self.journal, agents=config.agents, on_divergence=config.runs.on_divergence
+        )
+        histories = Histories(self.journal, label_seconds=config.runs.label_ttl_seconds)
         return Pipeline(
-            policies_of=self.desk.policies_of, journal=self.journal, redaction=self.redaction,
+            deciding=Deciding(
+                policies_of=self.desk.policies_of, journal=self.journal, histories=histories, divergences=divergences,
+                closed=self.blocks.of_call,
+            ),
+            journal=self.journal, redaction=self.redaction,
             telemetry=self._telemetry, limits=config.limits,
             planning=Planning(
                 journal=self.journal, redaction=self.redaction, telemetry=self._telemetry,
@@ -287,11 +297,8 @@ class Gateway:
                 answer_bytes_max=config.limits.answer_bytes_max, closed=self.blocks.of_call,
             ),
             answers=Answers(config.resilience),
-            divergences=Divergences(
-                self.journal, self.journal, agents=config.agents, on_divergence=config.runs.on_divergence
-            ),
+            divergences=divergences,
             approving=Approving(self.journal, config.approvals), doubts=self._verifying, budgets=budgets,
-            closed=self.blocks.of_call,
         )  # fmt: skip
 
     def _tools_asked(self, outcome: Outcome) -> Sequence[ToolUse]:

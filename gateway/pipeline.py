@@ -20,19 +20,17 @@ from durable.step import (
     InDoubt,
     InFlight,
     Intent,
-    Owner,
     Replay,
     Settlement,
     Spent,
-    Step,
-    fingerprint,
 )
 from gateway import body, refusals
 from gateway.body import at
 from gateway.call import ClientGone, Refusal, Reply, header
+from gateway.deciding import owner_of
 from gateway.execution import Execution
 from gateway.load import Load
-from gateway.outward import Veil, owner_user, scope_of, vault_entries
+from gateway.outward import Veil, scope_of, vault_entries
 from gateway.received import demand_received
 from gateway.replay import replayed_body
 from gateway.resilience.cache import given_again
@@ -40,18 +38,19 @@ from gateway.restoring import Originals, agent_grant
 from gateway.tool_use import count_uses, use_digest
 from gateway.trail import Trail, digest_of, person_of
 from gateway.watch import Watch
-from gateway.work import Work, question_of
+from gateway.work import Work
 from redaction.finding import DetectionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from durable.journal import Journal
-    from durable.step import Known, Outcome, RunRef
+    from durable.step import Known, Outcome
     from gateway.approving import Approving
     from gateway.budgets.charging import Budgets
     from gateway.call import Call, Headers
     from gateway.config import Limits
+    from gateway.deciding import Deciding
     from gateway.divergence import Divergences
     from gateway.evidence import Ending
     from gateway.outward import Redaction
@@ -59,7 +58,6 @@ if TYPE_CHECKING:
     from gateway.resilience.cache import Answers
     from gateway.telemetry import Telemetry
     from policy.decision import Decision, Principal
-    from policy.source import PolicySet
     from redaction.finding import Redacted
 
 _log = logging.getLogger("oncegate.pipeline")
@@ -86,7 +84,7 @@ class Pipeline:
     def __init__(
         self,
         *,
-        policies_of: Callable[[RunRef | None], PolicySet],
+        deciding: Deciding,
         journal: Journal,
         redaction: Redaction,
         telemetry: Telemetry,
@@ -97,9 +95,8 @@ class Pipeline:
         approving: Approving,
         doubts: Doubts,
         budgets: Budgets,
-        closed: Callable[[Call], Refusal | None],
     ) -> None:
-        self._policies_of = policies_of
+        self._deciding = deciding
         self._journal = journal
         self._redaction = redaction
         self._telemetry = telemetry
@@ -110,7 +107,6 @@ class Pipeline:
         self._approving = approving
         self._doubts = doubts
         self._budgets = budgets
-        self._closed = closed
 
     async def handle(self, call: Call) -> Reply:
         """Return the answer to `call`: the upstream's, the journal's, or a refusal in its protocol."""
@@ -118,7 +114,7 @@ class Pipeline:
         trail = Trail(call=call, traceparent=traceparent.decode("latin-1") if traceparent else None)
         try:
             trail.person = await person_of(self._journal, call.exchange.principal)
-            work = await self._prepare(call, trail, self._decide(call, trail))
+            work = await self._prepare(call, trail, await self._deciding.decide(call, trail))
             if not call.journaled:
                 await self._admit(call)
                 return await self._execute(work, None)
@@ -143,22 +139,6 @@ class Pipeline:
         """Wait for running executions, at most `seconds_max`; those left stay in doubt."""
         await self._load.drained(seconds_max)
 
-    def _decide(self, call: Call, trail: Trail) -> Decision:
-        if (closed := self._closed(call)) is not None:
-            raise closed
-        question = question_of(call, trail.start)
-        policies = self._policies_of(call.exchange.run)
-        decision = trail.decision = policies.decide(question)
-        # a listing is shown unless it is certainly denied; what it lists is decided item by item
-        if decision.effect == "deny" or not (decision.allowed or question.certain_only or call.journaled):
-            raise refusals.denied(decision)
-        for resource in call.also:
-            also = policies.decide(replace(question, resource=resource))
-            if not also.allowed:
-                trail.decision = also
-                raise refusals.denied(also)
-        return decision
-
     async def _approved(self, work: Work, intent: Intent) -> Intent:
         """Return `intent` with the approval it needs; decided anew once a person has approved."""
         call, trail = work.call, work.trail
@@ -169,28 +149,23 @@ class Pipeline:
             decided = (work.decision, trail)
             approval = await self._approving.obtain(call, work.step, decided, redacted, work.veil.scope)
             asked_under = work.decision.digest
-            work.decision = self._decide(call, trail)
+            work.decision = await self._deciding.decide(call, trail)
             await self._admit(call)
             if work.decision.digest == asked_under:
-                return replace(intent, approval=approval, rule=work.decision.rule, audit=(trail.decided(),))
+                return replace(
+                    intent, approval=approval, rule=work.decision.rule, audit=(trail.decided(),),
+                    labels=work.decision.obligations.labels, seen=trail.seen,
+                )  # fmt: skip
         raise refusals.approval_lost()
 
     async def _prepare(self, call: Call, trail: Trail, decision: Decision) -> Work:
-        principal, run = call.exchange.principal, call.exchange.run
-        owner = Owner(principal.domain, principal.agent, owner_user(principal))
+        run, owner = call.exchange.run, owner_of(call)
         await demand_received(self._journal, owner, call)
-        keys = await self._journal.run_keys(owner, run.id if run else None)
+        keys = await self._deciding.keys_of(call)
         profile = self._redaction.profile_of(decision)
         veil = Veil(profile=profile, scope=call.scope or scope_of(call, keys, run.id if run else None))
         trail.arguments_digest = digest_of(keys.fingerprint, call.canonical)
-        way = self._divergences.way(principal)
-        step = Step(
-            owner=owner, run=run, key=call.key, kind=call.kind, resource=call.resource, action=call.action,
-            effect=call.effect, repeat=call.repeat, declared_retry=call.declared_retry,
-            fingerprint=fingerprint(keys.fingerprint, endpoint=call.endpoint, resource=call.resource,
-                                    action=call.action, canonical=call.canonical),
-            resume=way.resume, on_divergence=way.on_divergence, key_seconds=call.key_seconds,
-        )  # fmt: skip
+        step = self._deciding.step_of(call, keys)
         return Work(
             call=call, trail=trail, decision=decision, owner=owner, keys=keys, veil=veil, step=step,
             digests=f"{decision.digest}/{self._redaction.digest(profile)}",
@@ -205,7 +180,7 @@ class Pipeline:
             await self._inspect_key(work)
             known = await self._journal.look_up(work.step)
             if known is None and work.call.live is not None:
-                self._go_live(work, work.call.live)
+                await self._go_live(work, work.call.live)
                 await demand_received(self._journal, work.owner, work.call)
         while True:
             if known is None:
@@ -228,10 +203,10 @@ class Pipeline:
         if call.admit is not None:
             await call.admit()
 
-    def _go_live(self, work: Work, call: Call) -> None:
+    async def _go_live(self, work: Work, call: Call) -> None:
         """Turn to what is called instead where the journal holds no outcome; the step stays what it is."""
         work.trail.turn(call)
-        work.call, work.decision = call, self._decide(call, work.trail)
+        work.call, work.decision = call, await self._deciding.decide(call, work.trail)
         profile = self._redaction.profile_of(work.decision)
         work.veil = Veil(profile=profile, scope=work.veil.scope)
         work.digests = f"{work.decision.digest}/{self._redaction.digest(profile)}"
@@ -272,6 +247,8 @@ class Pipeline:
             digests=work.digests,
             seconds_max=call.seconds_max,
             rule=work.decision.rule,
+            labels=work.decision.obligations.labels,
+            seen=work.trail.seen,
         )
 
     async def _execute(self, work: Work, began: Began | None) -> Reply:

@@ -120,6 +120,8 @@ class Planning:
         trail = work.trail
         policies = self._policies_of(call.exchange.run)
         question = question_of(call, trail.start)
+        if call.exchange.run is not None and (recalled := trail.recalled) is not None:
+            question = replace(question, run=recalled.history, time=recalled.seconds)
         decision = policies.decide(question)
         for resource in call.also:
             if decision.allowed:
@@ -129,6 +131,9 @@ class Planning:
             return None
         if self._uncounted(work, call, decision):
             trail.failed_tries.append(f"{call.resource}: has a budget of its own, which this call is not charged to")
+            return None
+        if not set(decision.obligations.labels) <= set(work.decision.obligations.labels):
+            trail.failed_tries.append(f"{call.resource}: would mark the run, and the call was begun without that")
             return None
         veil = Veil(profile=self._redaction.profile_of(work.decision, decision), scope=work.veil.scope)
         redacted = await self._redaction.tree(call.tree, call.shape, veil)

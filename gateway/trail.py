@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from gateway.call import Call, Headers, Refusal
     from gateway.evidence import Ending
+    from gateway.history import Recalled
     from policy.decision import Decision, Principal
 
 
@@ -43,6 +44,8 @@ class Trail:
     audit_id: str = field(default_factory=new_audit_id)
     start: float = field(default_factory=time.time)
     decision: Decision | None = None
+    #: what of its run's past the decision was made on, `None` where it did not ask
+    recalled: Recalled | None = None
     call_id: str | None = None
     occurrence: int = 0
     upstream_start: float | None = None
@@ -71,6 +74,11 @@ class Trail:
     answered_rule: str = ""
     #: what every record of the call says
     _said: dict[str, object] | None = field(init=False, default=None)
+
+    @property
+    def seen(self) -> int | None:
+        """The newest change of the run's history the decision was made on (microseconds), `None` without one."""
+        return None if self.recalled is None else self.recalled.seen
 
     def turn(self, call: Call) -> None:
         """Go on with `call`, which is made instead."""
@@ -249,6 +257,8 @@ def decision_record(decision: Decision) -> dict[str, object]:
         record["approvals"] = list(obligations.approvals)
     if obligations.limits:
         record["limits"] = [f"{one.calls}/{one.seconds}s {one.line}" for one in obligations.limits]
+    if obligations.labels:
+        record["labels"] = list(obligations.labels)
     if obligations.restores:
         record["restores"] = [f"{restore.target}{restore.pointer}" for restore in obligations.restores]
     return record

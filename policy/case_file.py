@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from policy.decision import ACTIONS, Obligations, Principal, Question
+from policy.history import LABEL, History, Tally
 from policy.lines import Problem, nearest
 from policy.obligations import ObligationUnusable, parse_obligations
 from policy.resources import UnusableName, resource_name
@@ -130,15 +131,53 @@ def _question(fields: Mapping[str, object]) -> Question:
         groups=frozenset(_names(fields, "groups")), user=user.removeprefix("user:") if user else None,
         user_roles=frozenset(_names(fields, "user_roles")), actors=tuple(_names(fields, "actors")),
     )  # fmt: skip
-    run = fields.get("run")
-    if run is not None and not isinstance(run, dict):
-        raise CaseUnusable("`run`: expected a map")
     return Question(
         principal=principal, resource=checked_resource(_text(fields, "resource")),
         resource_domain=_maybe(fields, "resource_domain") or domain, arguments=fields.get("args"),
         action=checked_action(_maybe(fields, "action") or "call"), time=_time(fields.get("time")),
-        run=cast("Mapping[str, object] | None", run),
+        run=read_history(fields.get("run")),
     )  # fmt: skip
+
+
+def read_history(value: object) -> History | None:
+    """Return what the run did before, written as `{labels: [name], calls: [resource, {resource: …, times: 3}]}`.
+
+    A call with `finished: false` was begun and has no outcome. Raises `CaseUnusable`.
+    """
+    if value is None:
+        return None
+    fields = _map("run", value, {"labels", "calls"})
+    labels = _names(fields, "labels")
+    if wrong := next((name for name in labels if not LABEL.fullmatch(name)), None):
+        raise CaseUnusable(f"`run`: `{wrong}` is no label; expected a name of a-z 0-9 . _ -")
+    calls: dict[str, Tally] = {}
+    listed = fields.get("calls", [])
+    if not isinstance(listed, list):
+        raise CaseUnusable("`run`: expected a list of `calls`")
+    for item in cast("list[object]", listed):
+        resource, times, finished = _call(item)
+        before = calls.get(resource, Tally(0, 0))
+        calls[resource] = Tally(before.begun + times, before.finished + (times if finished else 0))
+    return History(calls=calls, labels=frozenset(labels))
+
+
+def _call(item: object) -> tuple[str, int, bool]:
+    if isinstance(item, str):
+        return checked_resource(item), 1, True
+    fields = _map("calls", item, {"resource", "times", "finished"})
+    times, finished = fields.get("times", 1), fields.get("finished", True)
+    if not isinstance(times, int) or isinstance(times, bool) or times < 1 or not isinstance(finished, bool):
+        raise CaseUnusable("`calls`: expected `times` as a number from 1 and `finished` as true or false")
+    return checked_resource(_text(fields, "resource")), times, finished
+
+
+def _map(name: str, value: object, known: set[str]) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise CaseUnusable(f"`{name}`: expected a map")
+    fields = cast("dict[str, object]", value)
+    if unknown := next((field for field in fields if field not in known), None):
+        raise CaseUnusable(f"`{name}`: unknown field `{unknown}`{nearest(unknown, known)}")
+    return fields
 
 
 def _text(fields: Mapping[str, object], name: str) -> str:

@@ -113,5 +113,6 @@ def same(first: Obligations, second: Obligations) -> bool:
             (first.approvals, second.approvals),
             (first.restores, second.restores),
             (first.limits, second.limits),
+            (first.labels, second.labels),
         )
     )

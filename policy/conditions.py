@@ -1,5 +1,8 @@
 """Named CEL expressions over `args`, `principal`, `run` and `time`: compiled once, evaluated without effects.
 
+What a run did before is asked by `after`, `never_after` and `count` (`policy/history.py`), clock and calendar by
+functions that name their time zone (`policy/clock.py`).
+
 CEL (https://cel.dev) has no loops and no side effects; its regular expressions are linear. A condition
 that cannot be evaluated raises `ConditionError`, and the line it stands on decides what that means.
 """
@@ -15,10 +18,14 @@ from typing import TYPE_CHECKING, Final, cast
 
 import cel
 
+from policy.clock import READINGS, ZONELESS, readings, zone_of
+from policy.history import check_name
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from policy.decision import Question
+    from policy.history import History
 
 EXPRESSION_CHARACTERS_MAX: Final = 4096
 #: Nodes of an argument that are converted at most; more is an error, never a cut.
@@ -32,10 +39,13 @@ _PARSER_CHARACTERS_MAX: Final = 160
 _FUNCTIONS: Final = frozenset({
     "!_", "-_", "@in", "@not_strictly_false", "_!=_", "_%_", "_&&_", "_*_", "_+_", "_-_", "_/_", "_<=_", "_<_",
     "_==_", "_>=_", "_>_", "_?_:_", "_[_]", "_||_", "bool", "bytes", "contains", "double", "duration", "endsWith",
-    "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getHours", "getMilliseconds",
-    "getMinutes", "getMonth", "getSeconds", "int", "matches", "max", "min", "size", "startsWith", "string",
-    "timestamp", "uint", "under",
+    "int", "matches", "max", "min", "size", "startsWith", "string", "timestamp", "uint", "under",
 })  # fmt: skip
+#: What is asked about the run's past.
+_RECALLING: Final = frozenset({"after", "never_after", "count"})
+_NAMING: Final = "|".join(sorted(_RECALLING | READINGS.keys()))
+_NAMED: Final = re.compile(rf"(?<![\w.])({_NAMING})\s*\(\s*(?:'([^'\\]*)'|\"([^\"\\]*)\")\s*\)")
+_ASKED: Final = re.compile(rf"(?<![\w.])(?:{_NAMING})\s*\(")
 _INT64: Final = 2**63
 
 
@@ -56,6 +66,18 @@ class Condition:
     program: cel.Program
     variables: frozenset[str]
     members: frozenset[str] | None
+    #: those of `after`, `never_after`, `count` and of clock and calendar it calls
+    functions: frozenset[str] = frozenset()
+
+    @property
+    def reads_run(self) -> bool:
+        """Whether it asks what the run did before."""
+        return "run" in self.variables or bool(self.functions & _RECALLING)
+
+    @property
+    def reads_time(self) -> bool:
+        """Whether it asks what time it is."""
+        return "time" in self.variables or bool(self.functions & READINGS.keys())
 
     def holds(self, question: Question) -> bool:
         """Return whether it holds. Raises `ConditionError`."""
@@ -75,9 +97,14 @@ class Condition:
             variables["principal"] = _principal(question)
         if "time" in self.variables:
             variables["time"] = datetime.fromtimestamp(question.time, UTC)
-        if "run" in self.variables and question.run is not None:
-            variables["run"] = dict(question.run)
-        return cel.Context(variables=variables, functions={"under": under})
+        functions: dict[str, Callable[..., object]] = {"under": under}
+        if self.functions or "run" in self.variables:
+            functions |= readings(question.time, self.functions & READINGS.keys())
+            if self.reads_run:
+                run = _run(question)
+                variables["run"] = {"labels": sorted(run.labels), "calls": run.begun}
+                functions |= {"after": run.after, "never_after": run.never_after, "count": run.count}
+        return cel.Context(variables=variables, functions=functions)
 
     def _arguments(self, arguments: object) -> object:
         if not isinstance(arguments, dict):
@@ -95,14 +122,50 @@ def compile_condition(name: str, expression: str) -> Condition:
     unknown = {found for found in program.variables() if found not in _VARIABLES} - _bound(expression)
     if unknown:
         raise ConditionUnusable(f"unknown variable `{min(unknown)}`; expected `args`, `principal`, `run` or `time`")
-    if foreign := set(program.functions()) - _FUNCTIONS:
-        raise ConditionUnusable(f"unknown function `{min(foreign)}`; expected one of CEL's own or `under`")
+    called = set(program.functions())
+    if zoneless := called & ZONELESS:
+        message = f"`{min(zoneless)}` names no time zone; write one of {', '.join(READINGS)}, as in `hour('UTC')`"
+        raise ConditionUnusable(message)
+    if foreign := called - _FUNCTIONS - _RECALLING - READINGS.keys():
+        more = ", ".join(sorted({"under", *_RECALLING, *READINGS}))
+        raise ConditionUnusable(f"unknown function `{min(foreign)}`; expected one of CEL's own or {more}")
+    _check_named(expression)
     if _nested(expression):
         raise ConditionUnusable("a macro inside a macro: its work would grow with the square of the arguments")
     used = frozenset(program.variables()) & _VARIABLES
     bare = len(re.findall(r"\bargs\b", expression)) != len(_ARGUMENT.findall(expression))
     members = None if bare else frozenset(_ARGUMENT.findall(expression))
-    return Condition(name, expression, program, used, members)
+    return Condition(name, expression, program, used, members, frozenset(called & (_RECALLING | READINGS.keys())))
+
+
+def _check_named(expression: str) -> None:
+    """Check the names that functions of ours are called with. Raises `ConditionUnusable`."""
+    named = list(_NAMED.finditer(expression))
+    if len(named) != len(_ASKED.findall(expression)):
+        raise ConditionUnusable(f"expected one text in quotes in each call of {_NAMING.replace('|', ', ')}")
+    for one in named:
+        function, name = one.group(1), one.group(2) or one.group(3) or ""
+        wrong = check_name(name) if function in _RECALLING else _zone_wrong(name)
+        if function == "count" and "/" not in name:
+            wrong = "expected a resource pattern with `/`"
+        if wrong is not None:
+            raise ConditionUnusable(f"`{function}('{name}')`: {wrong}")
+
+
+def _zone_wrong(name: str) -> str | None:
+    try:
+        zone_of(name)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _run(question: Question) -> History:
+    if question.run is None:
+        raise ConditionError("a condition about the run, and this call belongs to none")
+    if not question.run.known:
+        raise ConditionError("the run is too long for its history to be kept in mind")
+    return question.run
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from policy.history import History
 
 Effect = Literal["allow", "deny", "approval"]
 
@@ -53,9 +53,9 @@ class Question:
 
     `resource` is a normalised name (`mcp/payments/tool/charge_card`), `resource_domain` the trust
     domain the configuration gives it. `arguments` is the parsed JSON the conditions see as `args`
-    (`None` where the call has none). `time` is seconds since the epoch. `run` holds what conditions
-    see as `run`, and is `None` outside a run. With `certain_only` a condition counts as "maybe":
-    the answer is deny only when a call would certainly be denied (used for listings).
+    (`None` where the call has none). `time` is seconds since the epoch. `run` is what the run has done
+    before, `None` outside a run: a condition that asks for it errs there. With `certain_only` a condition counts
+    as "maybe": the answer is deny only when a call would certainly be denied (used for listings).
     """
 
     principal: Principal
@@ -63,7 +63,7 @@ class Question:
     resource_domain: str
     action: str
     arguments: object = None
-    run: Mapping[str, object] | None = None
+    run: History | None = None
     time: float
     certain_only: bool = False
 
@@ -106,12 +106,14 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obligations:
-    """What an allow demands (`profiles`, `approvals`, `limits`) and grants (`restores`), of all matching lines."""
+    """What an allow demands (`profiles`, `approvals`, `limits`, `labels`) and grants (`restores`), of all its lines."""
 
     profiles: tuple[str, ...] = ()
     approvals: tuple[str, ...] = ()
     restores: tuple[Restore, ...] = ()
     limits: tuple[Limit, ...] = ()
+    #: what the run is marked with from this call on
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

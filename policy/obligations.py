@@ -1,4 +1,4 @@
-"""The obligations column: `redact=<profile>;restore=<entities>@<where>;approval=<group>;limit=<n>/<period>`."""
+"""The obligations column: `redact=`, `restore=<entities>@<where>`, `approval=`, `limit=<n>/<period>`, `label=`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Final
 
 from policy.decision import Limit, Obligations, Restore
+from policy.history import LABEL
 
 NONE: Final = Obligations()
-_NOT_SERVED: Final = frozenset({"label"})
-_KNOWN: Final = ("approval", "limit", "redact", "restore")
+_KNOWN: Final = ("approval", "label", "limit", "redact", "restore")
 _GROUP: Final = re.compile(r"[A-Za-z0-9._/-]{1,128}")
 _PROFILE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LIMIT: Final = re.compile(r"([0-9]{1,9})/([1-9][0-9]{0,5})([smhdw])")
@@ -31,6 +31,7 @@ def parse_obligations(text: str) -> Obligations:
     approvals: list[str] = []
     restores: list[Restore] = []
     limits: list[Limit] = []
+    labels: list[str] = []
     for part in text.split(";"):
         name, equals, value = part.strip().partition("=")
         if not equals or not value:
@@ -43,13 +44,14 @@ def parse_obligations(text: str) -> Obligations:
             restores.append(_restore(value))
         elif name == "limit":
             limits.append(_limit(value))
-        elif name in _NOT_SERVED:
-            raise ObligationUnusable(f"`{name}` is not served yet")
+        elif name == "label":
+            labels.append(_label(value))
         else:
             raise ObligationUnusable(f"unknown obligation `{name}`; expected one of {', '.join(_KNOWN)}")
     return Obligations(
-        profiles=tuple(profiles), approvals=tuple(approvals), restores=tuple(restores), limits=tuple(limits)
-    )
+        profiles=tuple(profiles), approvals=tuple(approvals), restores=tuple(restores), limits=tuple(limits),
+        labels=tuple(labels),
+    )  # fmt: skip
 
 
 def of_line(obligations: Obligations, line: str, *, of_user: bool = False) -> Obligations:
@@ -71,12 +73,19 @@ def merge(first: Obligations, second: Obligations) -> Obligations:
         restores=tuple(dict.fromkeys(first.restores + second.restores)),
         # the same limit on two lines is two: each counts the calls of its own line
         limits=tuple({(one, one.line): one for one in first.limits + second.limits}.values()),
+        labels=tuple(dict.fromkeys(first.labels + second.labels)),
     )
 
 
 def _profile(value: str) -> str:
     if not _PROFILE.fullmatch(value):
         raise ObligationUnusable(f"`redact={value}`: expected the name of a profile")
+    return value
+
+
+def _label(value: str) -> str:
+    if not LABEL.fullmatch(value):
+        raise ObligationUnusable(f"`label={value}`: expected a name of a-z 0-9 . _ -")
     return value
 
 

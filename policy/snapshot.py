@@ -1,7 +1,7 @@
 """The compiled set: an immutable index that decides in microseconds, whatever its size.
 
 Lines are found through a trie over resource parts; subjects through roles closed at load. Candidate
-lines are cached per (domain, resource, action), conditions run for every question. The semantics are
+lines are cached per (domain, resource, action) by their subject, conditions run for every question. The semantics are
 DESIGN section 9: `p2` first, then `p`; both default deny; deny > approval > allow.
 """
 
@@ -46,6 +46,18 @@ class Verdict:
     error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Near:
+    """The lines whose domain, resource and action fit, in their order, and by subject.
+
+    `recalls` says that a condition of one of them asks for the run's past or the time: a step that is answered
+    from the journal is decided on those as they were.
+    """
+
+    by_subject: Mapping[str, tuple[Rule, ...]]
+    recalls: bool
+
+
 _SAME_DOMAIN: Final = Verdict("allow", None, NONE)
 
 
@@ -72,7 +84,8 @@ class Snapshot:
         for rule in self.rules:
             self._add(rule)
         self._subjects: dict[tuple[Principal, bool], list[tuple[str, frozenset[str]]]] = {}
-        self._candidates: dict[tuple[str, str, str], tuple[Rule, ...]] = {}
+        self._candidates: dict[tuple[str, str, str], _Near] = {}
+        self._flows: dict[tuple[str, str, str, str], Verdict] = {}
         self._merged: dict[tuple[int, int], tuple[Obligations, Obligations, Obligations]] = {}
 
     def decide(self, question: Question) -> Decision:
@@ -84,20 +97,38 @@ class Snapshot:
             reason = "the question could not be decided"
             return Decision(effect="deny", reason=reason, digest=self.digest, error=type(error).__name__)
 
-    def candidates(self, domain: str, resource: str, action: str) -> tuple[Rule, ...]:
-        """Return the lines whose domain, resource and action fit."""
-        key = (domain, resource, action)
+    def recalls(self, question: Question) -> bool:
+        """Return whether a condition that may count asks what the run did before, or what time it is."""
+        return self._near(question).recalls
+
+    def _near(self, question: Question) -> _Near:
+        key = (question.principal.domain, question.resource, question.action)
         found = self._candidates.get(key)
         if found is None:
-            found = tuple(
-                rule
-                for rule in self._matching(resource.split("/"))
-                if rule.domain in {"*", domain} and rule.action in {"*", action}
-            )
+            domain, resource, action = key
+            by_subject: dict[str, list[Rule]] = {}
+            for rule in self._matching(resource.split("/")):
+                if rule.domain in {"*", domain} and rule.action in {"*", action}:
+                    by_subject.setdefault(rule.subject, []).append(rule)
+            named = {rule.condition for rules in by_subject.values() for rule in rules} - {None}
+            conditions = [self.conditions[name] for name in named if name is not None]
+            recalls = any(one.reads_run or one.reads_time for one in conditions)
             if len(self._candidates) >= CANDIDATES_CACHED_MAX:
                 self._candidates.clear()
-            self._candidates[key] = found
+            near = {subject: tuple(rules) for subject, rules in by_subject.items()}
+            found = self._candidates[key] = _Near(near, recalls)
         return found
+
+    def _of(self, near: _Near, names: frozenset[str]) -> tuple[Rule, ...]:
+        """Return those of the lines that are about one of `names`, in their order."""
+        by_subject = near.by_subject
+        if len(by_subject) < len(names):
+            found = [rules for subject, rules in by_subject.items() if subject in names or subject == ANY_ROLE]
+        else:
+            found = [by_subject[name] for name in (*names, ANY_ROLE) if name in by_subject]
+        if len(found) == 1:
+            return found[0]
+        return tuple(sorted((rule for rules in found for rule in rules), key=lambda rule: self._order[id(rule)]))
 
     def subjects(self, principal: Principal, resource: str = "") -> list[tuple[str, frozenset[str]]]:
         """Return agent, user and actors, each with every name it goes by: all of them must be allowed.
@@ -127,11 +158,20 @@ class Snapshot:
         if source == target:
             return _SAME_DOMAIN
         kind = question.resource.partition("/")[0]
+        key = (source, target, kind, question.action)
+        known = self._flows.get(key)
+        if known is None:
+            if len(self._flows) >= CANDIDATES_CACHED_MAX:
+                self._flows.clear()
+            known = self._flows[key] = self._crossing(*key)
+        return known
+
+    def _crossing(self, source: str, target: str, kind: str, action: str) -> Verdict:
         found = [
             flow
             for flow in self.flows
             if flow.source in {"*", source} and flow.target in {"*", target} and flow.kind in {"*", kind}
-            and flow.action in {"*", question.action}
+            and flow.action in {"*", action}
         ]  # fmt: skip
         denied = next((flow for flow in found if flow.effect == "deny"), None)
         if denied is not None:
@@ -146,9 +186,7 @@ class Snapshot:
     def judge(self, names: frozenset[str], question: Question) -> Verdict:
         """Return what the `p` lines say about one subject, known by `names`."""
         allowed: list[Rule] = []
-        for rule in self.candidates(question.principal.domain, question.resource, question.action):
-            if rule.subject != ANY_ROLE and rule.subject not in names:
-                continue
+        for rule in self._of(self._near(question), names):
             holds, error = self.condition(rule, question)
             if rule.effect == "deny":
                 if holds or error is not None:

@@ -55,6 +55,10 @@ class PolicySet:
         """Return the decision on `question`; never raises."""
         return self.snapshot.decide(question) if self.changed_model is None else self.changed_model.decide(question)
 
+    def recalls(self, question: Question) -> bool:
+        """Return whether a condition that may count asks what the run did before, or what time it is."""
+        return self.snapshot.recalls(question)
+
     def reference(self) -> ReferenceEngine:
         """Return stock Casbin with the same lines."""
         return ReferenceEngine(self.model, self.snapshot)

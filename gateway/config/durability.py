@@ -132,6 +132,11 @@ class RunLimits:
         Setting("on_divergence", _DIVERGENCE,
                 "What becomes of a restarted run's request that differs from what it asked before."),
     ] = "execute"  # fmt: skip
+    label_ttl_seconds: Annotated[
+        float,
+        Setting("label_ttl", Duration(0.0, 400 * _DAY),
+                "How long a label that policy put on a call stays on later runs of the same agent and user."),
+    ] = _DAY  # fmt: skip
     managed_max: Annotated[
         int, Setting("managed", Count(1, 10_000), "Managed runs this instance invokes at a time.")
     ] = 64

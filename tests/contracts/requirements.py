@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.requirement import Requirement
 
+_HISTORY = "DESIGN sections 6 and 9; issue 7.1"
+
 REQUIREMENTS = (
     Requirement(
         "INST-01", "A step asked on several instances at once is executed once; all get its bytes.", "DESIGN section 4"
@@ -39,4 +41,26 @@ REQUIREMENTS = (
         "It is kept as long as keys are remembered, then deleted in short parts.",
         "DESIGN section 5, retention",
     ),
+    Requirement(
+        "HIST-01",
+        "A run's past is what its journal holds, also after a restart of the gateway.",
+        _HISTORY,
+    ),
+    Requirement(
+        "HIST-02",
+        "A step that is answered again is decided on the history it had.",
+        _HISTORY,
+    ),
+    Requirement(
+        "HIST-03",
+        "What is known not to have been executed leaves no history; what is in doubt does.",
+        _HISTORY,
+    ),
+    Requirement("HIST-04", "A fork has the history of the calls it holds.", _HISTORY),
+    Requirement(
+        "HIST-05",
+        "Labels stay on agent and user for `label_ttl`, in whatever run.",
+        _HISTORY,
+    ),
+    Requirement("HIST-06", "A run that is too long has no history, and conditions that ask for it err.", "STYLE 8, 10"),
 )

@@ -39,6 +39,8 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("POLICY-24", "The shipped set passes its cases in both engines, each line covered.", "issue 3.4"),
     Requirement("POLICY-25", "The commands end with 0, 1 for a no, 2 for unusable files.", "DESIGN section 13"),
     Requirement("POLICY-26", "Memory does not grow with the names callers choose.", "facts/policy.md A3.10"),
+    Requirement("POLICY-27", "Labels lock what a run may still do, whatever client it uses.", "issue 7, must show"),
+    Requirement("POLICY-28", "A flow leads one way and may redact more than its own domain.", "issue 7, must show"),
     Requirement("TRAP-01", "A glob never skips characters nor explodes.", "facts/policy.md A3.1"),
     Requirement("TRAP-02", "No regular expression decides on names.", "facts/policy.md A3.2"),
     Requirement("TRAP-03", "What stands after a `*` counts, and dots are dots.", "facts/policy.md A3.3"),

@@ -30,7 +30,7 @@ def holds(expression: str, arguments: object = None) -> bool:
         ("'force' in args && args['force'] == true", {"force": True}),
         ("args.kind in ['a', 'b']", {"kind": "a"}),
         ("principal.agent == 'billing' && principal.domain == 'acme' && principal.user == ''", None),
-        ("time > timestamp('2026-01-01T00:00:00Z') && time.getFullYear() == 2027", None),
+        ("time > timestamp('2026-01-01T00:00:00Z') && date('UTC') == '2027-01-15'", None),
         ("args.name.matches('^[a-z]+$')", {"name": "abc"}),
     ],
 )

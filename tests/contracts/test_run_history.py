@@ -1,0 +1,136 @@
+"""What a run has done, as later decisions see it: on both stores, after restarts, in forks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from durable.step import RunRef, Settlement
+from gateway.history import Histories
+from tests.contracts.place import journal_in
+from tests.durable.steps import OWNER, begun, intent, outcome, step
+
+if TYPE_CHECKING:
+    from durable.store import Store
+    from policy.history import History
+    from tests.contracts.place import Place
+
+pytestmark = pytest.mark.anyio
+READ, SEND = "mcp/web/tool/read", "mcp/mail/tool/send"
+DAY = 86_400.0
+
+
+async def opened(journal: Store) -> RunRef:
+    record = await journal.open_run(OWNER, None, {})
+    return RunRef(record.id, record.attempt)
+
+
+async def call(
+    journal: Store, run: RunRef | None, name: str, resource: str, *labels: str, seen: int | None = None
+) -> str:
+    began = await begun(journal, replace(intent(step(name, run=run, resource=resource)), labels=labels, seen=seen))
+    assert await journal.settle(began, Settlement(outcome=outcome()))
+    return began.id
+
+
+async def history(journal: Store, run: RunRef, name: str = "next", resource: str = SEND, ttl: float = 0.0) -> History:
+    return (await Histories(journal, label_seconds=ttl).recall(step(name, run=run, resource=resource), 1.0)).history
+
+
+@pytest.mark.requirement("HIST-01")
+async def test_a_run_remembers_calls_and_labels_and_a_restarted_gateway_the_same(place: Place) -> None:
+    async with journal_in(place) as journal:
+        run = await opened(journal)
+        assert (await history(journal, run)).begun == 0
+        await call(journal, run, "read", READ, "untrusted")
+        await call(journal, run, "read again", READ)
+        await begun(journal, intent(step("asked", run=run, resource="mcp/web/tool/slow")))
+        known = Histories(journal, label_seconds=0.0)
+        before = (await known.recall(step("next", run=run), 1.0)).history
+        again = (await known.recall(step("next", run=run), 1.0)).history
+        assert before == again
+        assert before.after("mcp/web/**")
+        assert before.count("mcp/web/tool/*") == 3
+        assert not before.after("mcp/web/tool/slow")
+        assert not before.never_after("mcp/web/tool/slow")
+        assert not before.never_after("untrusted")
+        assert before.never_after(SEND)
+    async with journal_in(place) as journal:
+        assert (await history(journal, run)).labels == {"untrusted"}
+
+
+@pytest.mark.requirement("HIST-02")
+async def test_a_step_that_is_answered_again_has_the_history_it_had(place: Place) -> None:
+    async with journal_in(place) as journal:
+        run = await opened(journal)
+        await call(journal, run, "send", SEND)
+        await call(journal, run, "read", READ, "untrusted")
+        reopened = await journal.open_run(OWNER, run.id, {})
+        second = RunRef(reopened.id, reopened.attempt)
+        sent = await history(journal, second, "send")
+        assert (sent.begun, sent.labels) == (0, frozenset())
+        read = await history(journal, second, "read", READ)
+        assert read.after(SEND)
+        assert not read.labels
+        new = await history(journal, second, "send more")
+        assert new.labels == {"untrusted"}
+
+
+@pytest.mark.requirement("HIST-02")
+async def test_calls_made_side_by_side_stay_side_by_side_when_they_are_answered_again(place: Place) -> None:
+    async with journal_in(place) as journal:
+        run = await opened(journal)
+        recalled = await Histories(journal, label_seconds=0.0).recall(step("send", run=run, resource=SEND), 1.0)
+        await call(journal, run, "read", READ, "untrusted")
+        # decided before the other one was begun, written after it
+        await call(journal, run, "send", SEND, seen=recalled.seen)
+        reopened = await journal.open_run(OWNER, run.id, {})
+        again = await history(journal, RunRef(reopened.id, reopened.attempt), "send")
+        assert not again.labels
+
+
+@pytest.mark.requirement("HIST-03")
+async def test_what_was_never_sent_is_no_history(place: Place) -> None:
+    async with journal_in(place) as journal:
+        run = await opened(journal)
+        began = await begun(journal, replace(intent(step("read", run=run, resource=READ)), labels=("untrusted",)))
+        await journal.release(began, "connecting failed", ())
+        found = await history(journal, run)
+        assert (found.begun, found.labels) == (0, frozenset())
+        again = await begun(journal, replace(intent(step("read", run=run, resource=READ)), labels=("untrusted",)))
+        await journal.doubt(again, "cut", ())
+        assert (await history(journal, run)).labels == {"untrusted"}
+
+
+@pytest.mark.requirement("HIST-04")
+async def test_a_fork_has_the_history_of_what_it_holds(place: Place) -> None:
+    async with journal_in(place) as journal:
+        run = await opened(journal)
+        await call(journal, run, "read", READ, "untrusted")
+        await call(journal, run, "read more", READ, "secret")
+        fork = await journal.fork_run(run.id, 1, {}, (), repeat_effects=False)
+        assert (await history(journal, RunRef(fork.id, 1))).labels == {"untrusted"}
+
+
+@pytest.mark.requirement("HIST-05")
+async def test_labels_stay_on_the_agent_for_their_time_whatever_run_it_opens(place: Place) -> None:
+    async with journal_in(place) as journal:
+        await call(journal, await opened(journal), "read", READ, "untrusted")
+        later = await opened(journal)
+        assert (await history(journal, later, ttl=DAY)).labels == {"untrusted"}
+        assert (await history(journal, later, ttl=0.0)).labels == frozenset()
+        other = replace(step("next", run=later), owner=replace(OWNER, user="ann"))
+        found = await Histories(journal, label_seconds=DAY).recall(other, 1.0)
+        assert found.history.labels == frozenset()
+
+
+@pytest.mark.requirement("HIST-06")
+async def test_a_run_that_is_too_long_has_no_history_and_conditions_err(place: Place) -> None:
+    async with journal_in(place) as journal:
+        run = await opened(journal)
+        for number in range(3):
+            await call(journal, run, f"read {number}", READ)
+        short = Histories(journal, label_seconds=0.0, calls_max=2)
+        assert not (await short.recall(step("next", run=run), 1.0)).history.known
