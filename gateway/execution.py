@@ -20,6 +20,7 @@ from gateway.budgets.charging import spent
 from gateway.call import NotSent, Refusal, Reply, Sent
 from gateway.oauth.answer import NoToken
 from gateway.outward import vault_entries
+from gateway.relay import Relay
 from gateway.resilience.fallback import turns_away
 from gateway.resilience.gates import Shut
 from gateway.resilience.race import Race
@@ -29,7 +30,7 @@ from gateway.trail import digest_of
 from redaction.finding import DetectionError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
 
     from gateway.call import Call, Headers, Verdict
     from gateway.config import Hedge
@@ -57,7 +58,7 @@ class Execution:
         self._alone = False
         self._pause: asyncio.Future[bool] | None = None
         self._race: Race | None = None
-        self._relay: asyncio.Queue[bytes | None] | None = None
+        self._relay: Relay | None = None
         #: the answer, as soon as its first frame may leave, or the `Refusal`
         self.reply: asyncio.Future[Reply] = self._loop.create_future()
         self.streaming = False
@@ -75,7 +76,8 @@ class Execution:
             self._pause.set_result(False)
 
     def _over(self, task: asyncio.Task[None]) -> None:
-        self.give(None)
+        if self._relay is not None:
+            self._relay.end()
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if not self.reply.done():
             self.reply.set_exception(error or refusals.internal())
@@ -239,29 +241,24 @@ class Execution:
         self.streaming = True
         if self._race is not None:
             self._race.won(sending)
-        self._relay = asyncio.Queue()
+        self._relay = Relay(self._last)
         status, headers = sending.call.adapter.head(sending.call, (*self._extra, *self._plan.trail.headers()))
-        self._answer(Reply(status=status, headers=headers, frames=self._frames(self._relay)))
+        self._answer(Reply(status=status, headers=headers, frames=self._relay))
 
-    def give(self, frame: bytes | None) -> None:
+    def give(self, frame: bytes) -> None:
         """Give a frame of the stream."""
         if self._relay is not None:  # else nothing has left yet, and nothing will as a stream
-            self._relay.put_nowait(frame)
+            self._relay.give(frame)
 
     def _answer(self, reply: Reply) -> None:
         if not self.reply.done():  # else the client has gone, and the journal alone is told
             self.reply.set_result(reply)
 
-    async def _frames(self, relay: asyncio.Queue[bytes | None]) -> AsyncIterator[bytes]:
-        while (frame := await relay.get()) is not None:
-            frames = [frame]
-            while not relay.empty() and (more := relay.get_nowait()) is not None:
-                frames.append(more)
-            yield b"".join(frames)
-            if self.task.done() and relay.empty():
-                break
-        if not self.task.cancelled() and isinstance(refusal := self.task.exception(), Refusal):
-            yield self._plan.call.adapter.refusal_frame(refusal, self._plan.call)
+    def _last(self) -> bytes | None:
+        """Return the refusal a stream that has begun ends with, `None` where it ended as it should."""
+        if self.task.cancelled() or not isinstance(refusal := self.task.exception(), Refusal):
+            return None
+        return self._plan.call.adapter.refusal_frame(refusal, self._plan.call)
 
     async def _conclude(self) -> None:
         """Journal the outcome, then let go of what was held for it."""

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from gateway.call import ClientGone, Exchange, Refusal, Reply, header
 from gateway.ids import random_bytes
+from gateway.relay import Relay, begun
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+    from collections.abc import AsyncIterable, Awaitable, Callable, MutableMapping
 
     from gateway.call import Headers
     from gateway.identity.authenticator import Identified
@@ -256,13 +257,22 @@ async def _watch(reply: Reply, receive: Receive) -> None:
 
 async def _stream(reply: Reply, send: Send, gone: asyncio.Future[None]) -> None:
     if reply.body:
-        await send({"type": "http.response.body", "body": reply.body, "more_body": True})
-    async for frame in cast("AsyncIterator[bytes]", reply.frames):
-        if gone.done():
-            return
-        await send({"type": "http.response.body", "body": frame, "more_body": True})
+        await send(_more(reply.body))
+    if isinstance(reply.frames, Relay):
+        relay = reply.frames
+        gone.add_done_callback(lambda _: relay.leave())
+        await relay.pour(lambda frame: begun(send(_more(frame))))
+    else:
+        async for frame in cast("AsyncIterable[bytes]", reply.frames):
+            if gone.done():
+                return
+            await send(_more(frame))
     if not gone.done():
         await send({"type": "http.response.body", "body": b""})
+
+
+def _more(content: bytes) -> MutableMapping[str, object]:
+    return {"type": "http.response.body", "body": content, "more_body": True}
 
 
 def _delivered(reply: Reply, *, complete: bool) -> None:

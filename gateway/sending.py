@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, cast
 
 from gateway import body
-from gateway.call import NotSent, Sent
-from gateway.inward import Inward
+from gateway.call import NotSent, Pouring, Sent
+from gateway.inward import Clean, Inward
 from gateway.oauth.answer import NoToken
 from gateway.resilience.gates import Shut
 from gateway.resilience.retry import retry_after_seconds
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from durable.step import Outcome
     from gateway.call import AnswerReader, Call, Unit, UpstreamRequest, UpstreamResponse
-    from gateway.inward import Clean
     from gateway.plan import Plan
 
 
@@ -40,8 +39,8 @@ class Taker(Protocol):
         """Take the answer as a stream from here on."""
         ...
 
-    def give(self, frame: bytes | None) -> None:
-        """Take a frame; `None` ends the stream."""
+    def give(self, frame: bytes) -> None:
+        """Take a frame."""
         ...
 
 
@@ -151,18 +150,39 @@ class Sending:
         self.status = response.status
         reader.begin(response.status, response.headers)
         self.retry_after_seconds = retry_after_seconds(response.status, response.headers, time.time())
-        looks = self._plan.veil.profile.inspects or self._plan.grant is not None
-        read = reader.feed if looks else reader.skim
+        if not self._plan.veil.profile.inspects and self._plan.grant is None:
+            await self._skim(response, heard)
+            return
         async for chunk in response.chunks():
-            if heard is not None:
-                heard()
-            self._bytes += len(chunk)
-            if self._bytes > self._bytes_max and not self._taker.passing:
-                raise Sent(f"the answer is longer than {self._bytes_max} bytes")
-            for clean in await self.inward.take(self._told(read(chunk))):
+            self._count(chunk, heard)
+            for clean in await self.inward.take(self._told(reader.feed(chunk))):
                 await self._pass(clean)
         for clean in await self.inward.take(self._told(reader.end())):
             await self._pass(clean)
+
+    async def _skim(self, response: UpstreamResponse, heard: Callable[[], None] | None) -> None:
+        """Read an answer that nobody looks into: each part passes in the step of the loop in which it arrives."""
+        reader = self.reader
+
+        def take(chunk: bytes) -> None:
+            self._count(chunk, heard)
+            for unit in self._told(reader.skim(chunk)):
+                self._let(unit)
+
+        if isinstance(response, Pouring):
+            await response.pour(take)
+        else:
+            async for chunk in response.chunks():
+                take(chunk)
+        for unit in self._told(reader.end()):
+            self._let(unit)
+
+    def _count(self, chunk: bytes, heard: Callable[[], None] | None) -> None:
+        if heard is not None:
+            heard()
+        self._bytes += len(chunk)
+        if self._bytes > self._bytes_max and not self._taker.passing:
+            raise Sent(f"the answer is longer than {self._bytes_max} bytes")
 
     def _told(self, units: list[Unit]) -> list[Unit]:
         if (hears := self.call.hears) is not None:
@@ -171,20 +191,36 @@ class Sending:
                     hears(unit.tree)
         return units
 
+    def _let(self, unit: Unit) -> None:
+        if unit.hold or unit.final or self._holding:
+            self._hold(Clean(unit, unit.tree, unit.raw))
+            return
+        self._note(unit.raw)
+        self._taker.begin_stream(self)
+        self._taker.give(unit.raw)
+
     async def _pass(self, clean: Clean) -> None:
-        if clean.unit.final:
-            self._final = clean
-        if not self._taker.passing:
-            self._journaled.append(clean.raw)
         if self.inward.minted:
             self._plan.originals.minted |= self.inward.minted
-        if self.inward.blocked or clean.unit.hold or self._holding:
-            self._holding = True
-            self._held.append(clean)
+        if self.inward.blocked or clean.unit.hold or clean.unit.final or self._holding:
+            self._hold(clean)
             return
+        self._note(clean.raw)
         self._taker.begin_stream(self)
         for raw, _ in await self._restoring.take(clean):
             self._taker.give(raw)
+
+    def _hold(self, clean: Clean) -> None:
+        """Keep back what may not leave before the outcome is journaled, and all after it."""
+        if clean.unit.final:
+            self._final = clean
+        self._holding = True
+        self._note(clean.raw)
+        self._held.append(clean)
+
+    def _note(self, raw: bytes) -> None:
+        if not self._taker.passing:
+            self._journaled.append(raw)
 
     async def let_go(self) -> None:
         """Give on what was held of a stream."""

@@ -57,6 +57,10 @@ class EventSplitter:
             raise EventTooLong
         return events
 
+    def is_one(self, chunk: bytes) -> bool:
+        """Return whether `chunk`, coming next, is exactly one event; it is not taken. As models mostly send them."""
+        return not self._buffer and chunk.find(b"\n\n") == len(chunk) - 2 and b"\r" not in chunk
+
     def rest(self) -> bytes:
         """Return what has arrived of an event that has not ended."""
         return self._buffer

@@ -14,7 +14,7 @@ from gateway.mcp.talk import STREAM, Tree, member, message_in, params_of
 from gateway.sse import EventSplitter, event
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 
     from gateway.call import Headers, UpstreamResponse
 
@@ -117,7 +117,7 @@ def with_names(reply: Reply, server: str, method: str) -> Reply:
     return reply
 
 
-async def _renamed_frames(frames: AsyncIterator[bytes], server: str, method: str) -> AsyncGenerator[bytes]:
+async def _renamed_frames(frames: AsyncIterable[bytes], server: str, method: str) -> AsyncGenerator[bytes]:
     splitter = EventSplitter()
     async for frame in frames:
         for one in splitter.feed(frame):

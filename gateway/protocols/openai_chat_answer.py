@@ -99,6 +99,8 @@ class ChatReader:
         if self._splitter is None:
             self._plain.append(chunk)
             return []
+        if not self._holding and self._splitter.is_one(chunk) and self._likeness.holds(chunk):
+            return [Unit(raw=chunk)]
         try:
             events = self._splitter.split(chunk)
         except EventTooLong:

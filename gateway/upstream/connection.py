@@ -17,6 +17,8 @@ import httptools
 from gateway.call import Sent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.call import Headers
 
 #: An answer's head, interim answers included; also its trailers (RFC 9110 section 5.4 leaves the bound to us).
@@ -55,6 +57,8 @@ class Connection(asyncio.Protocol):
         self._body: deque[bytes] = deque()
         self._body_bytes = 0
         self._arrival: asyncio.Future[None] | None = None
+        self._take: Callable[[bytes], None] | None = None
+        self._broken: Exception | None = None
         self._paused = False
         self._until_close = False
         self._ended = False
@@ -128,6 +132,22 @@ class Connection(asyncio.Protocol):
             self._heard = self._loop.time()
             self.transport.resume_reading()
         return part
+
+    async def pour(self, take: Callable[[bytes], None]) -> None:
+        """Give each part of the body to `take` as it arrives. Raises `Sent` when it is cut, and what `take` raises."""
+        while self._body:
+            take(await self.read())
+        self._broken, self._take = None, take
+        try:
+            while not (self.complete or self._error is not None or self._broken is not None):
+                self._arrival = self._loop.create_future()
+                await self._arrival
+        finally:
+            self._take = None
+        if self._broken is not None:
+            raise self._broken
+        if self._error is not None and not self.complete:
+            raise Sent(self._error)
 
     def close(self) -> None:
         """Drop the connection."""
@@ -216,12 +236,22 @@ class Connection(asyncio.Protocol):
         if self.complete:
             return
         self._unframed_bytes = 0
+        if self._take is not None:
+            self._pour(self._take, body)
+            return
         self._body.append(body)
         self._body_bytes += len(body)
         self._arrived()
         if self._body_bytes > BODY_BYTES_HIGH and not self._paused:
             self._paused = True
             self.transport.pause_reading()
+
+    def _pour(self, take: Callable[[bytes], None], body: bytes) -> None:
+        try:
+            take(body)
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever pours, not to the parser
+            self._broken, self._take = error, None
+            self._arrived()
 
     def on_message_complete(self) -> None:
         """Take the end of the answer."""

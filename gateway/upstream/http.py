@@ -19,12 +19,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from gateway.call import NotSent, Sent
+from gateway.call import NotSent, Pouring, Sent
 from gateway.upstream.connection import SILENCE_SECONDS_MAX, Connection
 from gateway.upstream.request import written
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from gateway.call import Headers, UpstreamRequest, UpstreamResponse
 
@@ -175,7 +175,7 @@ class HttpUpstream:
         return connection
 
 
-class _Response:
+class _Response(Pouring):
     """An answer that has begun."""
 
     def __init__(self, upstream: HttpUpstream, connection: Connection, status: int, headers: Headers) -> None:
@@ -188,6 +188,11 @@ class _Response:
         """Yield the body as it arrives. Raises `Sent` when it is cut."""
         while self._connection is not None and (part := await self._connection.read()):
             yield part
+
+    async def pour(self, take: Callable[[bytes], None]) -> None:
+        """Give the body to `take` as it arrives. Raises `Sent` when it is cut, and what `take` raises."""
+        if self._connection is not None:
+            await self._connection.pour(take)
 
     async def aclose(self) -> None:
         """Give the connection back, or drop it when the answer was not read to its end."""

@@ -28,6 +28,8 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("UP-08", "A request that could be read as two is never sent.", "RFC 9112 11.1; RFC 9110 5.5"),
     Requirement("UP-09", "Connections are kept, shared one call at a time, and let go after their idle time.", "G12"),
     Requirement("UP-10", "An upstream is read only as fast as its answer is used.", "STYLE 10"),
+    Requirement("UP-12", "An answer can be taken as it arrives; what its taker raises ends it.", "perf"),
+    Requirement("GW-33", "A stream's frames leave at once, in order, none lost to an agent that reads slowly.", "perf"),
     Requirement("UP-11", "Upstreams over TLS are verified; nothing is sent before that.", "RFC 9110 4.3.4"),
     Requirement("TEL-01", "A call is one trace, and its id is the audit record's.", "DESIGN 11, 13; W3C Trace Context"),
     Requirement("TEL-02", "Spans carry the GenAI and MCP conventions and our names.", "DESIGN 13; policy C1, C2"),

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.call import NotSent, Sent, UpstreamRequest
+from gateway.call import NotSent, Pouring, Sent, UpstreamRequest
 from gateway.upstream.connection import BODY_BYTES_HIGH, HEAD_BYTES_MAX
 from gateway.upstream.http import HttpUpstream
-from tests.gateway.peer import OK, Peer, Talk, serve_ok
+from tests.gateway.peer import OK, Peer, Talk, serve_ok, whole
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from gateway.call import UpstreamResponse
 
 pytestmark = pytest.mark.anyio
 
@@ -31,16 +30,9 @@ def request_of(method: str = "POST", path: str = "/chat", *headers: tuple[bytes,
     return UpstreamRequest(method=method, path=path, headers=headers, body=b"{}" if method == "POST" else b"")
 
 
-async def rest_of(response: UpstreamResponse) -> bytes:
-    try:
-        return b"".join([chunk async for chunk in response.chunks()])
-    finally:
-        await response.aclose()
-
-
 async def answered(upstream: HttpUpstream, request: UpstreamRequest | None = None) -> tuple[int, bytes]:
     response = await upstream.send(request or request_of(), seconds_max=5)
-    return response.status, await rest_of(response)
+    return response.status, await whole(response)
 
 
 def saying(*parts: bytes, end: bool = False) -> Callable[[Talk, int], Awaitable[None]]:
@@ -256,3 +248,30 @@ async def test_an_upstream_that_never_stops_is_read_only_as_fast_as_it_is_used()
                 break
         await response.aclose()
     assert largest <= BODY_BYTES_HIGH + (1 << 20), "what is read ahead is bounded"
+
+
+@pytest.mark.requirement("UP-12")
+async def test_what_whoever_takes_an_answer_raises_is_raised_where_it_is_poured_and_drops_the_connection() -> None:
+    async def script(talk: Talk, number: int) -> None:
+        await talk.request()
+        await talk.say(CHUNKED, b"2\r\nok\r\n" * 2)
+        if number:
+            await talk.say(b"0\r\n\r\n")
+        await talk.gone()
+
+    async with Peer(script) as peer:
+        upstream = HttpUpstream(peer.url)
+        response = await upstream.send(request_of(), seconds_max=5)
+        taken: list[bytes] = []
+
+        def take(part: bytes) -> None:
+            taken.append(part)
+            raise ValueError("enough")
+
+        assert isinstance(response, Pouring)
+        with pytest.raises(ValueError, match="enough"):
+            await response.pour(take)
+        await response.aclose()
+        assert taken == [b"ok"]
+        assert await answered(upstream) == (200, b"okok")
+        assert len(peer.talks) == 2

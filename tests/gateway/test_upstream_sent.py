@@ -11,7 +11,7 @@ import pytest
 
 from gateway.call import NotSent, Sent, UpstreamError, UpstreamRequest
 from gateway.upstream.http import HttpUpstream
-from tests.gateway.peer import OK, Peer, Talk, serve_ok
+from tests.gateway.peer import OK, Peer, Talk, serve_ok, whole
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -33,10 +33,7 @@ def post(body: bytes = b"{}", path: str = "/chat") -> UpstreamRequest:
 
 async def body_of(upstream: HttpUpstream, request: UpstreamRequest | None = None, seconds_max: float = 5.0) -> bytes:
     response = await upstream.send(request or post(), seconds_max=seconds_max)
-    try:
-        return b"".join([chunk async for chunk in response.chunks()])
-    finally:
-        await response.aclose()
+    return await whole(response)
 
 
 @pytest.mark.requirement("UP-01")
