@@ -18,6 +18,7 @@ import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from tests import keys
 from tests.gateway.running import free_port
 from tests.mcp.stand import TOP, fixture, process, wait_until_ready
 
@@ -121,12 +122,9 @@ def office(folder: Path, *, wait: str) -> Generator[Office]:
         (folder / "oncegate.key").chmod(0o600)
         text = _CONFIG.format(port=found.port, admin=found.admin, url=direct, wait=wait)
         (folder / "oncegate.yaml").write_text(text, encoding="utf-8")
-        for name, more in (("billing", ()), ("cfo", ("--admin",)), ("ceo", ("--admin",)), ("clerk", ("--admin",))):
-            made = found.oncegate("token", "create", "--agent", name, "--domain", "acme", *more)
-            assert made.returncode == 0, made.stderr
-            found.keys[name] = made.stdout.strip().split()[-1]
-        made = found.oncegate("token", "create", "--agent", "billing", "--domain", "acme", "--admin")
-        found.keys["requester"] = made.stdout.strip().split()[-1]
+        found.keys["billing"] = keys.add(folder / "keys.yaml", "billing")
+        for name, agent in (("cfo", "cfo"), ("ceo", "ceo"), ("clerk", "clerk"), ("requester", "billing")):
+            found.keys[name] = keys.add(folder / "keys.yaml", agent, admin=True)
         command = [sys.executable, "-m", "gateway.cli", "serve", "-c", str(folder / "oncegate.yaml")]
         with process(command, folder / "gateway.log"):
             wait_until_ready(f"http://127.0.0.1:{found.port}/readyz", folder / "gateway.log")

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, cast
 
 import httpx
 
+from tests import keys
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -79,7 +81,7 @@ class RunningGateway:
         for name, secret in (("oncegate.key", base64.b64encode(os.urandom(32))), ("upstream.key", b"upstream-secret")):
             (folder / name).write_bytes(secret)
             (folder / name).chmod(0o600)
-        self.keys = {name: self._key(name) for name in ("billing", "shipping")}
+        self.keys = {name: keys.add(folder / "keys.yaml", name) for name in ("billing", "shipping")}
         self.process: subprocess.Popen[bytes] | None = None
         self.log = folder / "gateway.log"
 
@@ -142,11 +144,6 @@ class RunningGateway:
     def open_run(self, body: object, *, agent: str = "billing") -> httpx.Response:
         named = {"authorization": f"Bearer {self.keys[agent]}"}
         return httpx.post(f"{self.url}/runs", json=body, headers=named, timeout=30)
-
-    def _key(self, agent: str) -> str:
-        done = self.oncegate("token", "create", "--agent", agent, "--domain", "acme")
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip().split()[-1]
 
 
 def new_folder(parent: Path) -> Path:

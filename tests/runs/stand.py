@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 import httpx
 
+from tests import keys
 from tests.gateway.running import free_port
 from tests.mcp.introduced import introduced
 
@@ -238,12 +239,11 @@ def gateways(
 def key_of(gateways_made: list[Gateway], agent: str) -> str:
     """Return a new key of an agent, known to all of them."""
     first, *others = gateways_made
-    done = first.oncegate("token", "create", "--agent", agent, "--domain", "acme")
-    assert done.returncode == 0, done.stderr
+    key = keys.add(first.folder / "keys.yaml", agent)
     for other in others:
         (other.folder / "keys.yaml").write_bytes((first.folder / "keys.yaml").read_bytes())
         (other.folder / "keys.yaml").chmod(0o600)
-    return done.stdout.strip().split()[-1]
+    return key
 
 
 def eventually(look: Callable[[], object], seconds_max: float = 15.0) -> object:

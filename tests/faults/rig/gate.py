@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import httpx
 
-from gateway.identity.api_keys import new_key
-from gateway.identity.keys_edit import add_key
+from tests import keys
 from tests.faults.rig.armed import serve_armed
 from tests.faults.rig.child import TOP
 
@@ -92,11 +91,7 @@ def new_secrets(folder: Path) -> Secrets:
     folder.mkdir()
     (folder / "oncegate.key").write_bytes(b64encode(os.urandom(32)))
     (folder / "oncegate.key").chmod(0o600)
-    tokens: dict[str, str] = {}
-    for agent in AGENTS:
-        identifier, tokens[agent], hashed = new_key()
-        members = {"hash": hashed, "agent": agent, "domain": "acme", "created": "2026-01-01T00:00:00Z"}
-        add_key(folder / "keys.yaml", frozenset({"acme"}), identifier, members)
+    tokens = {agent: keys.add(folder / "keys.yaml", agent) for agent in AGENTS}
     return Secrets(folder, tokens)
 
 
