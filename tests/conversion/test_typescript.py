@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import typescript
 from tests.emulator.anthropic import message, text, tool_use
 
 if TYPE_CHECKING:
@@ -18,18 +19,9 @@ TOP = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(120)
 
 
-def clients() -> tuple[Path, Path]:
-    """Return Node and the folder of the clients; without them the test is skipped, and says so."""
-    found = subprocess.run(["scripts/node"], cwd=TOP, capture_output=True, text=True, check=False)
-    folder = TOP / ".build" / "clients"
-    if found.returncode != 0 or not (folder / "installed").exists():
-        pytest.skip("the TypeScript clients are not there; `make test-parts` brings them")
-    return Path(found.stdout.strip()) / "node", folder
-
-
 @pytest.mark.requirement("CONV-11", "MSG-20")
 def test_agents_in_typescript_work_with_models_of_both_providers(crossing: Crossing) -> None:
-    node, folder = clients()
+    node, folder = typescript.clients()
     crossing.theirs.says = lambda _: message(text("now"), tool_use("pay", {"to": "é"}))
     agent = TOP / "tests" / "messages" / "node" / "agent.mjs"
     command = [str(node), str(agent), str(folder), crossing.gateway.url, crossing.gateway.keys["billing"]]

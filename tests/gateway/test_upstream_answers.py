@@ -272,6 +272,6 @@ async def test_what_whoever_takes_an_answer_raises_is_raised_where_it_is_poured_
         with pytest.raises(ValueError, match="enough"):
             await response.pour(take)
         await response.aclose()
-        assert taken == [b"ok"]
+        assert len(taken) == 1
         assert await answered(upstream) == (200, b"okok")
         assert len(peer.talks) == 2

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 OPEN = ExitStack()
 
 
-def sdk(gateway: RunningGateway, agent: str = "billing", *, path: str = "/v1") -> OpenAI:
-    """Return a client of `agent` that retries nothing."""
-    client = OpenAI(base_url=f"{gateway.url}{path}", api_key=gateway.keys[agent], max_retries=0)
+def sdk(gateway: RunningGateway, agent: str = "billing", *, path: str = "/v1", timeout: float = 600.0) -> OpenAI:
+    """Return a client of `agent` that retries nothing and waits for `timeout` seconds."""
+    client = OpenAI(base_url=f"{gateway.url}{path}", api_key=gateway.keys[agent], max_retries=0, timeout=timeout)
     return OPEN.enter_context(client)

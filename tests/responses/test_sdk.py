@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import subprocess
+import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import openai
 import pytest
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
+from tests import typescript
 from tests.emulator.faults import Answer, plain, streamed
 from tests.emulator.openai import answering, error, events_of, function_call, message, reasoning, response
+from tests.gateway.running import free_port
 from tests.responses.clients import sdk
 
 if TYPE_CHECKING:
@@ -201,3 +206,47 @@ def test_an_event_that_is_no_json_ends_the_stream_with_an_error_and_a_large_answ
     text = "word " * (2 * 1024 * 1024)
     provider.script = lambda _: plain(response(message(text)))
     assert sdk(gateway).responses.create(model="allowed", input="large").output_text == text
+
+
+@pytest.mark.requirement("RESP-11")
+def test_a_provider_that_hangs_raises_the_sdks_time_out_or_the_gateways_own_whichever_is_shorter(
+    gateway: RunningGateway, provider: Emulator
+) -> None:
+    on = threading.Event()
+    whole = provider.script
+    provider.script = lambda received: replace(whole(received), hold=on, hold_at=0)
+    try:
+        with pytest.raises(openai.APITimeoutError):
+            sdk(gateway, timeout=0.5).responses.create(model="allowed", input="I cannot wait")
+        with pytest.raises(openai.InternalServerError, match="did not answer to the end") as late:
+            sdk(gateway).responses.create(model="allowed", input="I can wait")
+        assert late.value.status_code == 502
+    finally:
+        on.set()
+
+
+@pytest.mark.requirement("RESP-11")
+def test_a_gateway_that_is_not_there_raises_the_sdks_connection_error(gateway: RunningGateway) -> None:
+    nobody = OpenAI(base_url=f"http://127.0.0.1:{free_port()}/v1", api_key=gateway.keys["billing"], max_retries=0)
+    with nobody, pytest.raises(openai.APIConnectionError):
+        nobody.responses.create(model="allowed", input="hi")
+
+
+@pytest.mark.requirement("RESP-10")
+def test_an_agent_in_typescript_is_answered_streamed_and_refused_as_one_in_python(
+    gateway: RunningGateway, provider: Emulator
+) -> None:
+    node, folder = typescript.clients()
+    provider.script = answering(lambda _: response(message("grüße, 世界"), name=fresh_name()))
+    agent = Path(__file__).parent / "node" / "agent.mjs"
+    command = [str(node), str(agent), str(folder), gateway.url, gateway.keys["billing"]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "plain": "grüße, 世界",
+        "pieces": "grüße, 世界",
+        "streamed": "grüße, 世界",
+        "stranger": "BadRequestError",
+        "hosted": "PermissionDeniedError",
+        "missing": "NotFoundError",
+    }
