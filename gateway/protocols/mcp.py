@@ -32,7 +32,7 @@ from gateway.mcp.shape import REQUEST_SHAPE
 from gateway.mcp.turn import Turn
 from gateway.mcp.waiting import may_wait, waiting_result, without_wait
 from gateway.protocols.mcp_answer import McpReader
-from gateway.protocols.mcp_form import challenge, enveloped, error, error_object, json_reply, typed
+from gateway.protocols.mcp_form import challenge, enveloped, error, error_object, json_reply, shown, typed
 from gateway.sse import event
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class McpAdapter:
             result: dict[str, object] = {
                 "content": [{"type": "text", "text": f"oncegate: {refusal.message}"}],
                 "isError": True,
-                "_meta": {CALL_META: {"code": refusal.code, "final": refusal.final}},
+                "_meta": {CALL_META: shown(refusal)},
             }
             message = _aim(call).turn.message
             if message is not None and message.era == "modern":

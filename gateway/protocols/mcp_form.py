@@ -25,8 +25,17 @@ def challenge(refusal: Refusal) -> Headers:
 
 def error_object(refusal: Refusal) -> dict[str, object]:
     """Return a refusal as the `error` of a JSON-RPC response."""
-    shown: dict[str, object] = {"code": refusal.code, "final": refusal.final}
-    return {"code": _CODES.get(refusal.code, _OTHER_CODE), "message": f"oncegate: {refusal.message}", "data": shown}
+    message = f"oncegate: {refusal.message}"
+    return {"code": _CODES.get(refusal.code, _OTHER_CODE), "message": message, "data": shown(refusal)}
+
+
+def shown(refusal: Refusal) -> dict[str, object]:
+    """Return what programs are told of a refusal: its code, whether to ask again, and after how many seconds."""
+    told: dict[str, object] = {"code": refusal.code, "final": refusal.final}
+    if refusal.retry_after_seconds is not None:
+        # MCP answers a call with 200: there is no status that `Retry-After` would belong to
+        told["retryAfterSeconds"] = refusal.retry_after_seconds
+    return told
 
 
 def error(ident: object, refusal: Refusal) -> bytes:

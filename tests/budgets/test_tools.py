@@ -47,6 +47,10 @@ def test_a_tool_past_its_lines_limit_is_answered_by_an_error_the_model_can_read(
     (text,) = {str(cast("list[Tree]", result["content"])[0]["text"]) for result in results}
     assert "the budget `limit:twice@86400s` allows 2 calls and has no room for this call" in text
     assert "used=2 of=2" in refused[0].headers["oncegate-detail"]
+    for result in results:
+        told = cast("Tree", cast("Tree", result["_meta"])["dev.oncegate/call"])
+        assert (told["code"], told["final"]) == ("limited", True)
+        assert 0 < cast("int", told["retryAfterSeconds"]) <= 86400
     # what is in the journal is answered all the same
     assert cast("Tree", again.last["result"]).get("isError") is not True
     assert len(bank.charges) == 2
