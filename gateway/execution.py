@@ -246,9 +246,13 @@ class Execution:
         self._answer(Reply(status=status, headers=headers, frames=self._relay))
 
     def give(self, frame: bytes) -> None:
-        """Give a frame of the stream."""
-        if self._relay is not None:  # else nothing has left yet, and nothing will as a stream
-            self._relay.give(frame)
+        """Give a frame of the stream. Raises `Sent` when its agent reads a stream without end too slowly."""
+        if self._relay is None:  # nothing has left yet, and nothing will as a stream
+            return
+        self._relay.give(frame)
+        if self._plan.began is None and self._relay.waiting_bytes > self._plan.answer_bytes_max:
+            # kept nowhere and of any length: without a bound an agent that does not read would fill the memory
+            raise Sent(f"the agent has left {self._plan.answer_bytes_max} bytes of the stream unread")
 
     def _answer(self, reply: Reply) -> None:
         if not self.reply.done():  # else the client has gone, and the journal alone is told

@@ -25,6 +25,8 @@ class Relay:
     def __init__(self, last: Callable[[], bytes | None]) -> None:
         self._last = last
         self._queue: deque[bytes] = deque()
+        #: bytes given that nobody has taken yet
+        self.waiting_bytes = 0
         self._write: Callable[[bytes], Awaitable[None] | None] | None = None
         self._pending: Awaitable[None] | None = None
         self._news: asyncio.Future[None] | None = None
@@ -34,8 +36,11 @@ class Relay:
 
     def give(self, frame: bytes) -> None:
         """Take a frame; it leaves at once when nothing is before it."""
+        if self._left:
+            return
         if self._write is None:
             self._queue.append(frame)
+            self.waiting_bytes += len(frame)
             self._wake()
             return
         try:
@@ -55,6 +60,8 @@ class Relay:
         """Stop writing: nobody is left to read."""
         self._left = True
         self._write = None
+        self._queue.clear()
+        self.waiting_bytes = 0
         self._wake()
 
     async def pour(self, write: Callable[[bytes], Awaitable[None] | None]) -> None:
@@ -95,9 +102,8 @@ class Relay:
             yield last
 
     def _taken(self) -> bytes:
-        if len(self._queue) == 1:
-            return self._queue.popleft()
-        frames = b"".join(self._queue)
+        self.waiting_bytes = 0
+        frames = self._queue.popleft() if len(self._queue) == 1 else b"".join(self._queue)
         self._queue.clear()
         return frames
 

@@ -91,4 +91,5 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "As a client of its servers the gateway passes what the conformance suite asks, in both bridges too.",
         "issue 5, It must show",
     ),
+    Requirement("MCP-43", "A stream without end that its agent does not read is ended within its bound.", "STYLE 10"),
 )
