@@ -160,8 +160,9 @@ class Gateway:
             raise ProfilesInvalid(f"{config.file}: `default_profile` names no profile; expected one of {known}")
         domains = {"default", *config.trust_domains}
         gateway.policies = Policies(
-            config.policies_folder, profiles=profiles, domains=domains, named=config.policy_sets
-        )
+            config.policies_folder, profiles=profiles, domains=domains, named=config.policy_sets,
+            mode=config.policy_mode, candidate=config.candidate_folder,
+        )  # fmt: skip
         wanted = await asyncio.to_thread(recognizers_of, config)
         version = f"{await asyncio.to_thread(verify, folder)}/{wanted.digest}"
         gateway._detection = Detection(PresidioInWorker(folder, wanted), version)
@@ -374,6 +375,12 @@ class Gateway:
 
         async def readiness() -> JSONResponse:
             state = {"ready": self.ready, "policies": self.policies.current.digest}
+            if self.policies.current.mode != "enforce":
+                state["policies_mode"] = self.policies.current.mode
+            if (candidate := self.policies.current.candidate) is not None:
+                state["policies_candidate"] = candidate.digest
+            if self.policies.candidate_error is not None:
+                state["policies_candidate_last_reload"] = "failed; the last good candidate is asked"
             if self.policies.last_error is not None:
                 state["policies_last_reload"] = "failed; the last good set stays in force"
             return JSONResponse(state, status_code=200 if self.ready else 503)

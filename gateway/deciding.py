@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.history import Histories
     from gateway.trail import Trail
     from policy.decision import Decision
-    from policy.source import PolicySet
+    from policy.in_force import InForce
 
 
 class Deciding:
@@ -29,7 +29,7 @@ class Deciding:
     def __init__(
         self,
         *,
-        policies_of: Callable[[RunRef | None], PolicySet],
+        policies_of: Callable[[RunRef | None], InForce],
         journal: Journal,
         histories: Histories,
         divergences: Divergences,

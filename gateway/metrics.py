@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from gateway.evidence import Ending
     from gateway.trail import Trail
+    from policy.decision import Decision
 
 Labels = tuple[str, ...]
 
@@ -78,6 +79,8 @@ FAMILIES: Final = (
     _of("gauge", "oncegate_budget_reserved", "Reserved by calls under way.", "budget", "subject", "measure"),
     _of("gauge", "oncegate_budget_most", "The bound.", "budget", "subject", "measure"),
     _of("counter", "oncegate_policy_reloads_total", "Reloads of the policy files.", "result"),
+    _of("counter", "oncegate_policy_suspended_total", "Calls that pass in shadow mode only.", "would"),
+    _of("counter", "oncegate_policy_candidate_total", "Decisions of live and candidate set.", "live", "candidate"),
     _of("gauge", "oncegate_policy_valid", "1 where the files on disk are those in force."),
 )
 _BY_NAME: Final = {family.name: family for family in FAMILIES}
@@ -165,6 +168,7 @@ class Metrics:
         if decision is not None:
             self.lines[decision.rule] += 1
             minute.denied += decision.effect == "deny"
+            self._second(decision)
         if trail.refusal is not None:
             self._counters["oncegate_refusals_total"][(trail.refusal,)] += 1
         if ending == "replayed":
@@ -178,6 +182,13 @@ class Metrics:
         for direction, counts in (("outward", trail.redacted_outward), ("inward", trail.redacted_inward)):
             for entity, number in counts.items():
                 self._counters["oncegate_redactions_total"][entity, direction] += number
+
+    def _second(self, decision: Decision) -> None:
+        live = decision.would or decision.effect
+        if decision.would is not None:
+            self._counters["oncegate_policy_suspended_total"][(live,)] += 1
+        if decision.candidate is not None:
+            self._counters["oncegate_policy_candidate_total"][live, decision.candidate.effect] += 1
 
     def upstream_of(self, resource: str) -> str:
         """Return `model/<name>` or `mcp/<server>` of the configuration, else `other`."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.telemetry import Telemetry
     from gateway.work import Work
     from policy.decision import Decision
-    from policy.source import PolicySet
+    from policy.in_force import InForce
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Planning:
 
     def __init__(
         self, *, journal: Journal, redaction: Redaction, telemetry: Telemetry, rulebook: Rulebook,
-        gates: Gates, policies_of: Callable[[RunRef | None], PolicySet],
+        gates: Gates, policies_of: Callable[[RunRef | None], InForce],
         price: Callable[[str, Mapping[str, int]], float | None], budgets: Budgets, answer_bytes_max: int,
         closed: Callable[[Call], Refusal | None],
     ) -> None:  # fmt: skip

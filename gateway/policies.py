@@ -1,6 +1,7 @@
 """The policy set in force: loaded at start, reloaded while running, the last good one kept.
 
-A swap is one assignment of an immutable set; decisions under way keep the one they began with.
+Before it counts it is read whole, linted, compiled, and has passed the cases it brings along. A swap is one
+assignment of an immutable value; decisions under way keep the one they began with.
 """
 
 from __future__ import annotations
@@ -8,25 +9,34 @@ from __future__ import annotations
 import asyncio
 import logging
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType] - names the event of trio, not installed
 
-from policy.source import PolicyInvalid, PolicySet, load
+from policy.cases import load_tested
+from policy.in_force import InForce
+from policy.lint import findings_of
+from policy.source import PolicyInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
     from policy.decision import Limit
+    from policy.in_force import Mode
+    from policy.source import PolicySet
 
 _log = logging.getLogger("oncegate.policies")
+
+#: Sets of more lines are not linted when they are loaded, `oncegate policy lint` does it.
+LINTED_LINES_MAX: Final = 1000
 
 
 class Policies:
     """Holds the current set. `last_error` is what was wrong at the last reload, `None` when it was good.
 
-    `named` are sets that decide nothing but forks that were made with them.
+    `named` are sets that decide nothing but forks that were made with them. `candidate` is the folder of one that
+    is asked beside the live one and decides nothing at all; a broken one stays out, and says so.
     """
 
     def __init__(
@@ -36,13 +46,20 @@ class Policies:
         profiles: Collection[str],
         domains: Collection[str],
         named: Mapping[str, Path] = MappingProxyType({}),
+        mode: Mode = "enforce",
+        candidate: Path | None = None,
     ) -> None:
         """Load the set. Raises `PolicyInvalid`: a gateway without policies does not start."""
-        self.named = {name: Policies(other, profiles=profiles, domains=domains) for name, other in named.items()}
+        self.named = {
+            name: Policies(other, profiles=profiles, domains=domains, mode=mode) for name, other in named.items()
+        }
+        self._candidate = None if candidate is None else Policies(candidate, profiles=profiles, domains=domains)
+        self._mode: Mode = mode
         self._folder = folder
         self._profiles = frozenset(profiles)
         self._domains = frozenset(domains)
-        self.current: PolicySet = self._load()
+        self._live = self._load()
+        self.current: InForce = self._in_force()
         self.last_error: str | None = None
         self.reloads = 0
         self.reloads_failed = 0
@@ -50,6 +67,8 @@ class Policies:
         self._stop = asyncio.Event()
         #: set after each attempt to reload, for those who wait for one
         self.changed = asyncio.Event()
+        #: is called after each reload that was good
+        self.told: Callable[[], None] = lambda: None
 
     def limits(self) -> Iterator[Limit]:
         """Yield the limits of the lines in force."""
@@ -59,13 +78,18 @@ class Policies:
 
     def watch(self) -> None:
         """Reload whenever a file changes."""
+        if self._mode == "shadow":
+            _log.warning("policies are in shadow mode: no line of `%s` denies anything", self._folder)
         for other in self.named.values():
             other.watch()
+        if self._candidate is not None:
+            self._candidate.told = self._candidate_changed
+            self._candidate.watch()
         self._task = asyncio.create_task(self._watch())
 
     async def aclose(self) -> None:
         """Stop watching."""
-        for other in self.named.values():
+        for other in (*self.named.values(), *(() if self._candidate is None else (self._candidate,))):
             await other.aclose()
         self._stop.set()
         if self._task is not None:
@@ -82,15 +106,33 @@ class Policies:
                 _log.error("policies not reloaded, the last good set stays: %s", problem)
             self.changed.set()
             return False
-        self.current = fresh
+        self._live = fresh
+        self.current = self._in_force()
         self.last_error = None
         self.reloads += 1
         _log.info("policies reloaded: %s", fresh.digest)
         self.changed.set()
+        self.told()
         return True
 
+    @property
+    def candidate_error(self) -> str | None:
+        """What was wrong with the candidate at its last reload, `None` when it was good or there is none."""
+        return None if self._candidate is None else self._candidate.last_error
+
+    def _in_force(self) -> InForce:
+        candidate = None if self._candidate is None else self._candidate.current.live
+        return InForce(self._live, self._mode, candidate, tuple(sorted(self._profiles)))
+
+    def _candidate_changed(self) -> None:
+        self.current = self._in_force()
+
     def _load(self) -> PolicySet:
-        return load(self._folder, profiles=self._profiles, domains=self._domains)
+        fresh = load_tested(self._folder, profiles=self._profiles, domains=self._domains)
+        # each line is held against the others: a set that large is linted by its author
+        for finding in findings_of(fresh) if len(fresh.snapshot.rules) <= LINTED_LINES_MAX else ():
+            _log.warning("policies: %s", finding)
+        return fresh
 
     async def _watch(self) -> None:
         try:

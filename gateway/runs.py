@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from durable.step import RunRef, VaultEntry
     from gateway.outward import Redaction
     from gateway.policies import Policies
-    from policy.source import PolicySet
+    from policy.in_force import InForce
 
 _OPEN = frozenset({"ready", "running", "waiting"})
 #: Forks whose other models and policies are remembered; what is forgotten is read again with the next call.
@@ -120,7 +120,7 @@ class RunDesk:
         fork = self._forks.get(run.id)
         return None if fork is None else fork.models.get(model)
 
-    def policies_of(self, run: RunRef | None) -> PolicySet:
+    def policies_of(self, run: RunRef | None) -> InForce:
         """Return what decides the calls of a run: the set in force, or the one its fork was made with.
 
         Raises `Refusal` where that one is not configured any more.

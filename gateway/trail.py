@@ -131,6 +131,8 @@ class Trail:
             found = ((b"oncegate-tries", str(self.tries).encode()),)
         if self.answered_by is not None:
             found = (*found, (b"oncegate-model", self.answered_by.partition("/")[2].encode()))
+        if self.decision is not None and self.decision.mode == "shadow":
+            found = (*found, (b"oncegate-policy", policy_header(self.decision)))
         return found
 
     def kept(self) -> dict[str, object]:
@@ -239,6 +241,12 @@ def principal_record(principal: Principal, person: str | None = None) -> dict[st
     return record
 
 
+def policy_header(decision: Decision) -> bytes:
+    """Return what an answer says of the mode it was decided in: nothing was denied that would be."""
+    would = "" if decision.would is None else f"; would={decision.would}; rule={decision.rule}"
+    return f"{decision.mode}{would}".encode()
+
+
 def decision_record(decision: Decision) -> dict[str, object]:
     """Return what was decided, by which line of which policy set, with which obligations."""
     obligations = decision.obligations
@@ -247,6 +255,13 @@ def decision_record(decision: Decision) -> dict[str, object]:
         "rule": decision.rule,
         "policy": decision.digest,
     }
+    if decision.mode != "enforce":
+        record |= {"mode": decision.mode} | ({} if decision.would is None else {"would": decision.would})
+    if (candidate := decision.candidate) is not None:
+        record |= {
+            "candidate_decision": candidate.effect, "candidate_rule": candidate.rule,
+            "candidate_policy": candidate.digest,
+        }  # fmt: skip
     if decision.flow_line is not None:
         record["flow_rule"] = decision.flow_line.id
     if decision.error is not None:

@@ -60,18 +60,7 @@ def run_cases(
 ) -> Report:
     """Return what the cases in `folder` say of its policies. Raises `PolicyInvalid`, also for unusable cases."""
     policy_set = load(folder, profiles=profiles, domains=domains)
-    problems: list[Problem] = []
-    cases: list[Case] = []
-    for path in sorted(folder.rglob("*_test.yaml")):
-        name = path.relative_to(folder).as_posix()
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
-        try:
-            cases += read_cases(name, path.read_text(encoding="utf-8"), problems)
-        except (OSError, UnicodeDecodeError):
-            problems.append(Problem(name, 0, "expected a readable file in UTF-8"))
-    if problems:
-        raise PolicyInvalid(problems)
+    cases = cases_in(folder)
     reference = policy_set.reference() if engine == "both" else None
     covered: set[str] = set()
     results = tuple(_run(case, policy_set, reference, covered) for case in cases)
@@ -85,11 +74,52 @@ def run_cases(
     )
 
 
+def cases_in(folder: Path) -> list[Case]:
+    """Return the cases in the `*_test.yaml` files of `folder`. Raises `PolicyInvalid` for unusable ones."""
+    problems: list[Problem] = []
+    cases: list[Case] = []
+    for path in sorted(folder.rglob("*_test.yaml")):
+        name = path.relative_to(folder).as_posix()
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        try:
+            cases += read_cases(name, path.read_text(encoding="utf-8"), problems)
+        except (OSError, UnicodeDecodeError):
+            problems.append(Problem(name, 0, "expected a readable file in UTF-8"))
+    if problems:
+        raise PolicyInvalid(problems)
+    return cases
+
+
+def load_tested(
+    folder: Path, *, profiles: Collection[str] | None = None, domains: Collection[str] | None = None
+) -> PolicySet:
+    """Return the set in `folder`, having passed the cases it brings along. Raises `PolicyInvalid`."""
+    policy_set = load(folder, profiles=profiles, domains=domains)
+    problems = [
+        Problem(case.file, case.line, f"its own case `{case.name}`: {'; '.join(failures)}")
+        for case in cases_in(folder)
+        if (failures := _failures(case, policy_set.decide(case.question)))
+    ]
+    if problems:
+        raise PolicyInvalid(problems)
+    return policy_set
+
+
 def _run(case: Case, policy_set: PolicySet, reference: ReferenceEngine | None, covered: set[str]) -> Result:
     explanation = explain(policy_set, case.question)
     covered |= explanation.matched
     covered |= {grant.ref.id for grant in grants_used(policy_set.snapshot, explanation, case.question.principal.domain)}
     decision = explanation.decision
+    failures = _failures(case, decision)
+    if reference is not None:
+        other = reference.decide(case.question)
+        if other.effect != decision.effect or not same(other.obligations, decision.obligations):
+            failures.append(f"stock Casbin says {other.effect}, the compiled set says {decision.effect}")
+    return Result(case=case, decision=decision, failures=tuple(failures))
+
+
+def _failures(case: Case, decision: Decision) -> list[str]:
     failures: list[str] = []
     if decision.effect != case.expect:
         failures.append(f"expected {case.expect}, not {decision.effect} ({decision.reason})")
@@ -97,11 +127,7 @@ def _run(case: Case, policy_set: PolicySet, reference: ReferenceEngine | None, c
         failures.append(f"expected the line `{case.rule}`, not `{decision.rule}`")
     if case.obligations is not None and not same(decision.obligations, case.obligations):
         failures.append("the obligations are not those expected")
-    if reference is not None:
-        other = reference.decide(case.question)
-        if other.effect != decision.effect or not same(other.obligations, decision.obligations):
-            failures.append(f"stock Casbin says {other.effect}, the compiled set says {decision.effect}")
-    return Result(case=case, decision=decision, failures=tuple(failures))
+    return failures
 
 
 def same(first: Obligations, second: Obligations) -> bool:

@@ -70,6 +70,12 @@ class Condition:
     functions: frozenset[str] = frozenset()
 
     @property
+    def labels(self) -> frozenset[str]:
+        """The labels it asks for."""
+        named = ((one.group(1), one.group(2) or one.group(3) or "") for one in _NAMED.finditer(self.expression))
+        return frozenset(name for function, name in named if function in _RECALLING and "/" not in name)
+
+    @property
     def reads_run(self) -> bool:
         """Whether it asks what the run did before."""
         return "run" in self.variables or bool(self.functions & _RECALLING)

@@ -117,6 +117,15 @@ class Obligations:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Second:
+    """What another set says to the same question: it is written down and decides nothing."""
+
+    effect: Effect
+    rule: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """The answer, with the line that decided it.
 
@@ -132,6 +141,11 @@ class Decision:
     digest: str
     #: `error` when an exception or an unusable question led to the deny
     error: str | None = None
+    #: in `shadow` mode denies and approvals are suspended; `would` is what was, `None` where nothing was
+    mode: Literal["enforce", "shadow"] = "enforce"
+    would: Effect | None = None
+    #: what the candidate set says, where there is one
+    candidate: Second | None = None
 
     @property
     def allowed(self) -> bool:

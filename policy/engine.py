@@ -2,12 +2,13 @@
 
 Its enforcer keeps a mutable rule list and allows everything once disabled, so it is never handed out:
 one question in, one decision out, every exception a deny. Casbin explains only some of its answers, so
-what the matching lines demand is asked line by line, by the same matcher.
+which lines match is asked by the same matcher once more, with a last term that notes its line and says no.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
@@ -46,6 +47,7 @@ for _name in ("casbin", "casbin.enforcer", "casbin.policy", "casbin.role"):
 
 _Line = TypeVar("_Line", "Rule", "Flow")
 _NO_CONDITION: Final = "-"
+_CALLS_G: Final = re.compile(r"\bg[0-9]*\(")
 _FLOW: Final = EnforceContext("r2", "p2", "e2", "m2")
 _ANY_ALLOW: Final = "some(where (p.eft == allow))"
 #: Functions of stock Casbin that cannot be made safe (casbin/pycasbin#403 for the second).
@@ -71,10 +73,16 @@ class ReferenceEngine:
     def __init__(self, model: str, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._lines = self._open(model)
+        self._noting = self._open(_noting(model))
+        self._noted: list[int] = []
         for section, items in (("p", snapshot.rules), ("p2", snapshot.flows)):
-            if items:
-                self._lines.add_named_policies(section, [list(item.columns) for item in items])
-        self._single = self._open(_with_effect(model, _ANY_ALLOW))
+            lines = [list(item.columns) for item in items]
+            if lines:
+                self._lines.add_named_policies(section, lines)
+            allows = [[*line, str(number)] for number, line in enumerate(lines) if items[number].effect == "allow"]
+            if allows:
+                self._noting.add_named_policies(section, allows)
+        self._noting.add_function("note", self._note)
 
     def decide(self, question: Question) -> Decision:
         """Return the decision; an exception inside Casbin is a deny that says so."""
@@ -92,14 +100,14 @@ class ReferenceEngine:
             crossing = (_FLOW, principal.domain, question.resource_domain, kind, question.action)
             if not self._lines.enforce(*crossing):
                 return self._denied("no flow line allows it")
-            flows = self._matching("p2", self._snapshot.flows, crossing)
+            flows = self._matching(self._snapshot.flows, crossing)
             flow = flows[0].ref if flows else None
             obligations = _demands(flows)
         for name, names in self._snapshot.subjects(principal, question.resource):
             asked = (name, principal.domain, question.resource, question.action, _Context(names, question))
             if not self._lines.enforce(*asked):
                 return self._denied(f"`model.conf` and the lines do not allow this {name.partition(':')[0]} the call")
-            rules = self._matching("p", self._snapshot.rules, asked)
+            rules = self._matching(self._snapshot.rules, asked)
             obligations = merge(obligations, _demands(rules))
             asking = next((rule for rule in rules if rule.obligations.approvals), None)
             line = asking.ref if asking else line or (rules[0].ref if rules else None)
@@ -110,13 +118,15 @@ class ReferenceEngine:
             digest=self._snapshot.digest,
         )  # fmt: skip
 
-    def _matching(self, section: str, lines: Sequence[_Line], asked: tuple[object, ...]) -> list[_Line]:
-        found: list[_Line] = []
-        for line in lines:
-            self._single.model["p"][section].policy = [list(line.columns)]
-            if line.effect == "allow" and self._single.enforce(*asked):
-                found.append(line)
-        return found
+    def _matching(self, lines: Sequence[_Line], asked: tuple[object, ...]) -> list[_Line]:
+        """Return the allow lines that match, in their order."""
+        self._noted = []
+        self._noting.enforce(*asked)
+        return [lines[number] for number in sorted(set(self._noted))]
+
+    def _note(self, number: str) -> bool:
+        self._noted.append(int(number))
+        return False
 
     def _denied(self, reason: str, error: str | None = None) -> Decision:
         return Decision(effect="deny", reason=reason, digest=self._snapshot.digest, error=error)
@@ -193,15 +203,46 @@ def _squeezed(text: str) -> str:
     return "".join(text.split())
 
 
-def _with_effect(model: str, effect: str) -> str:
-    lines = model.splitlines()
-    return "\n".join(
-        f"{key.strip()} = {effect}" if (key := line.partition("=")[0]).strip() in {"e", "e2"} else line
-        for line in lines
-    )
+def _noting(model: str) -> str:
+    """Return the model with a column more, the line's number, and matchers whose last term notes it."""
+    return "\n".join(_noted(line) for line in model.splitlines())
+
+
+def _noted(line: str) -> str:
+    key, equals, value = line.partition("=")
+    name = key.strip()
+    if not equals:
+        return line
+    if name in {"p", "p2"}:
+        return f"{line}, number"
+    if name in {"e", "e2"}:
+        return f"{name} = {_ANY_ALLOW}"
+    if name in {"m", "m2"}:
+        return f"{name} = ({value.strip()}) && note({'p' if name == 'm' else 'p2'}.number)"
+    return line
 
 
 def _enforcer(model: str) -> _Enforcer:
     parsed = casbin.Model()
     parsed.load_model_from_text(model)  # pyright: ignore[reportUnknownMemberType] - casbin is untyped
-    return cast("_Enforcer", casbin.Enforcer(parsed))
+    return cast("_Enforcer", _Enforcing(parsed))
+
+
+class _Enforcing(casbin.Enforcer):
+    """Stock Casbin, but that a matcher is parsed once instead of with every question.
+
+    One that calls `g` is left as it is: its answers are remembered by name inside, and callers choose names.
+    """
+
+    def __init__(self, model: object) -> None:
+        super().__init__(model)  # pyright: ignore[reportUnknownMemberType] - casbin is untyped
+        self._parsed: dict[str, object] = {}
+
+    def _get_expression(self, expr: str, functions: object = None) -> object:  # pyright: ignore[reportIncompatibleMethodOverride] - called as a method, static there
+        found = self._parsed.get(expr)
+        if found is None:
+            parse = cast("Callable[[str, object], object]", getattr(super(), "_get_expression"))  # noqa: B009 - untyped
+            found = parse(expr, functions)
+            if not _CALLS_G.search(expr):
+                self._parsed[expr] = found
+        return found

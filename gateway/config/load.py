@@ -46,6 +46,7 @@ def _completed(config: Config, file: Path, folder: Path) -> Config:
         state=dataclasses.replace(config.state, path=folder / config.state.path),
         secret_keys=config.secret_keys or (SecretReference.parse("file:oncegate.key", folder=folder),),
         policies_folder=policies,
+        candidate_folder=None if config.candidate_folder is None else folder / config.candidate_folder,
         policy_sets={name: folder / path for name, path in config.policy_sets.items()},
         redaction=redaction,
         telemetry=dataclasses.replace(config.telemetry, checkpoints=folder / config.telemetry.checkpoints),

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from gateway.config.budgets import Budget, LoopGuard
 from gateway.config.durability import Agent, ApprovalTimes, Retention, RunLimits, State
-from gateway.config.forms import Address, Duration, Flag, Listen, PathText, Secret, Text, Url
+from gateway.config.forms import Address, Choice, Duration, Flag, Listen, PathText, Secret, Text, Url
 from gateway.config.reading import ListOf, MapOf, Reading, Section, Setting, Where
 from gateway.config.resilience import Resilience
 from gateway.config.servers import SERVER_NAME, McpServer
@@ -111,6 +111,16 @@ class Config:
     policies_folder: Annotated[
         Path, Setting("policies", PathText("the path of a folder"), "The folder of policy files.")
     ] = Path("policies")
+    policy_mode: Annotated[
+        Literal["enforce", "shadow"],
+        Setting("mode", Choice(("enforce", "shadow")),
+                "`shadow`: what policy lines deny or hold for approval passes, and is said everywhere."),
+    ] = "enforce"  # fmt: skip
+    candidate_folder: Annotated[
+        Path | None,
+        Setting("candidate", PathText("the path of a folder"),
+                "A policy set that is asked beside the one in force, and decides nothing."),
+    ] = None  # fmt: skip
     policy_sets: Annotated[
         Mapping[str, Path],
         Setting("policy_sets",

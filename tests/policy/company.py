@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -57,6 +57,8 @@ class Company:
     admin: int
     effects: Path
     keys: Mapping[str, ec.EllipticCurvePrivateKey]
+    #: what answers to the official client said of the mode they were decided in
+    said: list[str] = field(default_factory=list[str])
 
     @property
     def url(self) -> str:
@@ -84,6 +86,10 @@ class Company:
         assert answer.status_code in {200, 201}, answer.text
         return answer.json()
 
+    def readiness(self) -> dict[str, Any]:
+        """Return what the gateway says of itself."""
+        return httpx.get(f"{self.url}/readyz", timeout=10).json()
+
     def counted(self) -> list[str]:
         """Return the effects so far."""
         return self.effects.read_text(encoding="utf-8").splitlines() if self.effects.exists() else []
@@ -102,8 +108,14 @@ class Company:
     @asynccontextmanager
     async def client(self, server: str, token: str) -> AsyncGenerator[Client]:
         """Give the official MCP client with nothing but a URL and a token."""
+
+        async def noted(response: httpx2.Response) -> None:
+            self.said.append(response.headers.get("oncegate-policy", ""))
+
+        hooks: dict[str, list[Any]] = {"response": [noted]}
+        headers = {"authorization": f"Bearer {token}"}
         async with (
-            httpx2.AsyncClient(headers={"authorization": f"Bearer {token}"}, timeout=60) as http,
+            httpx2.AsyncClient(headers=headers, event_hooks=hooks, timeout=60) as http,
             Client(streamable_http_client(f"{self.url}/mcp/{server}", http_client=http)) as client,
         ):
             yield client

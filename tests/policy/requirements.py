@@ -41,6 +41,17 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("POLICY-26", "Memory does not grow with the names callers choose.", "facts/policy.md A3.10"),
     Requirement("POLICY-27", "Labels lock what a run may still do, whatever client it uses.", "issue 7, must show"),
     Requirement("POLICY-28", "A flow leads one way and may redact more than its own domain.", "issue 7, must show"),
+    Requirement(
+        "POLICY-29",
+        "A further deny allows nothing, an allow less allows nothing, order decides nothing, lists follow calls.",
+        "issue 7, must show",
+    ),
+    Requirement("POLICY-30", "No text and no argument brings a parser or a condition down.", "issue 7, must show"),
+    Requirement("POLICY-31", "A set counts only once it has passed its own cases; the linter is heard.", "issue 7.5"),
+    Requirement(
+        "SHADOW-01", "Shadow mode suspends denies and approvals, nothing else, and says so.", "DESIGN section 8"
+    ),
+    Requirement("SHADOW-02", "A candidate is asked beside the live set and decides nothing.", "issue 7.4"),
     Requirement("TRAP-01", "A glob never skips characters nor explodes.", "facts/policy.md A3.1"),
     Requirement("TRAP-02", "No regular expression decides on names.", "facts/policy.md A3.2"),
     Requirement("TRAP-03", "What stands after a `*` counts, and dots are dots.", "facts/policy.md A3.3"),
@@ -58,5 +69,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "TRAP-10", "Roles reach any depth; a subject named as a role is not that role.", "facts/policy.md A3.10"
     ),
     Requirement("TRAP-11", "Decisions during a reload are those of the old set or the new.", "facts/policy.md A3.11"),
+    Requirement("TRAP-12", "The order of lines decides nothing.", "facts/policy.md A3.12"),
     Requirement("TRAP-13", "Decisions log no names.", "facts/policy.md A3.13"),
 )

@@ -36,6 +36,36 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Generator[Company]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def shadowed(tmp_path_factory: pytest.TempPathFactory) -> Generator[Company]:
+    more = "mode: shadow\ncandidate: next\n"
+    lines = "p, agent:clerk, acme, mcp/web/tool/echo, call, -, allow, redact=off\n"
+    files = {"next_in_policy__csv": POLICY.partition("#")[0]}
+    with company(tmp_path_factory.mktemp("shadowed"), lines, more=more, **files) as found:
+        yield found
+
+
+@pytest.mark.requirement("SHADOW-01", "SHADOW-02")
+async def test_in_shadow_mode_every_answer_and_record_says_so(shadowed: Company) -> None:
+    state = shadowed.readiness()
+    assert state["policies_mode"] == "shadow"
+    assert state["policies_candidate"] != state["policies"]
+    async with shadowed.client("mail", shadowed.token("clerk")) as mail:
+        names = {tool.name for tool in (await mail.list_tools()).tools}
+        assert {"echo", "effect"} <= names
+        assert not (await mail.call_tool("effect", {"word": f"suspended {PERSONAL}"})).is_error
+    assert all(said.startswith("shadow") for said in shadowed.said if said)
+    assert shadowed.said[-1] == "shadow; would=deny; rule=default"
+    # what would be denied goes out under the strictest redaction
+    assert PERSONAL not in shadowed.counted()[-1]
+    records = [record for record in shadowed.audited() if record.get("resource") == "mcp/mail/tool/effect"]
+    assert records
+    for record in records:
+        assert (record["decision"], record["mode"], record["would"]) == ("allow", "shadow", "deny")
+        assert (record["policy"], record["candidate_policy"]) == (state["policies"], state["policies_candidate"])
+        assert record["candidate_decision"] == "deny"
+
+
 def text_of(result: Any) -> str:
     return result.content[0].text
 
