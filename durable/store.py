@@ -30,6 +30,7 @@ from durable.claim import Claim, Claiming, upstream_key_of
 from durable.definition_book import DefinitionBook
 from durable.delivery import Deliveries
 from durable.ends import Auditing, Moving, Releasing, Settling
+from durable.erase_book import EraseBook
 from durable.history_book import HistoryBook
 from durable.journal import JournalUnavailable
 from durable.keep_book import KeepBook
@@ -66,7 +67,7 @@ class Keys:
 
 class Store(
     RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook, BudgetBook, DefinitionBook, AuditBook, BlockBook,
-    HistoryBook,
+    HistoryBook, EraseBook,
 ):  # fmt: skip
     """All protocols of `durable/journal.py`; `open_sqlite` and `open_postgres` make it."""
 

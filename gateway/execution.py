@@ -270,6 +270,7 @@ class Execution:
         verdict = sending.reader.verdict()
         trail.status = verdict.status
         trail.redacted_inward = sending.inward.counts
+        trail.passed_inward = sending.inward.passed
         trail.usage = cast("Mapping[str, int]", verdict.meta.get("usage", {}))
         if not trail.usage and self._plan.call.kind == "model" and verdict.status < 400:  # noqa: PLR2004 - RFC 9110 15.5
             trail.usage, trail.usage_estimated = self._plan.guess(), True

@@ -101,7 +101,7 @@ class Giving:
         Raises `Unusable`, `Refusal` when the call's profile withholds it, `DetectionError`.
         """
         demand(record.resource, tree)
-        veil = Veil(profile=await self._profile(record), scope=await self.scope(record))
+        veil = Veil(profile=await self._profile(record), scope=await self.scope(record), direction="inward")
         redacted = await self._redaction.tree(tree, _SHAPE, veil)
         if redacted.blocked:
             raise refusals.blocked(redacted.blocked)

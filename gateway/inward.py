@@ -6,7 +6,7 @@ held back only as far as its segment reaches; a JSON slot (streamed tool argumen
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from gateway import body
@@ -39,13 +39,14 @@ class Inward:
     def __init__(self, reader: AnswerReader, redaction: Redaction, veil: Veil) -> None:
         self._reader = reader
         self._redaction = redaction
-        self._veil = veil
+        self._veil = replace(veil, direction="inward")
         self._segmenters: dict[Hashable, Segmenter] = {}
         self._json: dict[Hashable, list[str]] = {}
         self._fixed: set[Hashable] = set()
         self._nothing_in = b""
         self.minted: dict[str, Minted] = {}
         self.counts: dict[str, int] = {}
+        self.passed: dict[str, int] = {}
         self.blocked: tuple[tuple[str, str], ...] = ()
 
     async def take(self, units: Sequence[Unit]) -> list[Clean]:
@@ -139,6 +140,8 @@ class Inward:
             self.minted[one.token] = one
         for entity, count in redacted.counts.items():
             self.counts[entity] = self.counts.get(entity, 0) + count
+        for kind, count in redacted.passed.items():
+            self.passed[kind] = self.passed.get(kind, 0) + count
         self.blocked += redacted.blocked
         return redacted
 

@@ -17,13 +17,13 @@ from redaction.finding import Minted, Redacted, Scope
 from redaction.profile import Profile, combine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from durable.journal import RunKeys
     from gateway.call import Call
     from gateway.detection import Detection
     from policy.decision import Decision, Principal
-    from redaction.finding import Shape
+    from redaction.finding import Direction, Finding, Shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,7 @@ class Veil:
 
     profile: Profile
     scope: Scope
+    direction: Direction = "outward"
 
 
 class Redaction:
@@ -53,6 +54,16 @@ class Redaction:
     def strictest(self) -> Profile:
         """All profiles as one: what is redacted while nobody can say which of them counts."""
         return combine(list(self._profiles.values()))
+
+    def named(self, name: str | None) -> Profile:
+        """Return a profile by its name, the default one for `None`. Raises `LookupError`."""
+        if name is not None and name not in self._profiles:
+            raise LookupError(f"unknown profile `{name}`; expected one of {', '.join(self._profiles)}")
+        return self._profiles[name or self._default]
+
+    async def detect(self, texts: Sequence[str]) -> dict[str, tuple[Finding, ...]]:
+        """Return the findings of each text. Raises `DetectionError`."""
+        return await self._detection.find(texts) if texts else {}
 
     def profile_of(self, *decisions: Decision) -> Profile:
         """Return the strictest of the profiles the decisions demand, the default where one names none."""
@@ -77,7 +88,7 @@ class Redaction:
         """Return `tree` redacted. Raises `DetectionError`: the call fails closed."""
         if not veil.profile.inspects:
             return Redacted(tree=tree, changed=False)
-        plan = redactor.plan(tree, shape, veil.profile)
+        plan = redactor.plan(tree, shape, veil.profile.toward(veil.direction))
         findings = await self._detection.find(plan.texts) if plan.texts else {}
         return redactor.finish(plan, findings, veil.scope)
 

@@ -230,7 +230,7 @@ class Pipeline:
             work.redacted = await self._redaction.tree(work.call.tree, work.call.shape, work.veil)
             if work.redacted.blocked:
                 raise refusals.blocked(work.redacted.blocked)
-            work.trail.redacted_outward = work.redacted.counts
+            work.trail.looked_at(work.redacted)
             work.originals.minted |= {one.token: one for one in work.redacted.minted}
         return work.redacted
 

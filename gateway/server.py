@@ -28,6 +28,7 @@ from gateway.app import Gateway
 from gateway.budgets.ledger import Ledger
 from gateway.config import ConfigInvalid, load
 from gateway.secrets import SecretError
+from gateway.trying import Trying
 from policy.decision import Question
 from policy.source import PolicyInvalid
 from redaction.finding import DetectionError
@@ -162,6 +163,7 @@ def _parts(gateway: Gateway) -> AdminParts:
         decide=decide, record=deed_record, write_audit=gateway.journal.write_audit, open_run=gateway.desk.open_as,
         given=gateway.given, accept_past=gateway.journal.accept_past,
         approvals=gateway.journal, definitions=gateway.journal, unveil=gateway.unveil,
+        redaction=Trying(gateway.redaction, gateway.journal),
         budgets=Ledger(gateway.config, gateway.journal, gateway.policies.limits),
         hosts=frozenset({*names, *gateway.config.hosts}), version=version("oncegate"),
         models=frozenset(gateway.config.models), upstreams=gateway.gates.views,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.evidence import Ending
     from gateway.history import Recalled
     from policy.decision import Decision, Principal
+    from redaction.finding import Redacted
 
 
 def new_audit_id() -> str:
@@ -52,6 +53,9 @@ class Trail:
     upstream_end: float | None = None
     redacted_outward: Mapping[str, int] = field(default_factory=dict[str, int])
     redacted_inward: Mapping[str, int] = field(default_factory=dict[str, int])
+    #: what passed as it was: not looked into, or found by a shadow
+    passed_outward: Mapping[str, int] = field(default_factory=dict[str, int])
+    passed_inward: Mapping[str, int] = field(default_factory=dict[str, int])
     usage: Mapping[str, int] = field(default_factory=dict[str, int])
     cost_usd: float | None = None
     #: what the answer of a replay had used when it was made
@@ -84,12 +88,19 @@ class Trail:
         """Go on with `call`, which is made instead."""
         self.call, self._said = call, None
 
+    def looked_at(self, redacted: Redacted) -> None:
+        """Note what redaction did to the request."""
+        self.redacted_outward, self.passed_outward = redacted.counts, redacted.passed
+
     def decided(self) -> dict[str, object]:
         """Return the audit record of the decision, written with the intent."""
-        return self._record("decision") | {
+        record = self._record("decision") | {
             "arguments": self.arguments_digest,
             "redacted": dict(self.redacted_outward),
         }
+        if self.passed_outward:
+            record["passed"] = dict(self.passed_outward)
+        return record
 
     def ended(self, ending: Ending, reason: str = "") -> dict[str, object]:
         """Return the audit record of how the call ended, written with its outcome."""
@@ -102,6 +113,8 @@ class Trail:
             "upstream_microseconds": self._microseconds(),
             "microseconds": round((time.time() - self.start) * 1_000_000),
         }
+        if self.passed_inward:
+            record["passed"] = dict(self.passed_inward)
         if self.usage_estimated:
             record["usage_source"] = "estimated"
         if self.usage and self.cost_usd is None:

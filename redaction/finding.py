@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Treatment = Literal["placeholder", "mask", "drop", "block", "keep"]
+#: To an upstream, or back from one.
+Direction = Literal["outward", "inward"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -82,7 +84,8 @@ class Redacted:
     """What redaction made of a tree. `tree` is the same object when `changed` is false.
 
     `counts` is per entity; `minted` are the placeholders put in (each once); `blocked` names
-    entity and JSON pointer of every find whose treatment is `block`: the call must be refused.
+    entity and JSON pointer of every find whose treatment is `block`: the call must be refused. Where the
+    profile is a shadow, `tree` is unchanged and `passed` says what would have been changed.
     """
 
     tree: object
@@ -90,3 +93,5 @@ class Redacted:
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
     minted: tuple[Minted, ...] = ()
     blocked: tuple[tuple[str, str], ...] = ()
+    #: what passed as it was: not looked into (`image`, `names in cyrillic`), or found by a shadow (`shadow EMAIL`)
+    passed: Mapping[str, int] = field(default_factory=dict[str, int])

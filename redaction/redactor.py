@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from redaction.finding import Finding, Minted, Redacted
 from redaction.hints import hinted
+from redaction.language import unread_script
 from redaction.masking import masked
+from redaction.media import kind_of
 from redaction.placeholder import CANDIDATE, canonical_token, number_token, placeholder, surrogate_digits
 from redaction.profile import STRICTEST_FIRST
 from redaction.stream import segments_of
@@ -53,13 +55,36 @@ def finish(planned: Plan, findings: Mapping[str, tuple[Finding, ...]], scope: Sc
     """Return the redacted tree. Raises `KeyError` when a planned text was not looked at."""
     hand = _Hand(planned, findings, scope)
     tree = rewrite(planned.tree, planned.shape, hand.text)
+    if planned.profile.shadow:
+        found = {f"shadow {entity}": count for entity, count in hand.counts.items()}
+        return Redacted(tree=planned.tree, changed=False, passed={**hand.passed, **found})
     return Redacted(
         tree=tree,
         changed=tree is not planned.tree,
         counts=hand.counts,
         minted=tuple(hand.minted.values()),
         blocked=tuple(hand.blocked),
+        passed=hand.passed,
     )
+
+
+def places(planned: Plan, findings: Mapping[str, tuple[Finding, ...]]) -> list[tuple[str, Finding]]:
+    """Return every find with the pointer of its text, spans counted in the whole text."""
+    found: list[tuple[str, Finding]] = []
+    for text in texts_in(planned.tree, planned.shape):
+        entity = text.entity or hinted(text.hint, text.value)
+        if entity is not None:
+            found.append((text.pointer, Finding(0, len(text.value), entity, 1.0, "key" if text.hint else "split")))
+            continue
+        at = 0
+        for segment in planned.segments[text.value]:
+            known = findings.get(segment, ())
+            found += [
+                (text.pointer, Finding(at + one.start, at + one.end, one.entity, one.score, one.recognizer))
+                for one in known
+            ]
+            at += len(segment)
+    return found
 
 
 def tokens_in(tree: object, shape: Shape) -> tuple[str, ...]:
@@ -127,11 +152,16 @@ class _Hand:
         self.counts: dict[str, int] = {}
         self.minted: dict[str, Minted] = {}
         self.blocked: list[tuple[str, str]] = []
+        self.passed: dict[str, int] = {}
 
     def text(self, text: Text) -> str:
-        if text.entity and self._counts(text.entity, 1.0):
+        if text.media:
+            return self._media(text)
+        if (script := unread_script(text.value)) is not None:
+            self._passed(f"names in {script}")
+        if text.entity and self._counts(text.entity, 1.0, text.value):
             return self._spliced(text, text.value, (Finding(0, len(text.value), text.entity, 1.0, "split"),))
-        if (entity := hinted(text.hint, text.value)) is not None and self._counts(entity, 1.0):
+        if (entity := hinted(text.hint, text.value)) is not None and self._counts(entity, 1.0, text.value):
             return self._spliced(text, text.value, (Finding(0, len(text.value), entity, 1.0, "key"),))
         parts: list[str] = []
         for segment in self._segments[text.value]:
@@ -139,9 +169,18 @@ class _Hand:
             parts.append(self._spliced(text, segment, known) if known else segment)
         return "".join(parts)
 
-    def _counts(self, entity: str, score: float) -> bool:
+    def _media(self, text: Text) -> str:
+        self._passed(kind_of(text.media))
+        if self._profile.unscanned == "block":
+            self.blocked.append(("UNSCANNED", text.pointer))
+        return text.value
+
+    def _passed(self, kind: str) -> None:
+        self.passed[kind] = self.passed.get(kind, 0) + 1
+
+    def _counts(self, entity: str, score: float, value: str) -> bool:
         rule = self._profile.rule(entity)
-        return rule.treatment != "keep" and score >= rule.threshold
+        return rule.treatment != "keep" and score >= rule.threshold and not self._profile.allows(entity, value)
 
     def _spliced(self, text: Text, segment: str, found: tuple[Finding, ...]) -> str:
         parts: list[str] = []
@@ -160,7 +199,7 @@ class _Hand:
         """
         alone: list[Finding] = []
         for finding in found:
-            if not self._counts(finding.entity, finding.score):
+            if not self._counts(finding.entity, finding.score, segment[finding.start : finding.end]):
                 continue
             start, end, entity = finding.start, finding.end, finding.entity
             if self._profile.rule(entity).treatment == "placeholder":

@@ -12,6 +12,7 @@ import jiter
 import msgspec
 
 from redaction.hints import number_digits_min
+from redaction.media import closed, data_url, is_text, media_field, opened
 from redaction.placeholder import CANDIDATE
 from redaction.siblings import LIST_PIECES_MAX, split_values
 
@@ -49,6 +50,8 @@ class Text:
     is_fixed: bool = False
     #: what it is together with the fields beside it
     entity: str = ""
+    #: its media type, where it is a file that cannot be looked into; its `value` is empty
+    media: str = ""
 
 
 #: What a visitor makes of a text: the same string when nothing changes, `None` to take it out.
@@ -81,8 +84,6 @@ class _Walk:
 
     def value(self, value: object, path: Path, hint: str) -> object:
         if isinstance(value, str):
-            if not value or self.keep.fits(path):
-                return value
             return self._string(value, path, hint)
         if isinstance(value, dict):
             return self._object(cast("dict[str, object]", value), path)
@@ -91,6 +92,16 @@ class _Walk:
         if value is None or isinstance(value, bool) or self.keep.fits(path):
             return value
         return self._number(value, path, hint)
+
+    def _file(self, value: str, told: tuple[str, str], path: Path) -> object:
+        """Return a file in base64 after its head: text is opened, and put back as it was written."""
+        head, media = told
+        inner = opened(value[len(head) :]) if is_text(media) else None
+        if inner is None:
+            self.visit(Text("", "", pointer(path), media=media))
+            return value
+        after = self.visit(Text(inner, "", pointer(path), is_fixed=self.fixed.fits(path)))
+        return value if after == inner else head + closed(after or "")
 
     def _piece(self, value: object, path: Path, entity: str) -> object:
         """Return a field that is part of a value: what it is, is known."""
@@ -104,6 +115,10 @@ class _Walk:
         return value if after is None else int(after)
 
     def _string(self, value: str, path: Path, hint: str) -> object:
+        if value.startswith("data:") and (url := data_url(value)) is not None:
+            return self._file(value, url, path)
+        if not value or self.keep.fits(path):
+            return value
         if self.embedded.fits(path) and value.lstrip()[:1] in {"{", "["}:
             inner = _parsed(value)
             if isinstance(inner, dict | list):
@@ -115,15 +130,18 @@ class _Walk:
         fresh: dict[str, object] = {}
         changed = False
         split = split_values(value.items()) if len(value) > 1 else _NO_SPLIT
+        file = media_field(value)
         for key, inner in value.items():
             name = key
             if not _is_schema_key(key) and not self.keep.fits((*path, key)):
                 name = self.visit(Text(key, "", pointer((*path, key)), is_key=True)) or key
                 while name != key and (name in fresh or name in value):
                     name += "_"  # no entry may be lost to another one
-            entity = split.get(key)
-            at = (*path, key)
-            after = self.value(inner, at, key) if entity is None else self._piece(inner, at, entity)
+            entity, at = split.get(key), (*path, key)
+            if file is not None and file[0] == key and isinstance(inner, str):
+                after = self._file(inner, ("", file[1]), at)
+            else:
+                after = self.value(inner, at, key) if entity is None else self._piece(inner, at, entity)
             changed = changed or after is not inner or name != key
             fresh[name] = after
         return fresh if changed else value

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from durable.journal import JournalUnavailable
-from gateway.admin import approvals, blocks, budgets, calls, runs, store, tools, upstreams
+from gateway.admin import approvals, blocks, budgets, calls, redaction, runs, store, tools, upstreams
 from gateway.admin.door import HEALTH_PATH, Door
 from gateway.admin.parts import AdminParts, Listener
 from gateway.admin.permit import Permit, permit
@@ -46,6 +46,7 @@ def build_admin(parts: AdminParts, *, listener: Listener) -> ASGIApp:
         tools.routes(),
         blocks.routes(),
         store.routes(),
+        redaction.routes(),
         upstreams.routes(),
         _description(),
     ):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from durable.blocks import BlockRecord
     from durable.definitions import DefinitionRecord, Ruling
+    from durable.journal import Audit as Records
     from durable.journal import Operator
     from durable.records import ApprovalRecord, CallRecord, RunRecord, Vote
     from gateway.budgets.ledger import Standing
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.given import Given
     from gateway.resilience.gates import GateView
+    from gateway.trying import Trial
     from policy.decision import Decision, Principal
 
 #: Actions of the admin resources (DESIGN section 7).
@@ -229,6 +231,22 @@ class Unveil(Protocol):
         ...
 
 
+class RedactionDesk(Protocol):
+    """Tries redaction on a content, and erases originals."""
+
+    async def try_out(self, content: object, profile: str | None, characters_max: int) -> Trial:
+        """Return what becomes of it. Raises `LookupError` (no such profile), `ValueError`, `DetectionError`."""
+        ...
+
+    async def erase_values(self, values: Sequence[str], audit: Records) -> int:
+        """Erase the originals that hold one of `values`; returns how many."""
+        ...
+
+    async def erase_user(self, domain: str, user: str, audit: Records) -> int:
+        """Erase who a user was, and the originals of their runs; returns how many."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminParts:
     """Everything the admin API needs.
@@ -255,6 +273,7 @@ class AdminParts:
     budgets: BudgetRows
     hosts: frozenset[str]
     upstreams: Callable[[], Sequence[GateView]] = tuple
+    redaction: RedactionDesk | None = None
     models: frozenset[str] = frozenset()
     policy_sets: frozenset[str] = frozenset()
     version: str = field(default="0")

@@ -44,6 +44,7 @@ COMMANDS: dict[str, Entry] = {
     "budgets": Entry("budgets", "List what is spent, reserved and left of budgets.", group=True),
     "policy": Entry("policy", "Test and explain policies.", group=True),
     "redact": Entry("redact", "Show what redaction finds in a text."),
+    "erase": Entry("erase", "Erase somebody's originals from the vault."),
     "model": Entry("model", "Install the language model.", group=True),
     "audit": Entry("audit", "Verify and export the audit.", group=True),
     "store": Entry("store", "Migrate the store, copy it, accept one that was rolled back.", group=True),

@@ -34,5 +34,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("RED-22", "Values of every kind with a form are found in every carrier, without a miss.", "issue 8"),
     Requirement("RED-23", "A key says what its value is; a value in several fields is found in all.", "issue 8"),
     Requirement("RED-24", "Users' recognizers are found; files that are wrong or slow are refused by line.", "issue 8"),
+    Requirement(
+        "RED-25", "A profile says by direction what becomes of values, which may stay, and may be a shadow.", "issue 8"
+    ),
+    Requirement("RED-26", "What cannot be looked into is said or blocked; files of text are opened.", "issue 8"),
+    Requirement("RED-27", "Originals are erased by value and by user, everywhere, and nothing else is.", "issue 8"),
+    Requirement("RED-28", "A content can be tried by who looks after redaction; nothing of it is kept.", "issue 8"),
     Requirement("RED-20", "A segment is its own only segment, and no longer than a detector takes.", "facts 4"),
 )
