@@ -39,6 +39,24 @@ class Trial:
     milliseconds: float
 
 
+async def try_out(redaction: Redaction, content: object, profile: str | None, characters_max: int) -> Trial:
+    """Return what becomes of `content`, outward. Raises `LookupError`, `ValueError`, `DetectionError`."""
+    chosen = redaction.named(profile).toward("outward")
+    plan = redactor.plan(content, _SHAPE, chosen)
+    if sum(map(len, plan.texts)) > characters_max:
+        raise ValueError(f"expected at most {characters_max} characters")
+    begun = time.perf_counter()
+    found = await redaction.detect(plan.texts) if chosen.inspects else dict.fromkeys(plan.texts, ())
+    milliseconds = (time.perf_counter() - begun) * 1000
+    redacted = redactor.finish(plan, found, Scope(id="trial", key=random_bytes(32)))
+    placed = tuple(
+        Placed(pointer=pointer, finding=one, treatment=chosen.rule(one.entity).treatment)
+        for pointer, one in redactor.places(plan, found)
+        if one.score >= chosen.rule(one.entity).threshold
+    )
+    return Trial(profile=chosen.name, redacted=redacted, findings=placed, milliseconds=round(milliseconds, 2))
+
+
 class Trying:
     """Does both over the running parts."""
 
@@ -48,20 +66,7 @@ class Trying:
 
     async def try_out(self, content: object, profile: str | None, characters_max: int) -> Trial:
         """Return what becomes of `content`, outward. Raises `LookupError`, `ValueError`, `DetectionError`."""
-        chosen = self._redaction.named(profile).toward("outward")
-        plan = redactor.plan(content, _SHAPE, chosen)
-        if sum(map(len, plan.texts)) > characters_max:
-            raise ValueError(f"expected at most {characters_max} characters")
-        begun = time.perf_counter()
-        found = await self._redaction.detect(plan.texts) if chosen.inspects else dict.fromkeys(plan.texts, ())
-        milliseconds = (time.perf_counter() - begun) * 1000
-        redacted = redactor.finish(plan, found, Scope(id="trial", key=random_bytes(32)))
-        placed = tuple(
-            Placed(pointer=pointer, finding=one, treatment=chosen.rule(one.entity).treatment)
-            for pointer, one in redactor.places(plan, found)
-            if one.score >= chosen.rule(one.entity).threshold
-        )
-        return Trial(profile=chosen.name, redacted=redacted, findings=placed, milliseconds=round(milliseconds, 2))
+        return await try_out(self._redaction, content, profile, characters_max)
 
     async def erase_values(self, values: Sequence[str], audit: Audit) -> int:
         """Erase the originals that hold one of `values`; returns how many."""
