@@ -374,15 +374,7 @@ class Gateway:
             return PlainTextResponse("ok\n")
 
         async def readiness() -> JSONResponse:
-            state = {"ready": self.ready, "policies": self.policies.current.digest}
-            if self.policies.current.mode != "enforce":
-                state["policies_mode"] = self.policies.current.mode
-            if (candidate := self.policies.current.candidate) is not None:
-                state["policies_candidate"] = candidate.digest
-            if self.policies.candidate_error is not None:
-                state["policies_candidate_last_reload"] = "failed; the last good candidate is asked"
-            if self.policies.last_error is not None:
-                state["policies_last_reload"] = "failed; the last good set stays in force"
+            state = {"ready": self.ready, **self.policies.state()}
             return JSONResponse(state, status_code=200 if self.ready else 503)
 
         async def protected(path: str) -> JSONResponse:

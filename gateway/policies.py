@@ -115,6 +115,19 @@ class Policies:
         self.told()
         return True
 
+    def state(self) -> dict[str, str]:
+        """Return what readiness says: which set, in which mode, beside which candidate, and what went wrong."""
+        said = {"policies": self.current.digest}
+        if self.current.mode != "enforce":
+            said["policies_mode"] = self.current.mode
+        if (candidate := self.current.candidate) is not None:
+            said["policies_candidate"] = candidate.digest
+        if self.candidate_error is not None:
+            said["policies_candidate_last_reload"] = "failed; the last good candidate is asked"
+        if self.last_error is not None:
+            said["policies_last_reload"] = "failed; the last good set stays in force"
+        return said
+
     @property
     def candidate_error(self) -> str | None:
         """What was wrong with the candidate at its last reload, `None` when it was good or there is none."""
