@@ -39,6 +39,7 @@ from durable.replays import Replays
 from durable.rows import outcome_of
 from durable.rules import Ended, Local, View
 from durable.run_book import RunBook
+from durable.seen_book import SeenBook
 from durable.stamp import MICROSECONDS, random_name
 from durable.step import Began, InFlight, Owner, Replay, RunClosed
 
@@ -67,7 +68,7 @@ class Keys:
 
 class Store(
     RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook, BudgetBook, DefinitionBook, AuditBook, BlockBook,
-    HistoryBook, EraseBook,
+    HistoryBook, EraseBook, SeenBook,
 ):  # fmt: skip
     """All protocols of `durable/journal.py`; `open_sqlite` and `open_postgres` make it."""
 

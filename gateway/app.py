@@ -228,7 +228,9 @@ class Gateway:
 
     async def _compose(self, secrets: tuple[bytes, ...]) -> None:
         config = self.config
-        self.authenticator = await Authenticator.open(config, secrets=secrets, run_principal=self._run_principal)
+        self.authenticator = await Authenticator.open(
+            config, secrets=secrets, run_principal=self._run_principal, first=self.journal.first_seen
+        )
         self.desk = RunDesk(
             runs=self.journal, journal=self.journal, policies=self.policies,
             mint=lambda run, attempt, expires: self.authenticator.mint_run_token(

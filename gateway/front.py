@@ -46,7 +46,9 @@ class Entry(Protocol):
 class Identify(Protocol):
     """Verifies who calls and in which run."""
 
-    async def __call__(self, headers: Headers, path_token: str | None, query: bytes, path: str) -> Identified:
+    async def __call__(
+        self, headers: Headers, path_token: str | None, query: bytes, path: str, method: str
+    ) -> Identified:
         """Return the caller. Raises `Refusal`."""
         ...
 
@@ -118,7 +120,7 @@ class Front:
         headers = tuple(cast("list[tuple[bytes, bytes]]", scope["headers"]))
         self._check(headers)
         query = cast("bytes", scope.get("query_string", b""))
-        identified = await self._identify(headers, token, query, path)
+        identified = await self._identify(headers, token, query, path, cast("str", scope["method"]))
         content = await self._body(headers, receive)
         for own in identified.own_tokens:
             if (literal := own.encode()) in content:

@@ -11,7 +11,9 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from durable.journal import JournalUnavailable
+from gateway.identity.dpop import Asked
 from gateway.identity.refused import Unidentified
+from gateway.refusals import unwritable
 from gateway.trail import person_of, principal_record
 
 if TYPE_CHECKING:
@@ -42,21 +44,27 @@ class Doorkeeper:
         self._blocks = blocks
         self._refused: dict[str, tuple[float, int]] = {}
 
-    async def identify(self, headers: Headers, path_token: str | None, query: bytes, path: str) -> Identified:
+    async def identify(
+        self, headers: Headers, path_token: str | None, query: bytes, path: str, method: str
+    ) -> Identified:
         """Return the caller of a request to `path`. Raises `Refusal`."""
         try:
             found = await self._authenticator.identify(
-                headers, path_token, query=query, resource=self._resource.identifier(path)
-            )
+                headers, path_token, query=query, resource=self._resource.identifier(path),
+                asked=Asked(method=method, url=self._resource.url(path)),
+            )  # fmt: skip
+        except JournalUnavailable:  # whether a proof was used before
+            raise unwritable() from None
         except Unidentified as refused:
             await self._note(refused.reason, {"event": "unidentified", "reason": refused.reason}, refused.status)
-            if refused.challenge is not None and path_token is None:
+            if refused.challenge is not None and refused.challenge.startswith("Bearer") and path_token is None:
                 error = "invalid_token" if "error=" in refused.challenge else ""
                 refused.challenge = self._resource.challenge(path, error=error)
             raise
         closed = self._blocks.of_caller(found.principal, None if found.run is None else found.run.id)
         if closed is not None:
-            record = {"event": "blocked", **principal_record(found.principal), "reason": closed.message}
+            person = await person_of(self._journal, found.principal)
+            record = {"event": "blocked", **principal_record(found.principal, person), "rule": closed.rule or "-"}
             await self._note(f"blocked {found.principal.name}", record, closed.status)
             raise closed
         if found.run is not None and not found.own_tokens:

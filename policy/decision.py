@@ -34,7 +34,7 @@ class Principal:
     user_roles: frozenset[str] = frozenset()
     actors: tuple[str, ...] = ()
     #: `gateway` is the gateway itself, on behalf of who made a call before
-    method: Literal["jwt", "api_key", "run_token", "anonymous", "socket", "gateway"]
+    method: Literal["jwt", "api_key", "run_token", "anonymous", "socket", "gateway", "certificate"]
     issuer: str | None = None
     #: a public id of the credential (key id, jti digest) for the audit; never the credential itself
     credential: str = "-"

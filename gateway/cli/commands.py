@@ -48,7 +48,7 @@ COMMANDS: dict[str, Entry] = {
     "model": Entry("model", "Install the language model.", group=True),
     "audit": Entry("audit", "Verify and export the audit.", group=True),
     "store": Entry("store", "Migrate the store, copy it, accept one that was rolled back.", group=True),
-    "token": Entry("token", "Create API keys for agents.", group=True),
+    "token": Entry("token", "Create, list, replace and revoke API keys for agents.", group=True),
 }
 
 

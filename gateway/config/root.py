@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from gateway.config.budgets import Budget, LoopGuard
 from gateway.config.durability import Agent, ApprovalTimes, Retention, RunLimits, State
 from gateway.config.forms import Address, Choice, Duration, Flag, Listen, PathText, Secret, Text, Url
+from gateway.config.identity import PROXY, PROXY_NAME, Proxy
 from gateway.config.reading import ListOf, MapOf, Reading, Section, Setting, Where
 from gateway.config.resilience import Resilience
 from gateway.config.servers import SERVER_NAME, McpServer
@@ -134,6 +135,11 @@ class Config:
         Mapping[str, TrustDomain],
         Setting("trust_domains", MapOf(Section(TrustDomain, named=True), DOMAIN_NAME, "a trust domain's name"),
                 "Who is who: issuers and keys, by trust domain."),
+    ] = field(default_factory=lambda: MappingProxyType({}))  # fmt: skip
+    proxies: Annotated[
+        Mapping[str, Proxy],
+        Setting("proxies", MapOf(PROXY, PROXY_NAME, "a proxy's name"),
+                "Who may say which client certificate it has verified, by name."),
     ] = field(default_factory=lambda: MappingProxyType({}))  # fmt: skip
     models: Annotated[
         Mapping[str, Model],

@@ -23,6 +23,7 @@ from gateway.config.forms import (
     Url,
     secure_url,
 )
+from gateway.config.identity import SPIFFE, Spiffe
 from gateway.config.reading import ListOf, Section, Setting
 from gateway.secrets import SecretReference
 
@@ -112,6 +113,23 @@ class Issuer:
         float, Setting("leeway", Duration(0.0, 60.0), "How far the issuer's clock and ours may be apart.")
     ] = 30.0
 
+    delegation: Annotated[
+        Literal["refuse", "accept"],
+        Setting("delegation", Choice(("refuse", "accept")),
+                "Tokens of a user with an agent in `act` (RFC 8693 4.1): both, and every actor before, are decided."),
+    ] = "refuse"  # fmt: skip
+    actors_max: Annotated[int, Setting("max_actors", Count(1, 8), "How many actors such a token's chain may have.")] = 4
+    dpop: Annotated[
+        Literal["refuse", "accept", "require"],
+        Setting("dpop", Choice(("refuse", "accept", "require")),
+                "Tokens bound to a key (RFC 9449); `refuse` takes plain bearer tokens only, `require` none of them."),
+    ] = "refuse"  # fmt: skip
+    revoked_file: Annotated[
+        Path | None,
+        Setting("revoked_file", PathText("the path of a revocation list"),
+                'What is revoked before it expires: `{"jti": […], "sub": […]}`; read again when it changes.'),
+    ] = None  # fmt: skip
+
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what is wrong with the settings together."""
         families = {ALGORITHM_FAMILIES[name] for name in self.algorithms}
@@ -144,11 +162,14 @@ class TrustDomain:
         Setting("api_keys_file", PathText("the path of a keys file"),
                 "Hashed API keys; `oncegate token create` writes it."),
     ] = None  # fmt: skip
+    spiffe: Annotated[
+        Spiffe | None, Setting("spiffe", SPIFFE, "The SPIFFE trust domain whose workloads are agents of this one.")
+    ] = None
 
     @property
     def has_credentials(self) -> bool:
         """Whether anybody can prove to belong here."""
-        return bool(self.issuers) or self.api_keys_file is not None
+        return bool(self.issuers) or self.api_keys_file is not None or self.spiffe is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

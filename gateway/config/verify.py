@@ -27,6 +27,7 @@ def verify(config: Config, reading: Reading) -> None:
         reading.refuse_at((), "nothing to govern: at least one of `models` and `mcp_servers` is needed")
     _domains(config, reading)
     _issuers(config.trust_domains, reading)
+    _workloads(config, reading)
     _exposure(config, reading)
     _verify_calls(config, reading)
     _server_names(config, reading)
@@ -152,6 +153,28 @@ def _issuers(domains: Mapping[str, TrustDomain], reading: Reading) -> None:
                 place = ("trust_domains", domain.name, "issuers", second_index, "agents")
                 message = f"agents {shown(shared)} may be named by issuer {shown(first.issuer)} as well"
                 reading.refuse_at(place, f"{message}; list separate `agents`, or say `shared_names: true` in both")
+
+
+def _workloads(config: Config, reading: Reading) -> None:
+    """Refuse SPIFFE trust domains of two domains, and proxies that vouch for nobody."""
+    seen: dict[str, str] = {}
+    for domain in config.trust_domains.values():
+        if domain.spiffe is not None:
+            if domain.issuers and not (domain.spiffe.shared_names and all(one.shared_names for one in domain.issuers)):
+                place = ("trust_domains", domain.name, "spiffe")
+                message = (
+                    "its workloads and the domain's issuers may name the same agents; say `shared_names: true` in all"
+                )
+                reading.refuse_at(place, message)
+            other = seen.setdefault(domain.spiffe.trust_domain, domain.name)
+            if other != domain.name:
+                place = ("trust_domains", domain.name, "spiffe", "trust_domain")
+                reading.refuse_at(place, f"its workloads are agents of trust domain `{other}` already")
+    for name, proxy in config.proxies.items():
+        for domain in proxy.domains:
+            known = config.trust_domains.get(domain)
+            if known is None or known.spiffe is None:
+                reading.refuse_at(("proxies", name, "domains"), f"trust domain {shown(domain)} has no `spiffe`")
 
 
 def _shared_name(first: Issuer, second: Issuer) -> str | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
+from gateway.config.credentials import SCOPE
 from gateway.config.forms import Choice, Text
 from gateway.config.problems import ConfigInvalid
 from gateway.config.reading import ListOf, MapOf, Reading, Section, Setting
@@ -48,6 +49,10 @@ class ApiKey:
     roles: Annotated[
         tuple[str, ...], Setting("roles", ListOf(Text("a role"), items_min=0), "The roles it brings with it.")
     ] = ()
+    scopes: Annotated[
+        tuple[str, ...] | None,
+        Setting("scopes", ListOf(SCOPE, items_min=0), "What the key is limited to; left out, policy alone limits it."),
+    ] = None
     listener: Annotated[
         Literal["agents", "admin"],
         Setting("listener", Choice(("agents", "admin")), "The listener it opens; never both."),

@@ -14,14 +14,26 @@ import httpx
 from durable.step import RunRef
 from gateway.config.problems import ConfigInvalid, Problem
 from gateway.identity import run_token
-from gateway.identity.credential import Credential, Picked, find_credential, pick, run_tokens_in
+from gateway.identity.compact import read_compact
+from gateway.identity.credential import DPOP_HEADER, Credential, Picked, find_credential, only, pick, run_tokens_in
 from gateway.identity.discovery import discover
+from gateway.identity.dpop import Asked, Once, check_proof
 from gateway.identity.key_cache import KeyCache, fetch_file, fetch_url
 from gateway.identity.key_file import KeyFiles
 from gateway.identity.names import ANONYMOUS
 from gateway.identity.refused import CredentialRefused, unidentified
+from gateway.identity.revocation import Revocations
 from gateway.identity.run_header import named_run
-from gateway.identity.token import Listener, Trusted, Verified, verify
+from gateway.identity.spiffe import (
+    CERTIFICATE_HEADER,
+    PROXY_HEADER,
+    Svid,
+    Workloads,
+    by_certificate,
+    names_workload,
+    verify_svid,
+)
+from gateway.identity.token import Listener, Trusted, Verified, times_of, verify
 from policy.decision import Principal
 
 if TYPE_CHECKING:
@@ -29,7 +41,9 @@ if TYPE_CHECKING:
 
     from gateway.call import Headers
     from gateway.config import Config, Issuer
+    from gateway.config.identity import Proxy, Spiffe
     from gateway.identity.api_keys import ApiKey
+    from gateway.identity.dpop import First
     from gateway.identity.key_cache import Fetch, Pace
 
     #: The principal of a run's row for (run id, attempt), `None` when there is no such run. May raise `Refusal`.
@@ -54,7 +68,8 @@ class Identified:
 
 @dataclass(frozen=True, slots=True)
 class _Remembered:
-    verified: Verified
+    verified: Verified | Svid
+    keys: KeyCache
     generation: int
     until: float
 
@@ -64,9 +79,14 @@ class Authenticator:
 
     def __init__(
         self, *, issuers: Mapping[str, Trusted], keys: KeyFiles, run_keys: Sequence[bytes],
-        run_principal: RunPrincipal, anonymous: bool, client: httpx.AsyncClient,
+        run_principal: RunPrincipal, anonymous: bool, client: httpx.AsyncClient, revocations: Revocations,
+        workloads: Mapping[str, Workloads], proxies: Mapping[str, Proxy], first: First | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
+        self._revocations = revocations
+        self._workloads = workloads
+        self._proxies = proxies
+        self._first = first or Once(clock).first
         self._issuers = issuers
         self._keys = keys
         self._run_keys = tuple(run_keys)
@@ -79,21 +99,27 @@ class Authenticator:
 
     @classmethod
     async def open(
-        cls, config: Config, *, secrets: Sequence[bytes], run_principal: RunPrincipal, pace: Pace | None = None
-    ) -> Authenticator:
+        cls, config: Config, *, secrets: Sequence[bytes], run_principal: RunPrincipal, pace: Pace | None = None,
+        first: First | None = None,
+    ) -> Authenticator:  # fmt: skip
         """Return the authenticator of `config`, its files read and its key servers asked once.
 
         `secrets` are the bytes of `secret_key`, the first signs. A key server that cannot be reached
-        is asked again later; a file that cannot be used is not started with.
+        is asked again later; a file that cannot be used is not started with. `first` notes proofs that were
+        used, for all instances; left out, this process notes them for itself.
         Raises `ConfigInvalid`.
         """
         keys = KeyFiles.open(config)
         client = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=5.0)
         issuers: dict[str, Trusted] = {}
+        workloads: dict[str, Workloads] = {}
         for name, domain in config.trust_domains.items():
             for entry in domain.issuers:
                 cache = KeyCache(entry.issuer, entry.algorithms, _fetch(entry, client), pace=pace)
                 issuers[entry.issuer] = Trusted(domain=name, entry=entry, keys=cache)
+            if domain.spiffe is not None:
+                workloads[domain.spiffe.trust_domain] = _workloads(name, domain.spiffe, client, pace)
+        lists = {one.entry.issuer: one.entry.revoked_file for one in issuers.values()}
         found = cls(
             issuers=issuers,
             keys=keys,
@@ -101,17 +127,22 @@ class Authenticator:
             run_principal=run_principal,
             anonymous=config.development and config.listen.loopback,
             client=client,
+            revocations=Revocations({name: path for name, path in lists.items() if path is not None}),
+            workloads=workloads,
+            proxies=config.proxies,
+            first=first,
         )
         await found._first_keys()
         return found
 
     async def identify(
         self, headers: Headers, path_token: str | None = None, *, query: bytes = b"", listener: Listener = "agents",
-        resource: str | None = None,
+        resource: str | None = None, asked: Asked | None = None,
     ) -> Identified:  # fmt: skip
         """Return the caller of a request, and the run it belongs to.
 
-        A token may be for `resource`, the URL of the endpoint, instead of a configured audience.
+        A token may be for `resource`, the URL of the endpoint, instead of a configured audience. `asked` is what
+        a proof of possession must be for; without it there is none.
         With `path_token` (the run token of the URL path) every other credential is ignored.
         Raises `Unidentified`, and what the run's look-up raises.
         """
@@ -122,7 +153,7 @@ class Authenticator:
             credential = find_credential(picked, query)
             if credential is not None and credential.kind == "run_token":
                 return await self._by_run_token(credential.text, picked, listener)
-            principal = await self._principal(credential, listener, resource)
+            principal = await self._principal(credential, picked, listener, resource, asked)
             return Identified(principal=principal, run=named_run(picked))
         except CredentialRefused as refused:
             raise unidentified(refused.reason) from None
@@ -151,30 +182,62 @@ class Authenticator:
 
     async def aclose(self) -> None:
         """End fetches under way and close connections."""
-        for trusted in self._issuers.values():
-            await trusted.keys.aclose()
+        for keys in self._caches():
+            await keys.aclose()
         await self._client.aclose()
 
+    def _caches(self) -> list[KeyCache]:
+        found = [one.keys for one in self._issuers.values()]
+        return found + [one.keys for one in self._workloads.values() if one.keys is not None]
+
     async def _first_keys(self) -> None:
-        trusted = list(self._issuers.values())
-        fetched = await asyncio.gather(*(one.keys.refresh() for one in trusted))
+        files = {id(one.keys): (one.entry.jwks_file, f"issuer `{one.entry.issuer}`") for one in self._issuers.values()}
+        files |= {
+            id(one.keys): (one.entry.bundle_file, f"SPIFFE trust domain `{one.entry.trust_domain}`")
+            for one in self._workloads.values()
+        }
+        caches = self._caches()
+        fetched = await asyncio.gather(*(one.refresh() for one in caches))
+        wrong = [files[id(one)] for one, worked in zip(caches, fetched, strict=True) if not worked]
         problems = [
-            Problem(str(one.entry.jwks_file), 0, f"holds no usable keys for issuer `{one.entry.issuer}`")
-            for one, worked in zip(trusted, fetched, strict=True)
-            if not worked and one.entry.jwks_file is not None
+            Problem(str(path), 0, f"holds no usable keys for {whose}") for path, whose in wrong if path is not None
         ]
         if problems:
             await self.aclose()
             raise ConfigInvalid(problems)
 
-    async def _principal(self, credential: Credential | None, listener: Listener, resource: str | None) -> Principal:
+    async def _principal(
+        self, credential: Credential | None, picked: Picked, listener: Listener, resource: str | None,
+        asked: Asked | None,
+    ) -> Principal:  # fmt: skip
         if credential is None:
+            shown = only(picked, PROXY_HEADER)
+            if shown is not None:
+                if listener != "agents":
+                    raise CredentialRefused("wrong_listener")
+                return by_certificate(shown, only(picked, CERTIFICATE_HEADER), self._workloads, self._proxies)
             if self._anonymous and listener == "agents":
                 return Principal(agent=ANONYMOUS, domain="default", method="anonymous")
             raise CredentialRefused("no_credential")
         if credential.kind == "api_key":
+            if credential.proven:
+                raise CredentialRefused("scheme_unknown")
             return await self._by_api_key(credential.text, listener)
-        return (await self._by_token(credential.text, listener, resource)).principal
+        verified = await self._by_token(credential.text, listener, resource)
+        bound = verified.bound if isinstance(verified, Verified) else None
+        if bound is None and credential.proven:
+            raise CredentialRefused("proof_wrong")
+        if bound is not None:
+            await self._demand_proof(credential, only(picked, DPOP_HEADER), bound, asked)
+        return verified.principal
+
+    async def _demand_proof(self, credential: Credential, proof: str | None, bound: str, asked: Asked | None) -> None:
+        if not credential.proven:
+            # whoever has stolen a bound token shows it as a plain one (RFC 9449 section 7.2)
+            raise CredentialRefused("bound_token")
+        if proof is None or asked is None:
+            raise CredentialRefused("proof_missing")
+        await check_proof(proof, asked, token=credential.text, bound=bound, now=self._clock(), first=self._first)
 
     async def _by_api_key(self, text: str, listener: Listener) -> Principal:
         key = await self._keys.find(text)
@@ -186,25 +249,45 @@ class Authenticator:
         if made is None or made[0] is not key:  # the file was read again: what the key stands for may have changed
             principal = Principal(
                 agent=key.agent, domain=key.domain, roles=frozenset(key.roles), method="api_key",
-                credential=f"key:{key.name}",
+                credential=f"key:{key.name}", scopes=None if key.scopes is None else frozenset(key.scopes),
             )  # fmt: skip
             made = self._of_keys[key.name] = key, principal
         return made[1]
 
-    async def _by_token(self, text: str, listener: Listener, resource: str | None) -> Verified:
+    async def _by_token(self, text: str, listener: Listener, resource: str | None) -> Verified | Svid:
         place = (listener, resource, hashlib.sha256(text.encode()).digest())
         now = self._clock()
         known = self._remembered.get(place)
-        if known is not None and known.until > now and known.generation == known.verified.issuer.keys.generation:
+        if known is not None and known.until > now and known.generation == known.keys.generation:
             self._remembered.move_to_end(place)
-            return known.verified
-        verified = await verify(text, self._issuers, listener=listener, resource=resource)
+            return await self._not_revoked(known.verified)
+        verified, keys = await self._verified(text, listener, resource)
         until = min(verified.until, now + TOKEN_SECONDS_MAX)
-        self._remembered[place] = _Remembered(verified, verified.issuer.keys.generation, until)
+        self._remembered[place] = _Remembered(verified, keys, keys.generation, until)
         self._remembered.move_to_end(place)
         while len(self._remembered) > TOKENS_MAX:
             self._remembered.popitem(last=False)
-        return verified
+        return await self._not_revoked(verified)
+
+    async def _verified(self, text: str, listener: Listener, resource: str | None) -> tuple[Verified | Svid, KeyCache]:
+        compact = read_compact(text)
+        if self._workloads and names_workload(compact) and compact.claims.get("iss") not in self._issuers:
+            if listener != "agents":
+                raise CredentialRefused("wrong_listener")
+            svid = await verify_svid(text, compact, self._workloads, times=times_of(compact), now=self._clock())
+            if svid.workloads.keys is None:
+                raise CredentialRefused("issuer_unknown")
+            return svid, svid.workloads.keys
+        verified = await verify(text, compact, self._issuers, listener=listener, resource=resource)
+        return verified, verified.issuer.keys
+
+    async def _not_revoked(self, found: Verified | Svid) -> Verified | Svid:
+        if isinstance(found, Verified):
+            caller = found.principal
+            names = (found.subject, caller.agent, caller.user, *caller.actors)
+            if await self._revocations.revoked(caller.issuer, caller.credential, names):
+                raise CredentialRefused("revoked")
+        return found
 
     async def _by_run_token(self, text: str, picked: Picked, listener: Listener) -> Identified:
         said = run_token.read(self._run_keys, text, now=self._clock())
@@ -217,8 +300,31 @@ class Authenticator:
         principal = await self._run_principal(said.run_id, said.attempt)
         if principal is None:
             raise CredentialRefused("run_unknown")
+        await self._demand_parent(principal)
         own = tuple(dict.fromkeys((text, *run_tokens_in(picked))))
         return Identified(principal=principal, run=RunRef(said.run_id, said.attempt), own_tokens=own)
+
+    async def _demand_parent(self, principal: Principal) -> None:
+        """Let a run go on only while what opened it is not revoked; that it has expired meanwhile is no matter."""
+        kind, _, name = principal.credential.partition(":")
+        if kind == "key" and await self._keys.known(name) is None:
+            raise CredentialRefused("revoked")
+        if await self._revocations.revoked_principal(principal):
+            raise CredentialRefused("revoked")
+
+
+def _workloads(domain: str, entry: Spiffe, client: httpx.AsyncClient, pace: Pace | None) -> Workloads:
+    fetch = None
+    if entry.bundle_file is not None:
+        fetch = fetch_file(entry.bundle_file)
+    elif entry.bundle_url is not None:
+        fetch = fetch_url(client, entry.bundle_url)
+    if fetch is None:
+        return Workloads(domain=domain, entry=entry, keys=None)
+    name = f"spiffe://{entry.trust_domain}"
+    return Workloads(
+        domain=domain, entry=entry, keys=KeyCache(name, entry.algorithms, fetch, pace=pace, use="jwt-svid")
+    )
 
 
 def _fetch(entry: Issuer, client: httpx.AsyncClient) -> Fetch:

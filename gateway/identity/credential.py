@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from gateway.identity import api_keys, run_token
 from gateway.identity.refused import CredentialRefused
 from gateway.identity.run_header import ATTEMPT_HEADER, RUN_HEADER
+from gateway.identity.spiffe import CERTIFICATE_HEADER, PROXY_HEADER
 
 if TYPE_CHECKING:
     from gateway.call import Headers
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 #: header values by name
 Picked = dict[bytes, list[bytes]]
 
-_PICKED: Final = frozenset({b"authorization", b"x-api-key", RUN_HEADER, ATTEMPT_HEADER})
+DPOP_HEADER: Final = b"dpop"
+_PICKED: Final = frozenset({
+    b"authorization", b"x-api-key", RUN_HEADER, ATTEMPT_HEADER, DPOP_HEADER, PROXY_HEADER, CERTIFICATE_HEADER,
+})  # fmt: skip
 HEADER_BYTES_MAX: Final = 16 * 1024
 #: token68 (RFC 9110 section 11.2), which every kind of ours keeps to
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
@@ -30,6 +34,8 @@ class Credential:
 
     kind: Literal["jwt", "api_key", "run_token"]
     text: str
+    #: shown with the scheme `DPoP` (RFC 9449 section 7.1)
+    proven: bool = False
 
 
 def pick(headers: Headers) -> Picked:
@@ -52,11 +58,11 @@ def find_credential(picked: Picked, query: bytes = b"") -> Credential | None:
     keys = _only(picked, b"x-api-key")
     if authorization is None and keys is None:
         return None
-    bearer = None if authorization is None else _bearer(authorization)
+    bearer, proven = (None, False) if authorization is None else _bearer(authorization)
     if bearer is not None and keys is not None and bearer != keys:
         raise CredentialRefused("two_credentials")
     text = bearer if bearer is not None else keys
-    return None if text is None else classify(text)
+    return None if text is None else replace(classify(text), proven=proven)
 
 
 def classify(text: str) -> Credential:
@@ -68,6 +74,11 @@ def classify(text: str) -> Credential:
     if text.startswith(api_keys.PREFIX):
         return Credential("api_key", text)
     return Credential("jwt", text)
+
+
+def only(picked: Picked, name: bytes) -> str | None:
+    """Return the one value of a header, `None` without one. Raises `CredentialRefused` for two."""
+    return None if name not in picked else _only(picked, name)
 
 
 def run_tokens_in(picked: Picked) -> tuple[str, ...]:
@@ -87,12 +98,12 @@ def _only(picked: Picked, name: bytes) -> str | None:
     if sum(len(value) for value in values) > HEADER_BYTES_MAX:
         raise CredentialRefused("header_too_large")
     if len(values) > 1:
-        raise CredentialRefused("two_authorization_headers")
+        raise CredentialRefused("two_authorization_headers" if name != DPOP_HEADER else "two_proofs")
     return values[0].decode("latin-1").strip(" \t")
 
 
-def _bearer(value: str) -> str:
+def _bearer(value: str) -> tuple[str, bool]:
     scheme, space, rest = value.partition(" ")
-    if scheme.lower() != "bearer" or not space:
+    if scheme.lower() not in {"bearer", "dpop"} or not space:
         raise CredentialRefused("scheme_unknown")
-    return rest.strip(" ")
+    return rest.strip(" "), scheme.lower() == "dpop"

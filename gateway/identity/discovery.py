@@ -6,6 +6,9 @@ section 3.3), and its `jwks_uri` must be https except on loopback.
 
 from __future__ import annotations
 
+import asyncio
+import ipaddress
+import socket
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
 
@@ -46,10 +49,28 @@ def discover(client: httpx.AsyncClient, issuer: str) -> Fetch:
             except KeySetUnusable as error:
                 said = f"{str(error).replace('key server', 'issuer')} when asked for its metadata"
                 continue
-            return await fetch_url(client, _jwks_uri(found, issuer))()
+            uri = _jwks_uri(found, issuer)
+            if urlsplit(uri).netloc != urlsplit(issuer).netloc:
+                await _demand_public(uri)
+            return await fetch_url(client, uri)()
         raise KeySetUnusable(said)
 
     return fetch
+
+
+async def _demand_public(uri: str) -> None:
+    """Refuse an address of our own network that the issuer, not our configuration, has named.
+
+    What the name means a moment later is the certificate's matter: the URL is https, and no inner host has one for it.
+    Raises `KeySetUnusable`.
+    """
+    parts = urlsplit(uri)
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
+    except OSError:
+        raise KeySetUnusable("the host of the issuer's `jwks_uri` cannot be found") from None
+    if not all(ipaddress.ip_address(str(one[4][0]).partition("%")[0]).is_global for one in found):
+        raise KeySetUnusable("the issuer's `jwks_uri` leads into a private network; name it as `jwks_url`")
 
 
 def _jwks_uri(content: bytes, issuer: str) -> str:

@@ -56,10 +56,11 @@ class KeyCache:
 
     def __init__(
         self, name: str, algorithms: tuple[str, ...], fetch: Fetch, *,
-        pace: Pace | None = None, clock: Callable[[], float] = time.monotonic,
+        pace: Pace | None = None, clock: Callable[[], float] = time.monotonic, use: str = "sig",
     ) -> None:  # fmt: skip
         self._name = name
         self._algorithms = algorithms
+        self._use = use
         self._fetch = fetch
         self._pace = pace or Pace()
         self._clock = clock
@@ -128,7 +129,7 @@ class KeyCache:
     async def _run(self) -> bool:
         try:
             async with asyncio.timeout(self._pace.fetch_seconds_max):
-                keys = read_key_set(await self._fetch(), self._algorithms)
+                keys = read_key_set(await self._fetch(), self._algorithms, self._use)
         except (KeySetUnusable, TimeoutError) as error:
             kept = "the keys at hand stay in use" if self._keys else "there are no keys"
             _log.warning("keys of issuer `%s`: %s; %s", self._name, str(error) or "took too long", kept)

@@ -21,7 +21,7 @@ _log = logging.getLogger("oncegate.identity")
 
 #: How often the files are looked at.
 LOOK_SECONDS: Final = 1.0
-_Stamp = tuple[int, int, int]
+Stamp = tuple[int, int, int]
 
 
 class KeyFiles:
@@ -31,7 +31,7 @@ class KeyFiles:
         self._domains_of = domains_of
         self._clock = clock
         self._keys: Mapping[str, ApiKey] = {}
-        self._stamps: dict[Path, _Stamp | None] = {}
+        self._stamps: dict[Path, Stamp | None] = {}
         self._looked = float("-inf")
         self._reading: asyncio.Task[None] | None = None
         #: what is wrong with the files since the last good reading, for readiness and metrics
@@ -48,7 +48,7 @@ class KeyFiles:
             if domain.api_keys_file is not None:
                 domains_of[domain.api_keys_file] = domains_of.get(domain.api_keys_file, frozenset()) | {name}
         files = cls(domains_of, clock=clock)
-        files._stamps = {path: _stamp(path) for path in domains_of}
+        files._stamps = {path: stamp(path) for path in domains_of}
         there = {path: domains for path, domains in domains_of.items() if path.exists()}
         for path in domains_of.keys() - there.keys():
             _log.warning("api keys: `%s` is absent; `oncegate token create` writes it", path.name)
@@ -64,20 +64,25 @@ class KeyFiles:
             raise CredentialRefused("key_wrong")
         return entry
 
+    async def known(self, name: str) -> ApiKey | None:
+        """Return the entry of a key's public id, `None` where it is there no more."""
+        await self._freshen()
+        return self._keys.get(name)
+
     async def _freshen(self) -> None:
         if self._reading is None:
             now = self._clock()
             if now - self._looked < LOOK_SECONDS:
                 return
             self._looked = now
-            stamps = {path: _stamp(path) for path in self._domains_of}
+            stamps = {path: stamp(path) for path in self._domains_of}
             if stamps == self._stamps:
                 return
             self._reading = asyncio.create_task(self._read(stamps), name="api keys")
         # shielded: one caller going away must not end the reading for the others
         await asyncio.shield(self._reading)
 
-    async def _read(self, stamps: dict[Path, _Stamp | None]) -> None:
+    async def _read(self, stamps: dict[Path, Stamp | None]) -> None:
         try:
             self._keys = await asyncio.to_thread(_read_all, self._domains_of)
             self.last_error = None
@@ -89,7 +94,8 @@ class KeyFiles:
             self._reading = None
 
 
-def _stamp(path: Path) -> _Stamp | None:
+def stamp(path: Path) -> Stamp | None:
+    """Return what changes with a file's content: modification time, size and inode; `None` where it is absent."""
     try:
         found = path.stat()
     except OSError:

@@ -50,8 +50,8 @@ class Key:
     public: PublicKey
 
 
-def read_key_set(content: bytes, allowed: Collection[str]) -> tuple[Key, ...]:
-    """Return the usable keys of the JWK set `content` for the `allowed` algorithms.
+def read_key_set(content: bytes, allowed: Collection[str], use: str = "sig") -> tuple[Key, ...]:
+    """Return the usable keys of the JWK set `content` for the `allowed` algorithms and this `use`.
 
     Left out: symmetric keys, keys published with their private part, keys for other uses, weak keys,
     keys that share a `kid`. Raises `KeySetUnusable` when none is left.
@@ -68,7 +68,7 @@ def read_key_set(content: bytes, allowed: Collection[str]) -> tuple[Key, ...]:
     entries = cast("list[object]", listed)
     if len(entries) > KEYS_MAX:
         raise KeySetUnusable(f"the key set holds more than {KEYS_MAX} keys")
-    found = [key for entry in entries if (key := _key(entry, frozenset(allowed))) is not None]
+    found = [key for entry in entries if (key := _key(entry, frozenset(allowed), use)) is not None]
     named = Counter(key.kid for key in found)
     keys = tuple(key for key in found if named[key.kid] == 1)
     if not keys:
@@ -76,12 +76,12 @@ def read_key_set(content: bytes, allowed: Collection[str]) -> tuple[Key, ...]:
     return keys
 
 
-def _key(entry: object, allowed: frozenset[str]) -> Key | None:
+def _key(entry: object, allowed: frozenset[str], use: str) -> Key | None:
     if not isinstance(entry, dict):
         return None
     jwk = cast("dict[str, object]", entry)
     kind, curve = jwk.get("kty"), jwk.get("crv", "")
-    if not isinstance(kind, str) or not isinstance(curve, str) or "d" in jwk or not _for_signatures(jwk):
+    if not isinstance(kind, str) or not isinstance(curve, str) or "d" in jwk or not _for_use(jwk, use):
         return None
     algorithms = _ALGORITHMS.get((kind, curve), frozenset[str]()) & allowed
     named = jwk.get("alg")
@@ -94,11 +94,18 @@ def _key(entry: object, allowed: frozenset[str]) -> Key | None:
     return None if public is None else Key(kid, algorithms, public)
 
 
-def _for_signatures(jwk: dict[str, object]) -> bool:
+def public_key(jwk: dict[str, object], algorithm: str) -> PublicKey | None:
+    """Return the public key in one JWK for `algorithm`, `None` where it holds none that is strong enough."""
+    key = _key({name: value for name, value in jwk.items() if name != "kid"}, frozenset({algorithm}), "sig")
+    return None if key is None else key.public
+
+
+def _for_use(jwk: dict[str, object], use: str) -> bool:
     operations = jwk.get("key_ops")
     if operations is not None and not (isinstance(operations, list) and "verify" in operations):
         return False
-    return jwk.get("use", "sig") == "sig"
+    # a SPIFFE bundle holds keys of several kinds and each says which (SPIFFE Trust Domain and Bundle 4.2.2)
+    return jwk.get("use", "sig") == use
 
 
 def _public(kind: str, members: dict[str, object]) -> PublicKey | None:

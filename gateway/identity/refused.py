@@ -17,16 +17,22 @@ Reason = Literal[
     "keys_unavailable", "signature_wrong", "claim_missing", "claim_unusable", "expired", "not_yet_valid",
     "audience_wrong", "lifetime_too_long", "id_token", "bound_token", "delegated_token", "subject_unusable",
     "agent_not_allowed", "key_wrong", "key_expired", "wrong_listener", "run_token_wrong", "run_token_expired",
-    "run_unknown", "run_header_unusable", "run_header_differs",
+    "run_unknown", "run_header_unusable", "run_header_differs", "revoked", "chain_too_long", "chain_cyclic",
+    "proof_missing", "proof_wrong", "proof_replayed", "proxy_wrong", "certificate_unusable", "two_proofs",
 ]  # fmt: skip
 
 _BAD_REQUEST: Final = frozenset({
     "two_authorization_headers", "two_credentials", "token_in_query", "run_header_unusable", "run_header_differs",
+    "two_proofs",
 })  # fmt: skip
+#: the token is good, what it says of the chain is not allowed (facts/policy.md B4 51)
+_FORBIDDEN: Final = frozenset({"chain_too_long", "chain_cyclic"})
+PROOF_ALGORITHMS: Final = ("ES256", "ES384", "EdDSA", "PS256", "RS256")
 _WITHOUT_CREDENTIAL: Final = frozenset({"no_credential", "scheme_unknown"})
 
 _MESSAGES: Final = {
     400: "send one credential only, in one header, and none in the query",
+    403: "the token's chain of actors is not accepted here",
     401: "send a valid credential: a token, an API key or a run token as bearer",
     431: "the credential is too large",
     503: "the credential cannot be checked now; ask again later",
@@ -58,6 +64,8 @@ def unidentified(reason: Reason) -> Unidentified:
     status = 401
     if reason in _BAD_REQUEST:
         code, status = "bad_request", 400
+    elif reason in _FORBIDDEN:
+        code, status = "denied", 403
     elif reason == "header_too_large":
         code, status = "too_large", 431
     elif reason == "keys_unavailable":
@@ -66,5 +74,7 @@ def unidentified(reason: Reason) -> Unidentified:
     challenge = None
     if status == 401:  # noqa: PLR2004 - RFC 9110 15.5.2
         challenge = "Bearer" if reason in _WITHOUT_CREDENTIAL else 'Bearer error="invalid_token"'
+        if reason.startswith("proof"):  # RFC 9449 section 7.1
+            challenge = f'DPoP error="invalid_dpop_proof", algs="{" ".join(PROOF_ALGORITHMS)}"'
     final = code != "unavailable"
     return Unidentified(code=code, message=message, status=status, final=final, reason=reason, challenge=challenge)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 import jiter
 import jwt
 
-from gateway.identity.compact import Compact, read_compact
 from gateway.identity.names import ANONYMOUS, NAMES_MAX, usable_name
 from gateway.identity.refused import CredentialRefused, Reason
 from policy.decision import Principal
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.config import Issuer
+    from gateway.identity.compact import Compact
     from gateway.identity.key_cache import KeyCache
     from gateway.identity.key_set import Key
 
@@ -60,21 +60,25 @@ class Trusted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What a token proved. `until` is seconds since the epoch, leeway included."""
+    """What a token proved. `until` is seconds since the epoch, leeway included.
+
+    `bound` is the thumbprint of the key its holder must prove to hold (RFC 9449 section 6).
+    """
 
     principal: Principal
     issuer: Trusted
     until: float
+    subject: str
+    bound: str | None = None
 
 
 async def verify(
-    token: str, issuers: Mapping[str, Trusted], *, listener: Listener, resource: str | None = None
+    token: str, compact: Compact, issuers: Mapping[str, Trusted], *, listener: Listener, resource: str | None = None
 ) -> Verified:
     """Return what `token` proves to `listener`; at the endpoint `resource` it may be for that alone (RFC 8707).
 
     Raises `CredentialRefused`.
     """
-    compact = read_compact(token)
     trusted = _issuer(compact, issuers)
     algorithm = _check_header(compact.header, trusted.entry)
     audience = trusted.entry.audience if listener == "agents" else trusted.entry.admin_audience
@@ -82,14 +86,30 @@ async def verify(
         raise CredentialRefused("wrong_listener")
     if resource is not None:
         audience = (*audience, resource)
-    times = {name: _time(compact.claims[name]) for name in _TIMES if name in compact.claims}
+    times = times_of(compact)
     key = await trusted.keys.find(_kid(compact.header), algorithm)
     _check_signature(token, key, algorithm, trusted.entry, audience)
     _check_claims(compact, audience)
+    bound = _bound(compact.claims, trusted.entry)
     if not 0 < times["exp"] - times["iat"] <= trusted.entry.lifetime_seconds_max:
         raise CredentialRefused("lifetime_too_long")
     until = times["exp"] + trusted.entry.leeway_seconds
-    return Verified(principal=_principal(compact, trusted), issuer=trusted, until=until)
+    subject = compact.claims.get("sub")
+    if not isinstance(subject, str) or not usable_name(subject, spaces=True):
+        raise CredentialRefused("subject_unusable")
+    principal = _principal(compact, trusted, subject)
+    return Verified(principal=principal, issuer=trusted, until=until, subject=subject, bound=bound)
+
+
+def times_of(compact: Compact) -> dict[str, float]:
+    """Return the numeric dates of a token by name. Raises `CredentialRefused`."""
+    return {name: _time(compact.claims[name]) for name in _TIMES if name in compact.claims}
+
+
+def public_id(issuer: str, identifier: str) -> str:
+    """Return what stands for a token's `jti` in audit and journal: nobody can make the token's id of it."""
+    named = f"{issuer}\n{identifier}"
+    return f"jti:{hashlib.sha256(named.encode()).hexdigest()[:16]}"
 
 
 def _issuer(compact: Compact, issuers: Mapping[str, Trusted]) -> Trusted:
@@ -158,14 +178,24 @@ def _check_claims(compact: Compact, audience: tuple[str, ...]) -> None:
         raise CredentialRefused("audience_wrong")
     if _ID_TOKEN & claims.keys():
         raise CredentialRefused("id_token")
-    if claims.get("cnf") is not None:
-        raise CredentialRefused("bound_token")
-    if claims.get("act") is not None:
-        raise CredentialRefused("delegated_token")
     if "jti" in claims or _is_access_token(compact):
         identifier = claims.get("jti")
         if not isinstance(identifier, str) or not usable_name(identifier, spaces=True):
             raise CredentialRefused("claim_missing" if identifier is None else "claim_unusable")
+
+
+def _bound(claims: dict[str, object], entry: Issuer) -> str | None:
+    """Return the thumbprint of the key a token is bound to; a binding we cannot check is refused."""
+    found = claims.get("cnf")
+    if found is None:
+        if entry.dpop == "require":
+            raise CredentialRefused("proof_missing")
+        return None
+    named = cast("dict[str, object]", found) if isinstance(found, dict) else {}
+    thumbprint = named.get("jkt")
+    if entry.dpop == "refuse" or named.keys() != {"jkt"} or not isinstance(thumbprint, str) or not thumbprint:
+        raise CredentialRefused("bound_token")
+    return thumbprint
 
 
 def _is_access_token(compact: Compact) -> bool:
@@ -182,30 +212,61 @@ def _time(value: object) -> float:
     return float(value)
 
 
-def _principal(compact: Compact, trusted: Trusted) -> Principal:
+def _principal(compact: Compact, trusted: Trusted, subject: str) -> Principal:
     entry, claims = trusted.entry, compact.claims
-    subject = claims.get("sub")
-    agent = claims.get(entry.agent_claim)
-    if not isinstance(subject, str) or not usable_name(subject, spaces=True):
-        raise CredentialRefused("subject_unusable")
+    roles, groups = _names(claims, entry.roles_claim), _names(claims, entry.groups_claim)
+    agent, user = claims.get(entry.agent_claim), _user(claims, entry)
+    actors: tuple[str, ...] = ()
+    user_roles = frozenset[str]()
+    if claims.get("act") is not None:
+        if entry.delegation == "refuse":
+            raise CredentialRefused("delegated_token")
+        if user not in {None, subject} or groups:
+            # of two users one would be left out; groups belong to agents, a user's would be
+            raise CredentialRefused("claim_unusable")
+        chain = _chain(claims["act"], entry, subject)
+        user, user_roles = subject, roles
+        agent, actors = chain[0], chain[1:]
+        roles = _names(cast("dict[str, object]", claims["act"]), entry.roles_claim)
     if not isinstance(agent, str) or not usable_name(agent) or agent == ANONYMOUS:
         raise CredentialRefused("subject_unusable")
-    if not any(_fits(pattern, agent) for pattern in entry.agents):
+    if not all(any(_fits(pattern, name) for pattern in entry.agents) for name in (agent, *actors)):
         raise CredentialRefused("agent_not_allowed")
-    user = claims.get(entry.user_claim) if entry.user_claim is not None else None
-    if user is not None and not (isinstance(user, str) and usable_name(user)):
+    if user is not None and not usable_name(user):
         raise CredentialRefused("claim_unusable")
+    identifier = claims.get("jti")
     return Principal(
-        agent=agent,
-        domain=trusted.domain,
-        roles=_names(claims, entry.roles_claim),
-        groups=_names(claims, entry.groups_claim),
-        user=user,
-        method="jwt",
-        issuer=entry.issuer,
-        credential=_public_id(compact),
-        scopes=_scopes(claims),
-    )
+        agent=agent, domain=trusted.domain, roles=roles, groups=groups, user=user, user_roles=user_roles, actors=actors,
+        method="jwt", issuer=entry.issuer, scopes=_scopes(claims),
+        credential=public_id(entry.issuer, identifier) if isinstance(identifier, str) else "-",
+    )  # fmt: skip
+
+
+def _user(claims: dict[str, object], entry: Issuer) -> str | None:
+    user = claims.get(entry.user_claim) if entry.user_claim is not None else None
+    if user is not None and not isinstance(user, str):
+        raise CredentialRefused("claim_unusable")
+    return user
+
+
+def _chain(act: object, entry: Issuer, subject: str) -> tuple[str, ...]:
+    """Return who acts for `subject`, the one who calls first (RFC 8693 section 4.1). Raises `CredentialRefused`."""
+    chain: list[str] = []
+    while act is not None:
+        one = cast("dict[str, object]", act) if isinstance(act, dict) else {}
+        name = one.get("sub")
+        if not isinstance(name, str) or not usable_name(name) or name == ANONYMOUS:
+            raise CredentialRefused("subject_unusable")
+        if one.get("iss", entry.issuer) != entry.issuer:
+            # a name of another issuer is somebody else
+            raise CredentialRefused("issuer_unknown")
+        if name in chain or name == subject:
+            raise CredentialRefused("chain_cyclic")
+        chain.append(name)
+        if len(chain) > entry.actors_max:
+            raise CredentialRefused("chain_too_long")
+        act = one.get("act")
+    return tuple(chain)
 
 
 def _fits(pattern: str, agent: str) -> bool:
@@ -235,11 +296,3 @@ def _scopes(claims: dict[str, object]) -> frozenset[str]:
         listed = cast("list[object]", value)
     names = [name for name in listed[:NAMES_MAX] if isinstance(name, str)]
     return frozenset(names)
-
-
-def _public_id(compact: Compact) -> str:
-    identifier = compact.claims.get("jti")
-    if not isinstance(identifier, str):
-        return "-"
-    named = f"{compact.claims['iss']}\n{identifier}"
-    return f"jti:{hashlib.sha256(named.encode()).hexdigest()[:16]}"

@@ -38,6 +38,10 @@ class ProtectedResource:
         path = path.rstrip("/")
         return f"{self._origin}{self._prefix}{path}" if path and path in self._scopes else None
 
+    def url(self, path: str) -> str:
+        """Return the URL that callers know `path` by."""
+        return f"{self._origin}{self._prefix}{path}"
+
     def metadata(self, path: str) -> dict[str, object] | None:
         """Return the metadata of the resource at `path` (RFC 9728 section 2), `None` where there is none.
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key a
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from gateway.config import load
-from gateway.identity import Authenticator
+from gateway.identity import Authenticator, Unidentified
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from gateway.call import Headers
     from gateway.config import Config
+    from gateway.identity.dpop import Asked
     from gateway.identity.key_cache import Pace
     from policy.decision import Principal
 
@@ -134,6 +135,14 @@ def write_config(folder: Path, text: str = CONFIG) -> Config:
     (folder / "other.json").write_bytes(jwks(rsa_jwk("r")))
     (folder / "oncegate.yaml").write_text(text, encoding="utf-8")
     return load(folder / "oncegate.yaml")
+
+
+async def outcome(authenticator: Authenticator, headers: Headers, asked: Asked | None = None) -> str | int:
+    """Return the domain of a caller who is let in, the status of one who is not."""
+    try:
+        return (await authenticator.identify(headers, asked=asked)).principal.domain
+    except Unidentified as refused:
+        return refused.status
 
 
 async def no_run(run_id: str, attempt: int) -> Principal | None:

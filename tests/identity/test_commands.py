@@ -57,6 +57,46 @@ def test_a_created_key_is_shown_once_and_stored_hashed_in_a_private_file(tmp_pat
     assert entry.expires is not None
 
 
+@pytest.mark.requirement("IDN-20")
+def test_keys_are_listed_replaced_with_an_overlap_and_revoked(tmp_path: Path) -> None:
+    configured(tmp_path)
+    domains = frozenset({"acme"})
+    first = json.loads(create(tmp_path, "--agent", "billing", "--role", "clerk", "--scope", "notes", "--json").stdout)
+    path = tmp_path / "keys.yaml"
+    path.write_text(path.read_text(encoding="utf-8") + "    # kept for the auditors\n", encoding="utf-8")
+    create(tmp_path, "--agent", "shipping")
+    made = json.loads(oncegate(tmp_path, "token", "rotate", first["id"], "--overlap", "12h", "--json").stdout)
+    assert made["replaces"] == first["id"]
+    keys = read_keys(path, "keys.yaml", domains)
+    old, new = find_key(first["key"], keys), find_key(made["key"], keys)
+    assert old is not None
+    assert new is not None
+    assert (old.expires, new.expires) == (made["until"], None)
+    assert (new.agent, new.roles, new.scopes) == ("billing", ("clerk",), ("notes",))
+    listed = json.loads(oncegate(tmp_path, "token", "list", "--json").stdout)
+    assert listed[0]["id"] == first["id"]
+    assert {one["agent"] for one in listed} == {"billing", "shipping"}
+    assert first["key"] not in json.dumps(listed)
+    assert "hash" not in listed[0]
+    gone = oncegate(tmp_path, "token", "revoke", first["id"])
+    assert (gone.returncode, "is gone" in gone.stderr) == (0, True)
+    left = read_keys(path, "keys.yaml", domains)
+    assert (find_key(first["key"], left), len(left)) == (None, 2)
+    assert oncegate(tmp_path, "token", "revoke", first["id"]).returncode == 1
+
+
+@pytest.mark.requirement("IDN-20")
+def test_an_entry_that_cannot_be_told_from_others_is_left_to_people(tmp_path: Path) -> None:
+    configured(tmp_path)
+    made = json.loads(create(tmp_path, "--agent", "billing", "--json").stdout)
+    path = tmp_path / "keys.yaml"
+    flow = f"version: 1\nkeys: {{{made['id']}: {{hash: 'sha256:{'0' * 64}', agent: billing, domain: acme}}}}\n"
+    path.write_text(flow, encoding="utf-8")
+    refused = oncegate(tmp_path, "token", "revoke", made["id"])
+    assert (refused.returncode, "edit by hand" in refused.stderr) == (2, True)
+    assert path.read_text(encoding="utf-8") == flow
+
+
 @pytest.mark.requirement("IDN-14")
 def test_a_key_is_added_to_a_file_that_people_edit_and_their_text_stays(tmp_path: Path) -> None:
     configured(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime as dt
 import os
 import time
@@ -213,6 +214,29 @@ async def test_a_run_token_that_does_not_hold_is_refused(tmp_path: Path) -> None
     with pytest.raises(Unidentified) as caught:
         await authenticator.authenticate_operator(bearer(good))
     assert caught.value.reason == "wrong_listener"
+    await authenticator.aclose()
+
+
+@pytest.mark.requirement("IDN-17")
+async def test_a_run_ends_with_the_key_that_opened_it(tmp_path: Path) -> None:
+    _, key, hashed = new_key()
+    name = key.split("_")[1]
+    config = configured(tmp_path, keys_text(hashed, name=name, scopes="[notes]"))
+    rows = Rows()
+    authenticator = await opened(config, rows)
+    caller = (await authenticator.identify(bearer(key))).principal
+    assert caller.scopes == {"notes"}
+    rows.rows["r", 1] = dataclasses.replace(caller, method="run_token")
+    token = authenticator.mint_run_token(run_id="r", attempt=1, expires=time.time() + 60)
+    assert (await authenticator.identify(bearer(token))).principal.agent == "billing"
+    (tmp_path / "keys.yaml").write_text("version: 1\nkeys: {}\n", encoding="utf-8")
+    until, reason = time.monotonic() + 3, ""
+    while time.monotonic() < until and not reason:
+        try:
+            await authenticator.identify(bearer(token))
+        except Unidentified as refused:
+            reason = refused.reason
+    assert reason == "revoked"
     await authenticator.aclose()
 
 
