@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gateway import body
+from gateway import body, model_adapter
 from gateway.call import Refusal, header
 from gateway.sse import event
 
@@ -58,17 +58,13 @@ def error_object(refusal: Refusal) -> dict[str, object]:
 
 def error_reply(refusal: Refusal, extra: Headers) -> tuple[int, Headers, bytes]:
     """Return status, headers and body of `refusal`."""
-    headers: list[tuple[bytes, bytes]] = [(b"content-type", b"application/json"), *extra]
-    if (correlation := header(extra, b"oncegate-correlation")) is not None:
-        headers.append((b"request-id", correlation))
-    if refusal.final:
-        headers.append((b"x-should-retry", b"false"))
-    if refusal.retry_after_seconds is not None:
-        headers.append((b"retry-after", str(refusal.retry_after_seconds).encode()))
-    if refusal.status == 401:  # noqa: PLR2004 - RFC 9110 section 11.6.1 wants a challenge
-        challenge = getattr(refusal, "challenge", None)
-        headers.append((b"www-authenticate", challenge.encode() if isinstance(challenge, str) else b"Bearer"))
-    return refusal.status, tuple(headers), body.encode(error_object(refusal))
+    return model_adapter.error_reply(error_object(refusal), refusal, with_request_id(extra))
+
+
+def with_request_id(extra: Headers) -> Headers:
+    """Return `extra` with the request id SDKs show, for where the provider's is not there."""
+    correlation = header(extra, b"oncegate-correlation")
+    return extra if correlation is None else (*extra, (b"request-id", correlation))
 
 
 def error_event(refusal: Refusal) -> bytes:

@@ -6,16 +6,17 @@ import re
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from gateway import body
-from gateway.call import Sent, Slot, Unit, Verdict, header
-from gateway.providers.objects import kept, named
-from gateway.sse import EventSplitter, EventTooLong, event
-from gateway.sse import read as read_event
+from gateway.call import Slot, Unit
+from gateway.model_answer import ModelAnswer, is_utf8, object_of, objects_of
+from gateway.providers.objects import named
+from gateway.providers.provider import NOT_EXECUTED
+from gateway.sse import event
 from redaction.finding import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from gateway.call import Headers, SlotKind
+    from gateway.call import SlotKind
 
 #: Structure of a content block, wherever one stands.
 _BLOCK: Final = (
@@ -43,7 +44,6 @@ _SHAPES: Final = {
 
 #: Answer headers worth keeping for the agent; the rest belongs to the connection to the provider.
 _KEPT_HEADERS: Final = (b"retry-after", b"retry-after-ms", b"request-id", b"x-should-retry")
-_UNKNOWN: Final = frozenset({408, 409})
 #: What an agent is only shown; of every other block it could act on a part, so nothing of it leaves early.
 _ONLY_SHOWN: Final = frozenset({"text", "thinking", "redacted_thinking", "server_tool_use", "mcp_tool_use",
                                 "mcp_tool_result", "container_upload", "compaction"})  # fmt: skip
@@ -61,88 +61,33 @@ _DELTAS: Final[dict[str, str]] = {
 }  # fmt: skip
 
 
-class MessagesReader:
-    """Units of one answer: the whole body, or one unit per stream event.
+class MessagesReader(ModelAnswer):
+    """Units of one answer: the whole body, or one unit per stream event (`gateway/model_answer.py`).
 
-    `not_executed` are the statuses after which it is known that nothing was executed; asking again asks the
-    same. `thinking` is `fixed` where its signature forbids to change it, `keep` where it passes uninspected,
-    `text` where nobody has signed it. `shows_errors` lets the provider's error inside a stream pass to the agent
-    (else the gateway's own takes its place). `origin` is whose the objects are that the answer hands out.
+    `thinking` is `fixed` where its signature forbids to change it, `keep` where it passes uninspected, `text` where
+    nobody has signed it. `shows_errors` lets the provider's error inside a stream pass to the agent (else the
+    gateway's own takes its place).
     """
 
+    _kept = _KEPT_HEADERS
+
     def __init__(
-        self, *, not_executed: frozenset[int] = frozenset({401, 429}),
-        thinking: Literal["fixed", "keep", "text"] = "fixed", shows_errors: bool = True, origin: str = "",
+        self, *, not_executed: frozenset[int] = NOT_EXECUTED, thinking: Literal["fixed", "keep", "text"] = "fixed",
+        shows_errors: bool = True, origin: str = "",
     ) -> None:  # fmt: skip
-        self.shape: Shape = _SHAPES[thinking]
-        self._not_executed = not_executed
-        self._origin = origin
-        self._made: list[object] = []
+        super().__init__(shape=_SHAPES[thinking], origin=origin, not_executed=not_executed)
         self._thinking = thinking
         self._shows_errors = shows_errors
-        self._status = 0
-        self._media = "application/json"
-        self._headers: dict[str, str] = {}
-        self._splitter: EventSplitter | None = None
-        self._plain: list[bytes] = []
-        self._holding = False
-        self._stopped = False
-        self._failed = False
         self._open: set[tuple[str, int]] = set()
-        self._usage: dict[str, int] = {}
         self._finish: str | None = None
         self._uses: dict[int, dict[str, object]] = {}
         self._inputs: dict[int, list[str]] = {}
-
-    def begin(self, status: int, headers: Headers) -> None:
-        """Take the answer's head; a stream is what says it is one."""
-        self._status = status
-        self._media = (header(headers, b"content-type") or b"application/json").decode("latin-1")
-        self._headers = {
-            name.decode(): value.decode("latin-1")
-            for name in _KEPT_HEADERS
-            if (value := header(headers, name)) is not None
-        }
-        if self._media.startswith("text/event-stream"):
-            self._splitter = EventSplitter()
-
-    def feed(self, chunk: bytes) -> list[Unit]:
-        """Return the stream events that `chunk` completes; nothing before the end of a plain body."""
-        return [self._event(raw) for raw in self._split(chunk)]
-
-    def skim(self, chunk: bytes) -> list[Unit]:
-        """Return what `feed` returns, those units that may leave at once joined to one without tree."""
-        units: list[Unit] = []
-        joined: list[bytes] = []
-        for raw in self._split(chunk):
-            if not self._holding and _USUAL.fullmatch(raw) is not None and (raw.isascii() or _utf8(raw)):
-                joined.append(raw)
-                continue
-            unit = self._event(raw)
-            if not unit.hold:
-                joined.append(raw)
-                continue
-            if joined:
-                units.append(Unit(raw=b"".join(joined)))
-                joined = []
-            units.append(unit)
-        if joined:
-            units.append(Unit(raw=b"".join(joined)))
-        return units
-
-    def end(self) -> list[Unit]:
-        """Return the whole body of a plain answer. Raises `Sent` when a stream ended before its end."""
-        if self._splitter is None:
-            return [self._whole(b"".join(self._plain))]
-        if self._failed or not self._stopped or self._splitter.rest().strip():
-            raise Sent("the stream ended before its last event")
-        return []
 
     def encode(self, unit: Unit, tree: object) -> bytes:
         """Return `tree` framed like `unit`."""
         del unit
         encoded = body.encode(tree)
-        if self._splitter is None:
+        if not self._streams:
             return encoded
         return event(encoded, name=str(cast("dict[str, object]", tree).get("type", "")))
 
@@ -157,71 +102,37 @@ class MessagesReader:
         return Unit(raw=event(body.encode(tree), name="content_block_delta"), tree=tree, slots=(slot,),
                     hold=self._holding)  # fmt: skip
 
-    def verdict(self) -> Verdict:
-        """Say what the answer proves."""
-        meta: dict[str, object] = {"headers": self._headers}
-        if self._usage:
-            meta["usage"] = _counted(self._usage)
-        if self._finish is not None:
-            meta["finish"] = [self._finish]
-        if made := kept(self._made):
-            meta["objects"] = {"origin": self._origin, "ids": made}
-        form = "body" if self._splitter is None else "frames"
-        if self._status in self._not_executed:
-            return Verdict(kind="not_executed", form=form, status=self._status, media=self._media,
-                           reason=f"upstream answered {self._status}", meta=meta)  # fmt: skip
-        if self._status in _UNKNOWN or self._status >= 500:  # noqa: PLR2004 - RFC 9110 section 15.6
-            return Verdict(kind="unknown", form=form, status=self._status, media=self._media,
-                           reason=f"upstream answered {self._status}", meta=meta)  # fmt: skip
-        return Verdict(kind="outcome", form=form, status=self._status, media=self._media, meta=meta)
-
     def tool_uses(self) -> list[dict[str, object]]:
         """Return the `tool_use` blocks of the answer, in order, their `input` parsed where it was streamed."""
         return [{**self._uses[at], "input": self._input(at)} for at in sorted(self._uses)]
 
-    def _split(self, chunk: bytes) -> list[bytes]:
-        if self._splitter is None:
-            self._plain.append(chunk)
-            return []
-        try:
-            return self._splitter.split(chunk)
-        except EventTooLong:
-            raise Sent("an event of the stream is too long") from None
+    # -- what `ModelAnswer` asks
 
-    def _whole(self, raw: bytes) -> Unit:
-        try:
-            tree: object = body.parse(raw)
-        except body.MalformedBody:
-            if self._status < 400:  # noqa: PLR2004 - an error page need not be JSON, a message must
-                raise Sent("the answer is not usable JSON") from None
-            error = {"type": "api_error", "message": raw.decode("utf-8", "replace")}
-            return Unit(raw=raw, tree={"type": "error", "error": error}, hold=True, final=True)
-        if isinstance(tree, dict):
-            message = cast("dict[str, object]", tree)
-            self._note_usage(message.get("usage"))
-            self._note_stop(message)
-            for at, block in enumerate(_objects(message.get("content"))):
-                self._note_block(at, block)
-        return Unit(raw=raw, tree=cast("object", tree), hold=True, final=True)
+    def _flows(self, raw: bytes) -> bool:
+        return _USUAL.fullmatch(raw) is not None and is_utf8(raw)
 
-    def _event(self, raw: bytes) -> Unit:
-        data = read_event(raw).data
-        if data is None:
-            return Unit(raw=raw, hold=self._holding)
-        try:
-            tree = body.parse(data)
-        except body.MalformedBody:
-            raise Sent("an event of the stream is not usable JSON") from None
-        if not isinstance(tree, dict):
-            raise Sent("an event of the stream is not a JSON object")
-        return self._read(raw, cast("dict[str, object]", tree))
+    def _used(self) -> dict[str, int]:
+        return _counted(self._usage) if self._usage else {}
 
-    def _read(self, raw: bytes, tree: dict[str, object]) -> Unit:
+    def _reasons(self) -> list[str]:
+        return [] if self._finish is None else [self._finish]
+
+    def _page(self, text: str) -> dict[str, object]:
+        return {"type": "error", "error": {"type": "api_error", "message": text}}
+
+    def _note_whole(self, tree: dict[str, object]) -> tuple[tuple[str | int, ...], ...]:
+        self._note_usage(tree.get("usage"))
+        self._note_stop(tree)
+        for at, block in enumerate(objects_of(tree.get("content"))):
+            self._note_block(at, block)
+        return ()
+
+    def _read(self, raw: bytes, tree: dict[str, object]) -> tuple[Unit, ...]:
         slots: tuple[Slot, ...] = ()
         closes: tuple[Hashable, ...] = ()
         match tree.get("type"):
             case "message_start":
-                self._note_usage(_object(tree.get("message")).get("usage"))
+                self._note_usage(object_of(tree.get("message")).get("usage"))
             case "content_block_start":
                 slots = self._started(tree)
             case "content_block_delta":
@@ -232,20 +143,23 @@ class MessagesReader:
                 # says how the answer ended: the agent may go on from here
                 self._holding = True
                 self._note_usage(tree.get("usage"))
-                self._note_stop(_object(tree.get("delta")))
+                self._note_stop(object_of(tree.get("delta")))
                 closes = self._closed(None)
             case "message_stop":
-                self._holding = self._stopped = True
+                self._holding = self._done = True
                 closes = self._closed(None)
             case "error":
                 self._failed = True
-                return Unit(raw=raw, tree=tree, closes=self._closed(None), hold=self._holding or not self._shows_errors)
+                hold = self._holding or not self._shows_errors
+                return (Unit(raw=raw, tree=tree, closes=self._closed(None), hold=hold),)
             case _:
                 pass
-        return Unit(raw=raw, tree=tree, slots=slots, closes=closes, hold=self._holding)
+        return (Unit(raw=raw, tree=tree, slots=slots, closes=closes, hold=self._holding),)
+
+    # -- inside
 
     def _started(self, tree: dict[str, object]) -> tuple[Slot, ...]:
-        block, index = _object(tree.get("content_block")), _index(tree)
+        block, index = object_of(tree.get("content_block")), _index(tree)
         kind = str(block.get("type"))
         if kind not in _ONLY_SHOWN and not kind.endswith("_tool_result"):
             # a tool call may be acted on as soon as it parses: nothing of it leaves before the journal has it
@@ -258,7 +172,7 @@ class MessagesReader:
         return ()
 
     def _delta(self, tree: dict[str, object]) -> tuple[tuple[Slot, ...], tuple[Hashable, ...]]:
-        delta, index = _object(tree.get("delta")), _index(tree)
+        delta, index = object_of(tree.get("delta")), _index(tree)
         kind = str(delta.get("type"))
         if kind == "signature_delta":  # the thinking it signs goes before it
             thinking = ("thinking_delta", index)
@@ -290,14 +204,14 @@ class MessagesReader:
 
     def _note_usage(self, usage: object) -> None:
         # counts of later events are totals; those left out stay as they were
-        for name, count in _object(usage).items():
+        for name, count in object_of(usage).items():
             if isinstance(count, int):
                 self._usage[name] = count
 
     def _note_stop(self, said: dict[str, object]) -> None:
         if isinstance(reason := said.get("stop_reason"), str):
             self._finish = reason
-        self._made.append(_object(said.get("container")).get("id"))
+        self._made.append(object_of(said.get("container")).get("id"))
 
     def _note_block(self, at: int, block: dict[str, object]) -> None:
         if block.get("type") == "tool_use":
@@ -332,21 +246,3 @@ def _counted(usage: dict[str, int]) -> dict[str, int]:
 def _index(tree: dict[str, object]) -> int:
     index = tree.get("index")
     return index if isinstance(index, int) else 0
-
-
-def _object(value: object) -> dict[str, object]:
-    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
-
-
-def _objects(value: object) -> list[dict[str, object]]:
-    if not isinstance(value, list):
-        return []
-    return [cast("dict[str, object]", item) for item in cast("list[object]", value) if isinstance(item, dict)]
-
-
-def _utf8(raw: bytes) -> bool:
-    try:
-        raw.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway import body
-from gateway.call import Refusal, ToolUse
+from gateway.call import ToolUse
+from gateway.model_request import bad_request
 from gateway.providers.connectors import connector_host
 from policy.resources import UnusableName, resource_name
 from redaction.finding import Shape
@@ -114,11 +115,6 @@ def tool_uses(blocks: Sequence[dict[str, object]]) -> list[ToolUse]:
     """Return `tool_use` blocks as evidence."""
     named = [(block.get("name"), block.get("input")) for block in blocks]
     return [ToolUse(name=name, arguments=arguments) for name, arguments in named if isinstance(name, str)]
-
-
-def bad_request(message: str) -> Refusal:
-    """Return a refusal with 400."""
-    return Refusal(code="bad_request", message=message, status=400)
 
 
 def _hosted(request: dict[str, object]) -> Iterator[tuple[str, str]]:

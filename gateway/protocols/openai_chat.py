@@ -7,17 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
-from durable.step import Outcome
 from gateway import body
-from gateway.body import parse
-from gateway.call import Call, Reply, ToolUse
+from gateway.call import Call, ToolUse
 from gateway.conversion import bridge
-from gateway.protocols import openai_chat_usage
-from gateway.protocols.openai_chat_answer import ChatReader
-from gateway.protocols.openai_chat_frames import frames_of
-from gateway.protocols.openai_error import error_object, error_reply
-from gateway.protocols.openai_hosted import hosted_resources
-from gateway.protocols.openai_request import (
+from gateway.model_adapter import ModelAdapter, renamed
+from gateway.model_answer import objects_of
+from gateway.model_request import (
     bad_request,
     declares_retry,
     explicit_key,
@@ -28,14 +23,19 @@ from gateway.protocols.openai_request import (
     read_object,
     read_stream,
 )
+from gateway.protocols import openai_chat_usage
+from gateway.protocols.openai_chat_answer import ChatReader
+from gateway.protocols.openai_chat_frames import frames_of
+from gateway.protocols.openai_error import FORWARDED, error_object
+from gateway.protocols.openai_hosted import hosted_resources
 from gateway.providers.objects import named
 from redaction.finding import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from durable.step import Effect
-    from gateway.call import AnswerReader, Exchange, Headers, Refusal, Upstream, UpstreamRequest
+    from durable.step import Effect, Outcome
+    from gateway.call import AnswerReader, Exchange, Refusal, Upstream, UpstreamRequest
     from gateway.providers.target import ModelTarget
 
 #: Left out of the fingerprint: they never change the answer's meaning, or change by themselves
@@ -61,19 +61,15 @@ REQUEST_SHAPE: Final = Shape(
 )  # fmt: skip
 
 
-class ChatAdapter:
+class ChatAdapter(ModelAdapter):
     """Chat completions; one instance serves all configured models."""
 
     name: str = "openai_chat"
 
-    def __init__(self, models: Mapping[str, ModelTarget], *, depth_max: int = body.DEPTH_MAX) -> None:
-        self._models = models
-        self._depth_max = depth_max
-
     def read(self, exchange: Exchange) -> Call:
         """Return the call in `exchange`. Raises `Refusal` (400, 404)."""
         request = read_object(exchange, self._depth_max)
-        target = find_target(self._models, request.get("model"))
+        target = find_target(self.models, request.get("model"))
         if not isinstance(request.get("messages"), list):
             raise bad_request("`messages` must be a list")
         stream = read_stream(request)
@@ -99,14 +95,10 @@ class ChatAdapter:
         target = _target(call)
         if call.spoken is not None:
             return target.request("anthropic_messages", bridge.said(call, "openai_chat", tree), key=upstream_key)
-        unchanged = tree is call.tree and target.upstream_model == target.name
-        if unchanged:
-            sent = call.exchange.body
-        else:
-            sent = body.encode(cast("dict[str, object]", tree) | {"model": target.upstream_model})
+        sent = renamed(call, tree, target)
         if _wants_usage(call):
             sent = openai_chat_usage.asking(sent, tree)
-        return target.request("openai_chat", sent, headers=forwarded(call.exchange), key=upstream_key)
+        return target.request("openai_chat", sent, headers=forwarded(call.exchange, FORWARDED), key=upstream_key)
 
     def reader(self, call: Call) -> AnswerReader:
         """Return a reader for a plain or streamed answer."""
@@ -116,50 +108,27 @@ class ChatAdapter:
         )  # fmt: skip
         return bridge.reading(call, own)
 
-    def head(self, call: Call, extra: Headers) -> tuple[int, Headers]:
-        """Return status and headers of a stream."""
-        kept = (b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")
-        return 200, (*kept, *bridge.told(call), *extra)
-
-    def present(self, call: Call, outcome: Outcome, body: bytes, extra: Headers) -> Reply:
-        """Return an outcome with the status, media type and kept headers it came with.
-
-        One that was given as a whole answer is a stream to a client that asked for a stream.
-        """
-        media = outcome.media.encode()
-        if outcome.form == "body" and "source" in outcome.meta:
-            body = bridge.given_as("openai_chat", body)
-            if call.stream:
-                media, body = b"text/event-stream", frames_of(cast("dict[str, object]", parse(body)))
-        kept = cast("Mapping[str, str]", outcome.meta.get("headers", {}))
-        named = tuple((key.encode(), value.encode()) for key, value in kept.items())
-        headers = ((b"content-type", media), *named, *bridge.told(call), *extra)
-        return Reply(status=outcome.status, headers=headers, body=body)
-
-    def refuse(self, refusal: Refusal, call: Call | None, extra: Headers) -> Reply:
-        """Return the error object with the refusal's status."""
-        del call
-        status, headers, content = error_reply(refusal, extra)
-        return Reply(status=status, headers=headers, body=content)
-
-    def refusal_outcome(self, refusal: Refusal, call: Call) -> Outcome:
-        """Return the error object as the outcome of a call whose answer is withheld."""
-        del call
-        content = body.encode(error_object(refusal))
-        return Outcome(form="body", status=refusal.status, media="application/json", body=content)
-
     def refusal_frame(self, refusal: Refusal, call: Call) -> bytes:
         """Return the error event OpenAI's SDKs raise on inside a stream."""
         del call
         return b"data: " + body.encode(error_object(refusal)) + b"\n\n"
 
+    def _error(self, refusal: Refusal) -> dict[str, object]:
+        return error_object(refusal)
+
+    def _given(self, content: bytes) -> bytes:
+        return bridge.given_as("openai_chat", content)
+
+    def _frames(self, answer: dict[str, object]) -> bytes:
+        return frames_of(answer)
+
     def results_shown(self, tree: object) -> Sequence[ToolUse]:
         """Return the tool calls of the conversation that have a result message."""
         if not isinstance(tree, dict):
             return ()
-        messages = _list(cast("dict[str, object]", tree).get("messages"))
+        messages = objects_of(cast("dict[str, object]", tree).get("messages"))
         answered = {message.get("tool_call_id") for message in messages if message.get("role") == "tool"}
-        calls = [call for message in messages for call in _list(message.get("tool_calls"))]
+        calls = [call for message in messages for call in objects_of(message.get("tool_calls"))]
         return [use for call in calls if call.get("id") in answered and (use := _tool_use(call)) is not None]
 
     def tools_asked(self, outcome: Outcome) -> Sequence[ToolUse]:
@@ -183,15 +152,11 @@ def _wants_usage(call: Call) -> bool:
     return call.stream and _target(call).stream_usage and not asked
 
 
-def _list(value: object) -> list[dict[str, object]]:
-    if not isinstance(value, list):
-        return []
-    return [cast("dict[str, object]", item) for item in cast("list[object]", value) if isinstance(item, dict)]
-
-
 def _named_objects(request: dict[str, object]) -> tuple[str, ...]:
     """Return the ids of files and of earlier spoken answers that a request names."""
-    spoken = [message["audio"] for message in _list(request.get("messages")) if isinstance(message.get("audio"), dict)]
+    spoken = [
+        message["audio"] for message in objects_of(request.get("messages")) if isinstance(message.get("audio"), dict)
+    ]
     audio = [str(cast("dict[str, object]", one).get("id")) for one in spoken]
     return tuple(dict.fromkeys([*named(request), *audio]))
 
@@ -208,8 +173,8 @@ def _twins_sorted(messages: list[object]) -> list[object]:
     Frameworks that run equal calls in parallel assign their results to call ids in any order.
     """
     uses: dict[str, bytes] = {}
-    for message in _list(messages):
-        for call in _list(message.get("tool_calls")):
+    for message in objects_of(messages):
+        for call in objects_of(message.get("tool_calls")):
             call_id, function = call.get("id"), call.get("function")
             if isinstance(call_id, str):
                 uses[call_id] = body.canonical(function)

@@ -6,19 +6,16 @@ import copy
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway import body
-from gateway.call import Sent, Slot, Unit, Verdict, header
+from gateway.call import Slot, Unit
+from gateway.model_answer import ModelAnswer, objects_of
 from gateway.protocols.openai_chat_likeness import Likeness
 from gateway.protocols.openai_chat_usage import only_usage
-from gateway.providers.objects import kept
 from gateway.providers.provider import NOT_EXECUTED
-from gateway.sse import EventSplitter, EventTooLong
-from gateway.sse import read as read_event
 from redaction.finding import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from gateway.call import Headers
 
 _SHAPE: Final = Shape(
     keep=(
@@ -36,109 +33,32 @@ _SHAPE: Final = Shape(
 
 #: Answer headers worth keeping for the agent; the rest belongs to the connection to the provider.
 _KEPT_HEADERS: Final = (b"retry-after", b"retry-after-ms", b"x-request-id", b"openai-processing-ms")
-_UNKNOWN: Final = frozenset({408, 409})
 
 
-class ChatReader:
-    """Units of one answer: the whole body, or one unit per stream event.
+class ChatReader(ModelAnswer):
+    """Units of one answer: the whole body, or one unit per stream event (`gateway/model_answer.py`)."""
 
-    After a status of `not_executed` it is known that nothing was executed; asking again asks the same.
-    """
+    _kept = _KEPT_HEADERS
 
     def __init__(
         self, *, not_executed: frozenset[int] = NOT_EXECUTED, hides_usage: bool = False, shape: Shape = _SHAPE,
         origin: str = "",
     ) -> None:  # fmt: skip
-        self.shape = shape
-        self._origin = origin
-        self._spoken: list[object] = []
-        self._not_executed = not_executed
+        super().__init__(shape=shape, origin=origin, not_executed=not_executed)
         #: the client did not ask for usage: the chunk with nothing else is not for it
         self._hides_usage = hides_usage
-        self._status = 0
-        self._media = "application/json"
-        self._headers: dict[str, str] = {}
-        self._splitter: EventSplitter | None = None
         self._likeness = Likeness()
-        self._plain: list[bytes] = []
-        self._holding = False
-        self._done = False
-        self._failed = False
         self._open: set[Hashable] = set()
         self._last: dict[str, object] = {}
-        self._usage: dict[str, int] = {}
         self._finish: list[str] = []
         self._choices: set[int] = set()
         self._calls: dict[tuple[int, int], dict[str, str]] = {}
-
-    def begin(self, status: int, headers: Headers) -> None:
-        """Take the answer's head; a stream is what says it is one."""
-        self._status = status
-        self._media = (header(headers, b"content-type") or b"application/json").decode("latin-1")
-        self._headers = {
-            name.decode(): value.decode("latin-1")
-            for name in _KEPT_HEADERS
-            if (value := header(headers, name)) is not None
-        }
-        if self._media.startswith("text/event-stream"):
-            self._splitter = EventSplitter()
-
-    def feed(self, chunk: bytes) -> list[Unit]:
-        """Return the stream events that `chunk` completes; nothing before the end of a plain body."""
-        if self._splitter is None:
-            self._plain.append(chunk)
-            return []
-        try:
-            events = self._splitter.feed(chunk)
-        except EventTooLong:
-            raise Sent("an event of the stream is too long") from None
-        return [self._event(event.raw, event.data) for event in events]
-
-    def skim(self, chunk: bytes) -> list[Unit]:
-        """Return what `feed` returns, those units that may leave at once joined to one without tree."""
-        if self._splitter is None:
-            self._plain.append(chunk)
-            return []
-        if not self._holding and self._splitter.is_one(chunk) and self._likeness.holds(chunk):
-            return [Unit(raw=chunk)]
-        try:
-            events = self._splitter.split(chunk)
-        except EventTooLong:
-            raise Sent("an event of the stream is too long") from None
-        units: list[Unit] = []
-        joined: list[bytes] = []
-        for raw in events:
-            if not self._holding and self._likeness.holds(raw):
-                joined.append(raw)
-                continue
-            event = read_event(raw)
-            unit = self._event(raw, event.data)
-            if not unit.hold:
-                joined.append(raw)
-                self._learn(unit)
-                continue
-            if joined:
-                units.append(Unit(raw=b"".join(joined)))
-                joined = []
-            units.append(unit)
-        if joined:
-            units.append(Unit(raw=b"".join(joined)))
-        return units
-
-    def end(self) -> list[Unit]:
-        """Return the whole body of a plain answer. Raises `Sent` when a stream ended before its end."""
-        if self._splitter is None:
-            return [self._whole(b"".join(self._plain))]
-        finished = self._done or (bool(self._choices) and len(self._finish) >= len(self._choices))
-        if self._failed or not finished or self._splitter.rest().strip():
-            raise Sent("the stream ended before its last event")
-        return []
 
     def encode(self, unit: Unit, tree: object) -> bytes:
         """Return `tree` framed like `unit`."""
         del unit
         encoded = body.encode(tree)
-        return encoded if self._splitter is None else b"data: " + encoded + b"\n\n"
+        return encoded if not self._streams else b"data: " + encoded + b"\n\n"
 
     def continuation(self, key: Hashable, text: str) -> Unit:
         """Return a chunk like the last one that carries `text` for slot `key` only."""
@@ -157,66 +77,53 @@ class ChatReader:
             raw=raw, tree=tree, slots=(Slot(key, path, "json" if kind == "arguments" else "text"),), hold=self._holding
         )
 
-    def verdict(self) -> Verdict:
-        """Say what the answer proves."""
-        meta: dict[str, object] = {"headers": self._headers}
-        if self._usage:
-            meta["usage"] = self._usage
-        if self._finish:
-            meta["finish"] = sorted(set(self._finish))
-        if (spoken := kept(self._spoken)) and self._status < 400:  # noqa: PLR2004 - RFC 9110 section 15.5
-            meta["objects"] = {"origin": self._origin, "ids": spoken}
-        form = "body" if self._splitter is None else "frames"
-        if self._status in self._not_executed:
-            return Verdict(kind="not_executed", form=form, status=self._status, media=self._media,
-                           reason=f"upstream answered {self._status}", meta=meta)  # fmt: skip
-        if self._status in _UNKNOWN or self._status >= 500:  # noqa: PLR2004 - RFC 9110 section 15.6
-            return Verdict(kind="unknown", form=form, status=self._status, media=self._media,
-                           reason=f"upstream answered {self._status}", meta=meta)  # fmt: skip
-        return Verdict(kind="outcome", form=form, status=self._status, media=self._media, meta=meta)
-
     def tool_calls(self) -> list[dict[str, object]]:
         """Return the tool calls asked for, in the form of a message's `tool_calls`."""
         return [{"function": dict(self._calls[place])} for place in sorted(self._calls)]
 
-    def _whole(self, raw: bytes) -> Unit:
-        try:
-            tree: object = body.parse(raw)
-        except body.MalformedBody:
-            if self._status < 400:  # noqa: PLR2004 - an error page need not be JSON, a completion must
-                raise Sent("the answer is not usable JSON") from None
-            return Unit(raw=raw, tree={"error": {"message": raw.decode("utf-8", "replace"), "type": "api_error"}},
-                        hold=True, final=True)  # fmt: skip
-        blind = self._note_answer(cast("dict[str, object]", tree)) if isinstance(tree, dict) else ()
-        return Unit(raw=raw, tree=cast("object", tree), blind=blind, hold=True, final=True)
+    # -- what `ModelAnswer` asks
 
-    def _note_answer(self, answer: dict[str, object]) -> tuple[tuple[str | int, ...], ...]:
-        """Take note of a whole completion; returns the places in it that cannot be inspected."""
+    def _flows(self, raw: bytes) -> bool:
+        return self._likeness.holds(raw)
+
+    def _complete(self) -> bool:
+        return self._done or (bool(self._choices) and len(self._finish) >= len(self._choices))
+
+    def _reasons(self) -> list[str]:
+        return sorted(set(self._finish))
+
+    def _marker(self, raw: bytes, data: bytes) -> Unit | None:
+        if data.strip() != b"[DONE]":
+            return None
+        self._done = self._holding = True
+        return Unit(raw=raw, closes=self._close_all(), hold=True)
+
+    def _note_whole(self, tree: dict[str, object]) -> tuple[tuple[str | int, ...], ...]:
         blind: list[tuple[str | int, ...]] = []
-        self._note_usage(answer)
-        for at, choice in enumerate(_objects(answer.get("choices"))):
+        self._note_usage(tree)
+        for at, choice in enumerate(objects_of(tree.get("choices"))):
             self._note_finish(choice)
             message = choice.get("message")
             if isinstance(message, dict):
-                self._note_calls(at, _objects(cast("dict[str, object]", message).get("tool_calls")))
+                self._note_calls(at, objects_of(cast("dict[str, object]", message).get("tool_calls")))
                 self._note_audio(cast("dict[str, object]", message))
             if choice.get("logprobs") is not None:
                 blind.append(("choices", at, "logprobs"))
         return tuple(blind)
 
-    def _event(self, raw: bytes, data: bytes | None) -> Unit:
-        if data is None:
-            return Unit(raw=raw, hold=self._holding)
-        if data.strip() == b"[DONE]":
-            self._done = self._holding = True
-            return Unit(raw=raw, closes=self._close_all(), hold=True)
-        try:
-            tree = body.parse(data)
-        except body.MalformedBody:
-            raise Sent("an event of the stream is not usable JSON") from None
-        if not isinstance(tree, dict):
-            raise Sent("an event of the stream is not a JSON object")
-        return self._chunk(raw, cast("dict[str, object]", tree))
+    def _read(self, raw: bytes, tree: dict[str, object]) -> tuple[Unit, ...]:
+        return (self._chunk(raw, tree),)
+
+    def _learn(self, units: tuple[Unit, ...]) -> None:
+        (unit,) = units
+        if len(unit.slots) != 1 or unit.slots[0].kind != "text" or unit.closes or len(unit.slots[0].path) != 4:  # noqa: PLR2004
+            return  # only a text that stands right in its delta
+        tree = cast("dict[str, object]", unit.tree)
+        _, choice, _, name = unit.slots[0].path
+        if tree.get("usage") is None and len(cast("list[object]", tree["choices"])) == 1:
+            self._likeness.learn(unit.raw, tree, cast("int", choice), cast("str", name))
+
+    # -- inside
 
     def _chunk(self, raw: bytes, tree: dict[str, object]) -> Unit:
         if "error" in tree:
@@ -229,7 +136,7 @@ class ChatReader:
         slots: list[Slot] = []
         closes: list[Hashable] = []
         blind: list[tuple[str | int, ...]] = []
-        for at, choice in enumerate(_objects(tree.get("choices"))):
+        for at, choice in enumerate(objects_of(tree.get("choices"))):
             index = choice.get("index", 0)
             number = index if isinstance(index, int) else 0
             self._choices.add(number)
@@ -244,14 +151,6 @@ class ChatReader:
         return Unit(raw=raw, tree=tree, slots=tuple(slots), closes=tuple(closes), blind=tuple(blind),
                     hold=self._holding)  # fmt: skip
 
-    def _learn(self, unit: Unit) -> None:
-        if len(unit.slots) != 1 or unit.slots[0].kind != "text" or unit.closes or len(unit.slots[0].path) != 4:  # noqa: PLR2004
-            return  # only a text that stands right in its delta
-        tree = cast("dict[str, object]", unit.tree)
-        _, choice, _, name = unit.slots[0].path
-        if tree.get("usage") is None and len(cast("list[object]", tree["choices"])) == 1:
-            self._likeness.learn(unit.raw, tree, cast("int", choice), cast("str", name))
-
     def _slots(self, at: int, number: int, choice: dict[str, object]) -> list[Slot]:
         delta = choice.get("delta")
         if not isinstance(delta, dict):
@@ -263,7 +162,7 @@ class ChatReader:
         audio = self._note_audio(cast("dict[str, object]", delta))
         if isinstance(audio.get("transcript"), str):
             found.append(Slot(("audio", number), ("choices", at, "delta", "audio", "transcript")))
-        calls = _objects(cast("dict[str, object]", delta).get("tool_calls"))
+        calls = objects_of(cast("dict[str, object]", delta).get("tool_calls"))
         if calls:
             # a tool call may be acted on as soon as it parses: nothing of it leaves before the journal has it
             self._holding = True
@@ -300,7 +199,7 @@ class ChatReader:
         audio = message.get("audio")
         if not isinstance(audio, dict):
             return {}
-        self._spoken.append(cast("dict[str, object]", audio).get("id"))
+        self._made.append(cast("dict[str, object]", audio).get("id"))
         return cast("dict[str, object]", audio)
 
     def _note_finish(self, choice: dict[str, object]) -> None:
@@ -319,9 +218,3 @@ class ChatReader:
             for part in ("name", "arguments"):
                 if isinstance(piece := cast("dict[str, object]", function).get(part), str):
                     known[part] += piece
-
-
-def _objects(value: object) -> list[dict[str, object]]:
-    if not isinstance(value, list):
-        return []
-    return [cast("dict[str, object]", item) for item in cast("list[object]", value) if isinstance(item, dict)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway import body
+from gateway.model_answer import object_of, objects_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,11 +29,11 @@ def frames_of(completion: dict[str, object]) -> bytes:
 
 
 def _choices(completion: dict[str, object]) -> Iterator[dict[str, object]]:
-    for place, choice in enumerate(_objects(completion.get("choices"))):
+    for place, choice in enumerate(objects_of(completion.get("choices"))):
         index = choice.get("index", place)
-        delta = {"role": "assistant", **_object(choice.get("message"))}
+        delta = {"role": "assistant", **object_of(choice.get("message"))}
         calls: list[dict[str, object]] = [
-            {"index": number, **call} for number, call in enumerate(_objects(delta.get("tool_calls")))
+            {"index": number, **call} for number, call in enumerate(objects_of(delta.get("tool_calls")))
         ]
         if calls:
             delta["tool_calls"] = calls
@@ -43,13 +44,3 @@ def _choices(completion: dict[str, object]) -> Iterator[dict[str, object]]:
 
 def _frame(tree: dict[str, object]) -> bytes:
     return b"data: " + body.encode(tree) + b"\n\n"
-
-
-def _object(value: object) -> dict[str, object]:
-    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
-
-
-def _objects(value: object) -> list[dict[str, object]]:
-    if not isinstance(value, list):
-        return []
-    return [cast("dict[str, object]", item) for item in cast("list[object]", value) if isinstance(item, dict)]

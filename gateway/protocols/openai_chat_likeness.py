@@ -10,6 +10,7 @@ import re
 from typing import Final, cast
 
 from gateway import body
+from gateway.model_answer import is_utf8
 
 #: The inside of a JSON string whose end no byte of it can move (RFC 8259 section 7); `\\u` is left to the parser.
 _INSIDE: Final = re.compile(rb'(?:[^"\\\x00-\x1f]|\\["\\/bfnrt])*')
@@ -35,7 +36,7 @@ class Likeness:
         begin, end = len(before), len(raw) - len(after)
         if end < begin or _INSIDE.fullmatch(raw, begin, end) is None:
             return False
-        return raw.isascii() or _utf8(raw)
+        return is_utf8(raw)
 
     def learn(self, raw: bytes, tree: dict[str, object], choice: int, name: str) -> None:
         """Take `raw`, read as `tree`, as the model, if its text (`name` in the delta) can be told from the rest."""
@@ -65,11 +66,3 @@ class Likeness:
 def _delta(tree: dict[str, object], choice: int) -> dict[str, object]:
     choices = cast("list[dict[str, object]]", tree["choices"])
     return cast("dict[str, object]", choices[choice]["delta"])
-
-
-def _utf8(raw: bytes) -> bool:
-    try:
-        raw.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
-from durable.step import Outcome
 from gateway import body
-from gateway.call import Call, Reply
-from gateway.protocols.openai_chat_answer import ChatReader
-from gateway.protocols.openai_error import error_object, error_reply
-from gateway.protocols.openai_request import (
+from gateway.call import Call
+from gateway.model_adapter import ModelAdapter, renamed
+from gateway.model_request import (
     bad_request,
     declares_retry,
     explicit_key,
@@ -22,12 +20,15 @@ from gateway.protocols.openai_request import (
     model_resource,
     read_object,
 )
+from gateway.protocols.openai_chat_answer import ChatReader
+from gateway.protocols.openai_error import FORWARDED, error_object
 from redaction.finding import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from gateway.call import Exchange, Headers, Refusal, ToolUse, Upstream, UpstreamRequest
+    from durable.step import Outcome
+    from gateway.call import Exchange, Refusal, ToolUse, Upstream, UpstreamRequest
     from gateway.providers.target import ModelTarget
 
 REQUEST_SHAPE: Final = Shape(keep=("model", "encoding_format"))
@@ -37,19 +38,15 @@ _ANSWER_SHAPE: Final = Shape(
 )  # fmt: skip
 
 
-class EmbeddingsAdapter:
+class EmbeddingsAdapter(ModelAdapter):
     """Embeddings; one instance serves all configured models."""
 
     name: str = "openai_embeddings"
 
-    def __init__(self, models: Mapping[str, ModelTarget], *, depth_max: int = body.DEPTH_MAX) -> None:
-        self._models = models
-        self._depth_max = depth_max
-
     def read(self, exchange: Exchange) -> Call:
         """Return the call in `exchange`. Raises `Refusal` (400, 404)."""
         request = read_object(exchange, self._depth_max)
-        target = find_target(self._models, request.get("model"), "openai_embeddings")
+        target = find_target(self.models, request.get("model"), "openai_embeddings")
         kind = _kind(request.get("input"))
         if kind is None:
             raise bad_request("`input` must be a string, a list of strings, or tokens")
@@ -70,45 +67,20 @@ class EmbeddingsAdapter:
     def request(self, call: Call, tree: object, *, upstream_key: str | None) -> UpstreamRequest:
         """Return the request as sent to the provider; the original bytes when nothing changed."""
         target = _target(call)
-        if tree is call.tree and target.upstream_model == target.name:
-            sent = call.exchange.body
-        else:
-            sent = body.encode(cast("dict[str, object]", tree) | {"model": target.upstream_model})
-        return target.request("openai_embeddings", sent, headers=forwarded(call.exchange), key=upstream_key)
+        headers = forwarded(call.exchange, FORWARDED)
+        return target.request("openai_embeddings", renamed(call, tree, target), headers=headers, key=upstream_key)
 
     def reader(self, call: Call) -> ChatReader:
         """Return a reader for the answer: a plain body with usage, as a completion is one."""
         return ChatReader(not_executed=_target(call).provider.not_executed, shape=_ANSWER_SHAPE)
 
-    def head(self, call: Call, extra: Headers) -> tuple[int, Headers]:
-        """Return status and headers of a stream."""
-        del call
-        return 200, ((b"content-type", b"text/event-stream"), *extra)
-
-    def present(self, call: Call, outcome: Outcome, body: bytes, extra: Headers) -> Reply:
-        """Return an outcome with the status, media type and kept headers it came with."""
-        del call
-        kept = cast("Mapping[str, str]", outcome.meta.get("headers", {}))
-        named = tuple((key.encode(), value.encode()) for key, value in kept.items())
-        headers = ((b"content-type", outcome.media.encode()), *named, *extra)
-        return Reply(status=outcome.status, headers=headers, body=body)
-
-    def refuse(self, refusal: Refusal, call: Call | None, extra: Headers) -> Reply:
-        """Return the error object with the refusal's status."""
-        del call
-        status, headers, content = error_reply(refusal, extra)
-        return Reply(status=status, headers=headers, body=content)
-
-    def refusal_outcome(self, refusal: Refusal, call: Call) -> Outcome:
-        """Return the error object as the outcome of a call whose answer is withheld."""
-        del call
-        content = body.encode(error_object(refusal))
-        return Outcome(form="body", status=refusal.status, media="application/json", body=content)
-
     def refusal_frame(self, refusal: Refusal, call: Call) -> bytes:
         """Return an event of a stream that embeddings never are."""
         del call
         return b"data: " + body.encode(error_object(refusal)) + b"\n\n"
+
+    def _error(self, refusal: Refusal) -> dict[str, object]:
+        return error_object(refusal)
 
     def results_shown(self, tree: object) -> Sequence[ToolUse]:
         """Return nothing: no tools are called."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
-from gateway import body
+from gateway import body, model_adapter
 from gateway.sse import event
 
 if TYPE_CHECKING:
     from gateway.call import Headers, Refusal
 
+#: Request headers of the caller that mean something to the provider; no credential is among them.
+FORWARDED: Final = frozenset({b"openai-beta", b"user-agent", b"x-client-request-id"})
 #: `type` of the error object per refusal code; the official SDKs choose the class by HTTP status.
 _TYPES = {
     "bad_request": "invalid_request_error",
@@ -47,12 +49,4 @@ def failed_event(refusal: Refusal) -> bytes:
 
 def error_reply(refusal: Refusal, extra: Headers) -> tuple[int, Headers, bytes]:
     """Return status, headers and body of `refusal`."""
-    headers: list[tuple[bytes, bytes]] = [(b"content-type", b"application/json"), *extra]
-    if refusal.final:
-        headers.append((b"x-should-retry", b"false"))
-    if refusal.retry_after_seconds is not None:
-        headers.append((b"retry-after", str(refusal.retry_after_seconds).encode()))
-    if refusal.status == 401:  # noqa: PLR2004 - RFC 9110 section 11.6.1 wants a challenge
-        challenge = getattr(refusal, "challenge", None)
-        headers.append((b"www-authenticate", challenge.encode() if isinstance(challenge, str) else b"Bearer"))
-    return refusal.status, tuple(headers), body.encode(error_object(refusal))
+    return model_adapter.error_reply(error_object(refusal), refusal, extra)

@@ -8,12 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
-from durable.step import Outcome
 from gateway import body
-from gateway.call import Call, Refusal, Reply
-from gateway.protocols.openai_error import error_object, error_reply, failed_event
-from gateway.protocols.openai_hosted import hosted_resources
-from gateway.protocols.openai_request import (
+from gateway.call import Call, Refusal
+from gateway.model_adapter import ModelAdapter, renamed
+from gateway.model_request import (
     bad_request,
     declares_retry,
     explicit_key,
@@ -24,16 +22,18 @@ from gateway.protocols.openai_request import (
     read_object,
     read_stream,
 )
+from gateway.protocols.openai_error import FORWARDED, error_object, failed_event
+from gateway.protocols.openai_hosted import hosted_resources
 from gateway.protocols.openai_responses_answer import ResponsesReader
 from gateway.protocols.openai_responses_frames import frames_of
 from gateway.protocols.openai_responses_items import named_objects, results_shown, tool_uses, twins_sorted
 from gateway.protocols.openai_responses_shape import KEPT_SHAPE, request_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from durable.step import Effect
-    from gateway.call import Exchange, Headers, ToolUse, Upstream, UpstreamRequest
+    from durable.step import Effect, Outcome
+    from gateway.call import Exchange, ToolUse, Upstream, UpstreamRequest
     from gateway.providers.target import ModelTarget
 
 #: Left out of the fingerprint (facts/agents.md section 5); `store` stays: it decides what can be named later.
@@ -55,14 +55,10 @@ class Aim:
     below: str = ""
 
 
-class ResponsesAdapter:
+class ResponsesAdapter(ModelAdapter):
     """Responses; one instance serves all configured models."""
 
     name: str = "openai_responses"
-
-    def __init__(self, models: Mapping[str, ModelTarget], *, depth_max: int = body.DEPTH_MAX) -> None:
-        self.models = models
-        self._depth_max = depth_max
 
     def read(self, exchange: Exchange) -> Call:
         """Return the call in `exchange`. Raises `Refusal` (400, 404)."""
@@ -108,11 +104,9 @@ class ResponsesAdapter:
         """Return the request as sent to the provider; the original bytes when nothing changed."""
         aim, sent = _aim(call), b""
         if not aim.below:
-            named = aim.model.upstream_model
-            unchanged = tree is call.tree and named == aim.model.name
-            sent = call.exchange.body if unchanged else body.encode(cast("dict[str, object]", tree) | {"model": named})
+            sent = renamed(call, tree, aim.model)
         return aim.model.request(
-            "openai_responses", sent, headers=forwarded(call.exchange), key=upstream_key, method=aim.method,
+            "openai_responses", sent, headers=forwarded(call.exchange, FORWARDED), key=upstream_key, method=aim.method,
             below=aim.below,
         )  # fmt: skip
 
@@ -121,39 +115,16 @@ class ResponsesAdapter:
         model = _aim(call).model
         return ResponsesReader(call.tree, origin=model.origin, not_executed=model.provider.not_executed)
 
-    def head(self, call: Call, extra: Headers) -> tuple[int, Headers]:
-        """Return status and headers of a stream."""
-        del call
-        return _OK, ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), *extra)
-
-    def present(self, call: Call, outcome: Outcome, body: bytes, extra: Headers) -> Reply:
-        """Return an outcome with the status, media type and kept headers it came with.
-
-        One that was given as a whole answer is a stream to a client that asked for a stream.
-        """
-        media = outcome.media.encode()
-        if call.stream and outcome.form == "body" and "source" in outcome.meta:
-            media, body = b"text/event-stream", frames_of(_given(body))
-        kept = cast("Mapping[str, str]", outcome.meta.get("headers", {}))
-        named = tuple((key.encode(), value.encode()) for key, value in kept.items())
-        return Reply(status=outcome.status, headers=((b"content-type", media), *named, *extra), body=body)
-
-    def refuse(self, refusal: Refusal, call: Call | None, extra: Headers) -> Reply:
-        """Return the error object with the refusal's status."""
-        del call
-        status, headers, content = error_reply(refusal, extra)
-        return Reply(status=status, headers=headers, body=content)
-
-    def refusal_outcome(self, refusal: Refusal, call: Call) -> Outcome:
-        """Return the error object as the outcome of a call whose answer is withheld."""
-        del call
-        content = body.encode(error_object(refusal))
-        return Outcome(form="body", status=refusal.status, media="application/json", body=content)
-
     def refusal_frame(self, refusal: Refusal, call: Call) -> bytes:
         """Return the error event of a stream, with the error object the SDKs raise on."""
         del call
         return failed_event(refusal)
+
+    def _error(self, refusal: Refusal) -> dict[str, object]:
+        return error_object(refusal)
+
+    def _frames(self, answer: dict[str, object]) -> bytes:
+        return frames_of(answer)
 
     def results_shown(self, tree: object) -> Sequence[ToolUse]:
         """Return the tool calls of the conversation that have a result in it."""
@@ -168,10 +139,6 @@ class ResponsesAdapter:
         reader.feed(outcome.body)
         reader.end()
         return tool_uses(reader.output())
-
-
-def _given(content: bytes) -> dict[str, object]:
-    return cast("dict[str, object]", body.parse(content))
 
 
 def _aim(call: Call) -> Aim:

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from gateway.call import Slot
+from gateway.model_answer import is_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +85,7 @@ def flat_text(raw: bytes) -> bool:
     kind = b'"' + match.group(1) + b'"'
     if b'"type":' + kind not in raw and b'"type": ' + kind not in raw:
         return False
-    return raw.isascii() or _utf8(raw)
+    return is_utf8(raw)
 
 
 def slots_of(kind: str, tree: dict[str, object]) -> tuple[Slot, ...]:
@@ -130,11 +131,3 @@ def _probabilities(value: object, path: Place) -> Iterator[Place]:
     elif isinstance(value, list):
         for place, inner in enumerate(cast("list[object]", value)):
             yield from _probabilities(inner, (*path, place))
-
-
-def _utf8(raw: bytes) -> bool:
-    try:
-        raw.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

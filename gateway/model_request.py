@@ -1,8 +1,8 @@
-"""What all endpoints of OpenAI's protocol read of a request in the same way."""
+"""What all endpoints of model APIs read of a request in the same way."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 from gateway import body
 from gateway.call import Refusal, header
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from gateway.call import Exchange, Headers
     from gateway.providers.provider import Dialect
     from gateway.providers.target import ModelTarget
-
-#: Request headers of the caller that mean something to the provider; no credential is among them.
-_FORWARDED: Final = frozenset({b"openai-beta", b"user-agent", b"x-client-request-id"})
 
 
 def bad_request(message: str) -> Refusal:
@@ -74,9 +71,9 @@ def facts_of(target: ModelTarget, operation: str) -> dict[str, str | int | float
     }  # fmt: skip
 
 
-def forwarded(exchange: Exchange) -> Headers:
-    """Return the caller's headers that mean something to the provider."""
-    return tuple(pair for pair in exchange.headers if pair[0] in _FORWARDED)
+def forwarded(exchange: Exchange, names: frozenset[bytes]) -> Headers:
+    """Return the caller's headers that mean something to the provider; no credential may be among `names`."""
+    return tuple(pair for pair in exchange.headers if pair[0] in names)
 
 
 def explicit_key(exchange: Exchange) -> str | None:

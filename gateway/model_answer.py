@@ -1,0 +1,238 @@
+"""What the answers of all model APIs have in common: a body of JSON, or a stream of events that hold JSON.
+
+A vendor's reader says what an event means; how bytes become events, what may leave unread, and what status and
+end of an answer prove is the same for all of them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Final, cast
+
+from gateway import body
+from gateway.call import Sent, Unit, Verdict, header
+from gateway.providers.objects import kept
+from gateway.providers.provider import NOT_EXECUTED
+from gateway.sse import EventSplitter, EventTooLong
+from gateway.sse import read as read_event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.call import Headers
+    from redaction.finding import Shape
+
+#: After these nobody knows whether the request was executed (RFC 9110 sections 15.5.9, 15.5.10).
+_UNKNOWN: Final = frozenset({408, 409})
+_ERROR: Final = 400
+_SERVER_ERROR: Final = 500
+
+
+class ModelAnswer(ABC):
+    """Units of one answer: the whole body, or one unit per stream event.
+
+    After a status of `not_executed` it is known that nothing was executed; asking again asks the same. `origin` is
+    whose the objects are that the answer hands out. `_kept` names the headers worth keeping for the agent; the rest
+    belongs to the connection to the provider.
+    """
+
+    _kept: tuple[bytes, ...] = ()
+
+    def __init__(self, *, shape: Shape, origin: str = "", not_executed: frozenset[int] = NOT_EXECUTED) -> None:
+        self.shape = shape
+        self._origin = origin
+        self._not_executed = not_executed
+        self._status = 0
+        self._media = "application/json"
+        self._headers: dict[str, str] = {}
+        self._splitter: EventSplitter | None = None
+        self._plain: list[bytes] = []
+        #: nothing more may leave before the outcome is journaled
+        self._holding = False
+        #: the last event of the stream has come
+        self._done = False
+        self._failed = False
+        self._usage: dict[str, int] = {}
+        #: ids of objects the provider has made
+        self._made: list[object] = []
+
+    # -- what a vendor's reader says
+
+    @abstractmethod
+    def _read(self, raw: bytes, tree: dict[str, object]) -> tuple[Unit, ...]:
+        """Return the units of the event `raw`, whose data is `tree`."""
+
+    @abstractmethod
+    def _note_whole(self, tree: dict[str, object]) -> tuple[tuple[str | int, ...], ...]:
+        """Take note of a whole answer; returns the places in it that cannot be inspected."""
+
+    def _flows(self, raw: bytes) -> bool:
+        """Return whether the event `raw` says nothing but a piece of text, so that it may leave unread."""
+        del raw
+        return False
+
+    def _learn(self, units: tuple[Unit, ...]) -> None:
+        """Take what an event that was read, and may leave, tells of those that may leave unread."""
+        del units
+
+    def _marker(self, raw: bytes, data: bytes) -> Unit | None:
+        """Return the unit of an event whose data is no JSON by design, `None` when `data` is none of those."""
+        del raw, data
+        return None
+
+    def _used(self) -> dict[str, int]:
+        """Return the tokens used, in the gateway's words."""
+        return self._usage
+
+    def _reasons(self) -> list[str]:
+        """Return why the answer ended."""
+        return []
+
+    def _handed_out(self) -> Iterable[object]:
+        """Return ids of what the provider keeps of the answer."""
+        return self._made
+
+    def _failure(self) -> str:
+        """Return why an answer of a good status proves nothing, empty when it does."""
+        return ""
+
+    def _complete(self) -> bool:
+        """Return whether the stream has said all it has to."""
+        return self._done
+
+    def _page(self, text: str) -> dict[str, object]:
+        """Return an error page as an error of the vendor's form."""
+        return {"error": {"message": text, "type": "api_error"}}
+
+    # -- the reader (`gateway.call.AnswerReader`)
+
+    def begin(self, status: int, headers: Headers) -> None:
+        """Take the answer's head; a stream is what says it is one."""
+        self._status = status
+        self._media = (header(headers, b"content-type") or b"application/json").decode("latin-1")
+        self._headers = {
+            name.decode(): value.decode("latin-1")
+            for name in self._kept
+            if (value := header(headers, name)) is not None
+        }
+        if self._media.startswith("text/event-stream"):
+            self._splitter = EventSplitter()
+
+    def feed(self, chunk: bytes) -> list[Unit]:
+        """Return the units of the events that `chunk` completes; nothing before the end of a plain body."""
+        return [unit for raw in self._split(chunk) for unit in self._event(raw)]
+
+    def skim(self, chunk: bytes) -> list[Unit]:
+        """Return what `feed` returns, those units that may leave at once joined to one without tree."""
+        if not self._holding and self._splitter is not None and self._splitter.is_one(chunk) and self._flows(chunk):
+            return [Unit(raw=chunk)]
+        units: list[Unit] = []
+        joined: list[bytes] = []
+        for raw in self._split(chunk):
+            if not self._holding and self._flows(raw):
+                joined.append(raw)
+                continue
+            read = self._event(raw)
+            if not any(unit.hold for unit in read):
+                joined += [unit.raw for unit in read]
+                self._learn(read)
+                continue
+            if joined:
+                units.append(Unit(raw=b"".join(joined)))
+                joined = []
+            units += read
+        if joined:
+            units.append(Unit(raw=b"".join(joined)))
+        return units
+
+    def end(self) -> list[Unit]:
+        """Return the whole body of a plain answer. Raises `Sent` when a stream ended before its end."""
+        if self._splitter is None:
+            return [self._whole(b"".join(self._plain))]
+        if self._failed or not self._complete() or self._splitter.rest().strip():
+            raise Sent("the stream ended before its last event")
+        return []
+
+    def verdict(self) -> Verdict:
+        """Say what the answer proves."""
+        status, form = self._status, "body" if self._splitter is None else "frames"
+        failed = status in _UNKNOWN or status >= _SERVER_ERROR
+        if status in self._not_executed:
+            kind, reason = "not_executed", f"upstream answered {status}"
+        elif reason := f"upstream answered {status}" if failed else self._failure():
+            kind = "unknown"
+        else:
+            kind = "outcome"
+        return Verdict(kind=kind, form=form, status=status, media=self._media, reason=reason, meta=self._meta())
+
+    # -- for the readers
+
+    @property
+    def _streams(self) -> bool:
+        return self._splitter is not None
+
+    def _meta(self) -> dict[str, object]:
+        meta: dict[str, object] = {"headers": self._headers}
+        if usage := self._used():
+            meta["usage"] = usage
+        if reasons := self._reasons():
+            meta["finish"] = reasons
+        if self._status < _ERROR and (made := kept(self._handed_out())):
+            meta["objects"] = {"origin": self._origin, "ids": made}
+        return meta
+
+    def _split(self, chunk: bytes) -> Iterable[bytes]:
+        if self._splitter is None:
+            self._plain.append(chunk)
+            return ()
+        try:
+            return self._splitter.split(chunk)
+        except EventTooLong:
+            raise Sent("an event of the stream is too long") from None
+
+    def _event(self, raw: bytes) -> tuple[Unit, ...]:
+        data = read_event(raw).data
+        if data is None:
+            return (Unit(raw=raw, hold=self._holding),)
+        if (marker := self._marker(raw, data)) is not None:
+            return (marker,)
+        try:
+            tree = body.parse(data)
+        except body.MalformedBody:
+            raise Sent("an event of the stream is not usable JSON") from None
+        if not isinstance(tree, dict):
+            raise Sent("an event of the stream is not a JSON object")
+        return self._read(raw, cast("dict[str, object]", tree))
+
+    def _whole(self, raw: bytes) -> Unit:
+        try:
+            tree: object = body.parse(raw)
+        except body.MalformedBody:
+            if self._status < _ERROR:  # an error page need not be JSON, an answer must
+                raise Sent("the answer is not usable JSON") from None
+            return Unit(raw=raw, tree=self._page(raw.decode("utf-8", "replace")), hold=True, final=True)
+        blind = self._note_whole(cast("dict[str, object]", tree)) if isinstance(tree, dict) else ()
+        return Unit(raw=raw, tree=cast("object", tree), blind=blind, hold=True, final=True)
+
+
+def is_utf8(raw: bytes) -> bool:
+    """Return whether `raw` is text."""
+    if raw.isascii():
+        return True
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def object_of(value: object) -> dict[str, object]:
+    """Return `value` where it is an object, else an empty one."""
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+
+def objects_of(value: object) -> list[dict[str, object]]:
+    """Return the objects of a list, none where it is no list."""
+    if not isinstance(value, list):
+        return []
+    return [cast("dict[str, object]", item) for item in cast("list[object]", value) if isinstance(item, dict)]
