@@ -1,6 +1,6 @@
 # `make run` and `make test` do all set-up themselves. PYTHON=... names the Python to set up with.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-full test-parts chaos check bench lock clean
+.PHONY: help setup run demo test test-full test-parts chaos check bench train-ner lock clean
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 MAKEFLAGS += --no-print-directory
 
@@ -35,6 +35,9 @@ check: setup ## Lint, format, types, import contracts, tidiness
 
 bench: setup ## Added latency and CPU per call, against direct calls in the same run
 	@python -m benchmarks.run
+
+train-ner: setup ## The name finder of our own, anew: half an hour on one core; docs/ner.md says how it is judged
+	@python -m training.ner.train
 
 lock: setup ## Write the locks anew from pyproject.toml
 	@scripts/lock

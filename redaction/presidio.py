@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 # Presidio logs texts' spans and warnings about its defaults, which are not ours
 logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
 
-_NAME_SCORE: Final = 0.85
 #: Texts over this are refused by the segmenter long before; a bound against misuse.
 _CHARACTERS_MAX: Final = 20_000
 _SECONDS_PER_BATCH_MAX: Final = 20.0
@@ -71,7 +70,7 @@ class _Forms(EntityRecognizer):
 
 
 class _People(EntityRecognizer):
-    """The names spaCy found, without what is no name in the traffic of agents."""
+    """The names the finders found, without what is no name in the traffic of agents."""
 
     def load(self) -> None:
         """Need nothing."""
@@ -80,15 +79,15 @@ class _People(EntityRecognizer):
         """Return names, places and organisations."""
         del entities
         found: list[RecognizerResult] = []
-        for span in nlp_artifacts.entities:
+        for span, score in zip(nlp_artifacts.entities, nlp_artifacts.scores, strict=True):
             entity = span.label_
             for start, end in _written_names(text, span.start_char, span.end_char, entity):
                 before = found[-1] if found else None
                 if before and before.entity_type == entity == "PERSON" and text[before.end : start] == " ":
-                    before.end = end  # one name in two finds
+                    before.end, before.score = end, max(before.score, score)  # one name in two finds
                     continue
-                name = {RecognizerResult.RECOGNIZER_NAME_KEY: "spacy"}
-                found.append(RecognizerResult(entity, start, end, _NAME_SCORE, recognition_metadata=name))
+                name = {RecognizerResult.RECOGNIZER_NAME_KEY: "names"}
+                found.append(RecognizerResult(entity, start, end, score, recognition_metadata=name))
         return found
 
 

@@ -55,6 +55,7 @@ def test_the_wheel_carries_code_policies_schema_and_licence_and_nothing_else(whe
         entry_points = archive.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
     policies = {f"gateway/shipped/policies/{path.name}" for path in (TOP / "policies").iterdir() if path.is_file()}
     assert policies - names == set()
+    assert "redaction/ner/names.npz" in names
     assert {"gateway/shipped/oncegate.schema.json", "gateway/shipped/demo.yaml", "gateway/demo/agent.py"} <= names
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"gateway", "policy", "redaction", "durable"}

@@ -1,4 +1,8 @@
-"""The language model's name finder as Presidio's NLP engine: no taggers, parsers or pipeline of spaCy's."""
+"""Both name finders as Presidio's NLP engine: the language model's recognizer and our own network, on one tokenization.
+
+The network reads everything, the language model what the network does not rule out. No taggers, parsers or pipeline
+of spaCy's.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,16 @@ from typing import TYPE_CHECKING, Final, cast
 
 import spacy
 from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
+from spacy.strings import get_string_id
 from spacy.tokens import Span
 from thinc.api import use_ops  # pyright: ignore[reportUnknownVariableType] - its options have no types
 
-from redaction.model import ModelUnusable
+from redaction.model import ModelUnusable, network_data
+from redaction.ner.agreement import LENIENCE, agreed, may_hold
+from redaction.ner.network import Network, Tagged
+from redaction.ner.tokens import part_at_signs
 from redaction.ner.transitions import Transitions
+from redaction.ner.vectors import WordVectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +30,7 @@ if TYPE_CHECKING:
     from spacy.tokens import Doc
 
     from redaction.ner.transitions import Recognizer
+    from redaction.ner.vectors import Table
 
 LANGUAGE: Final = "en"
 #: The language model's labels that name somebody or some place.
@@ -28,8 +38,8 @@ _LABELS: Final = {"PERSON": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION", "FAC
 ENTITIES_NAMED: Final = tuple(sorted(set(_LABELS.values())))
 _UNUSED: Final = ["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer", "senter"]
 _BATCH: Final = 64
-#: spaCy's tokenizer is quadratic in runs of one symbol; they name nobody.
-_SYMBOL_RUN: Final = re.compile(r"([^\w\s])\1{7,}")
+#: spaCy's tokenizer is quadratic in runs of symbols; they name nobody.
+_SYMBOL_RUN: Final = re.compile(r"[^\w\s]{8,}")
 _LONG_WORD: Final = re.compile(r"\S{200,}")
 
 
@@ -40,17 +50,21 @@ class Names(NlpEngine):
         self._folder = folder
         self._language: Language | None = None
         self._transitions: Transitions | None = None
+        self._network: Network | None = None
 
     def load(self) -> None:
-        """Load tokenizer and recognizer."""
+        """Load tokenizer, recognizer and network."""
         # BLAS as NumPy brings it: four times as fast here as the one thinc brings
         with use_ops("numpy", use_blis=False):
             language = spacy.load(self._folder, exclude=_UNUSED)
+        part_at_signs(language)
         recognizer = cast("Recognizer", language.get_pipe("ner"))
         try:
             self._transitions = Transitions(recognizer)
         except (ValueError, KeyError) as error:
             raise ModelUnusable(f"the recognizer in `{self._folder}` is of another kind: {error}") from None
+        table = cast("Table", language.vocab.vectors)  # pyright: ignore[reportUnknownMemberType] - spaCy has no type for it
+        self._network = Network(network_data(), WordVectors(table, get_string_id))
         self._language = language
 
     def is_loaded(self) -> bool:
@@ -96,14 +110,29 @@ class Names(NlpEngine):
         """Return the one language."""
         return [LANGUAGE]
 
-    def _entities(self, documents: Sequence[Doc]) -> Iterator[list[tuple[int, int, str]]]:
-        for found in cast("Transitions", self._transitions).entities(documents):
-            yield [(start, end, _LABELS[label]) for start, end, label in found if label in _LABELS]
+    def _entities(self, documents: Sequence[Doc]) -> Iterator[list[Tagged]]:
+        network = cast("Network", self._network)
+        scores = network.scores([[token.text for token in document] for document in documents])
+        asked = [document for document, row in zip(documents, scores, strict=True) if may_hold(row)]
+        answers = iter(cast("Transitions", self._transitions).entities(asked))
+        for row in scores:
+            if may_hold(row):
+                listed = next(answers)
+                theirs = [Tagged(start, end, _LABELS[label], 1.0) for start, end, label in listed if label in _LABELS]
+                yield agreed(row, network.spans(row, LENIENCE), theirs)
+            else:
+                yield []
 
-    def _artifacts(self, document: Doc, found: list[tuple[int, int, str]], language: str) -> NlpArtifacts:
-        spans = [Span(document, start, end, label=entity) for start, end, entity in found]
+    def _artifacts(self, document: Doc, found: list[Tagged], language: str) -> NlpArtifacts:
+        spans = [Span(document, one.start, one.end, label=one.entity) for one in found]
         return NlpArtifacts(
-            entities=spans, tokens=document, tokens_indices=[], lemmas=[], nlp_engine=self, language=language
+            entities=spans,
+            scores=[one.score for one in found],
+            tokens=document,
+            tokens_indices=[],
+            lemmas=[],
+            nlp_engine=self,
+            language=language,
         )
 
 

@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from redaction.ner.vectors import WordVectors
+
     Floats = NDArray[np.float32]
 
 ENTITIES: Final = ("PERSON", "LOCATION", "ORGANIZATION")
 #: `O`, then B, I, L, U of each entity.
 LABELS: Final = ("O", *(f"{position}-{entity}" for entity in ENTITIES for position in "BILU"))
+#: Words whose first layer is kept; when there are more, all are forgotten.
+WORDS_KNOWN_MAX: Final = 40_000
 _EPSILON: Final = np.float32(1e-8)
 _NEVER: Final = np.float32(-1e9)
 
@@ -41,54 +45,61 @@ class Tagged:
 
 
 class Network:
-    """The weights of one trained file. Immutable; threads may share it."""
+    """The weights of one trained file, and the words it has seen. Raises `ValueError` for a file of another form."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, vectors: WordVectors) -> None:
         with np.load(io.BytesIO(data), allow_pickle=False) as weights:
             self._weights: dict[str, Floats] = {name: weights[name].astype(np.float32) for name in weights.files}
-        self.depth = sum(name.startswith("window_W") for name in self._weights)
-        self._moves = _moves()
+        self._depth = sum(name.startswith("window_W") for name in self._weights)
+        self._vectors = vectors
+        self._known: dict[str, int] = {}
+        self._rows = np.zeros((WORDS_KNOWN_MAX, self._weights["embed_W"].shape[0]), np.float32)
 
-    def scores(self, texts: Sequence[Sequence[str]], vectors: Sequence[Floats]) -> list[Floats]:
-        """Return, for each text, the log probability of each label for each word.
-
-        `vectors[i]` holds a row for each word of `texts[i]`, zeros for words without a vector.
-        """
+    def scores(self, texts: Sequence[Sequence[str]]) -> list[Floats]:
+        """Return, for each text, the log probability of each label for each word."""
         lengths = [len(words) for words in texts]
         if not any(lengths):
             return [np.zeros((0, len(LABELS)), np.float32) for _ in texts]
-        hidden = self._windows(self._embedded(texts, vectors), lengths)
+        hidden = self._windows(self._embedded([word for words in texts for word in words]), lengths)
         logits = hidden @ self._weights["score_W"].T + self._weights["score_b"]
         logits -= logits.max(axis=1, keepdims=True)
         logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        cuts = np.cumsum(lengths)[:-1]
-        return np.split(logits, cuts)
+        return np.split(logits, np.cumsum(lengths)[:-1])
 
-    def spans(self, scores: Floats, lenience: float = 0.0) -> list[Tagged]:
+    @staticmethod
+    def spans(scores: Floats, lenience: float = 0.0) -> list[Tagged]:
         """Return the entities of one text; `lenience` (in log probability) is taken from `O` before decoding."""
         if not len(scores):
             return []
         charged = scores.copy()
         charged[:, 0] -= np.float32(lenience)
-        return _spans_of(self._best(charged), np.exp(scores))
+        return _spans_of(_best(charged), np.exp(scores))
 
-    def _embedded(self, texts: Sequence[Sequence[str]], vectors: Sequence[Floats]) -> Floats:
-        words = [word for text in texts for word in text]
-        place: dict[str, int] = {}
-        where = np.array([place.setdefault(word, len(place)) for word in words])
-        first = np.unique(where, return_index=True)[1]
-        rows = rows_of(list(place))
-        columns = [self._weights[f"table_{column}"][rows[:, column]].sum(axis=1) for column in range(rows.shape[1])]
-        seen = np.concatenate([*columns, np.concatenate(vectors)[first]], axis=1)
-        return self._maxout(seen, "embed")[where]
+    def _embedded(self, words: Sequence[str]) -> Floats:
+        known = self._known
+        unseen = [word for word in dict.fromkeys(words) if word not in known]
+        if len(known) + len(unseen) > WORDS_KNOWN_MAX:
+            known.clear()
+            unseen = list(dict.fromkeys(words))
+        if len(unseen) > WORDS_KNOWN_MAX:
+            raise ValueError(f"more than {WORDS_KNOWN_MAX} different words at once")
+        if unseen:
+            rows = rows_of(unseen)
+            columns = [self._weights[f"table_{at}"][rows[:, at]].sum(axis=1) for at in range(rows.shape[1])]
+            begin = len(known)
+            self._rows[begin : begin + len(unseen)] = self._maxout(
+                np.concatenate([*columns, self._vectors.of(unseen)], axis=1), "embed"
+            )
+            known.update((word, begin + at) for at, word in enumerate(unseen))
+        return self._rows[[known[word] for word in words]]
 
     def _windows(self, embedded: Floats, lengths: list[int]) -> Floats:
         # texts stand apart by as many empty rows as the windows reach
-        pad, width = self.depth, embedded.shape[1]
+        pad, width = self._depth, embedded.shape[1]
         hidden = np.zeros((len(embedded) + pad * (len(lengths) + 1), width), np.float32)
         inside = np.arange(len(embedded)) + pad * np.repeat(1 + np.arange(len(lengths)), lengths)
         hidden[inside] = embedded
-        for layer in range(self.depth):
+        for layer in range(self._depth):
             seen = np.zeros((len(hidden), 3 * width), np.float32)
             seen[1:, :width] = hidden[:-1]
             seen[:, width : 2 * width] = hidden
@@ -108,23 +119,6 @@ class Network:
         best += weights[f"{name}_n{layer}"]
         return best
 
-    def _best(self, scores: Floats) -> list[int]:
-        if scores.argmax(axis=1).max() == 0:
-            return [0] * len(scores)
-        came: list[NDArray[np.int64]] = []
-        total = scores[0] + self._moves[-1]
-        for row in scores[1:]:
-            ways = total[:, None] + self._moves[:-1]
-            best = ways.argmax(axis=0)
-            came.append(best)
-            total = ways[best, np.arange(len(best))] + row
-        label = int((total + _ENDS).argmax())
-        path = [label]
-        for best in reversed(came):
-            label = int(best[label])
-            path.append(label)
-        return path[::-1]
-
 
 def _open(label: str) -> str:
     return label[2:] if label[0] in "BI" and label != "O" else ""
@@ -141,7 +135,26 @@ def _moves() -> Floats:
     return allowed
 
 
+_MOVES: Final = _moves()
 _ENDS: Final = np.array([_NEVER if _open(label) else 0 for label in LABELS], np.float32)
+
+
+def _best(scores: Floats) -> list[int]:
+    if scores.argmax(axis=1).max() == 0:
+        return [0] * len(scores)
+    came: list[NDArray[np.int64]] = []
+    total = scores[0] + _MOVES[-1]
+    for row in scores[1:]:
+        ways = total[:, None] + _MOVES[:-1]
+        best = ways.argmax(axis=0)
+        came.append(best)
+        total = ways[best, np.arange(len(best))] + row
+    label = int((total + _ENDS).argmax())
+    path = [label]
+    for best in reversed(came):
+        label = int(best[label])
+        path.append(label)
+    return path[::-1]
 
 
 def _spans_of(path: list[int], chances: Floats) -> list[Tagged]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -12,14 +12,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class WordVectors:
-    """Vectors by word. `find` is spaCy's look-up of keys, `key` its hash of a word."""
+class Table(Protocol):
+    """What is read of spaCy's vectors."""
 
-    def __init__(
-        self, table: NDArray[np.float32], find: Callable[..., NDArray[np.int64]], key: Callable[[str], int]
-    ) -> None:
+    @property
+    def data(self) -> NDArray[np.float32]:
+        """A row for each vector."""
+        ...
+
+    def find(self, *, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Return the row of each key, -1 where there is none."""
+        ...
+
+
+class WordVectors:
+    """Vectors by word; `key` is spaCy's hash of a word, which remembers no word."""
+
+    def __init__(self, table: Table, key: Callable[[str], int]) -> None:
         self._table = table
-        self._find = find
         self._key = key
 
     def of(self, words: Sequence[str]) -> NDArray[np.float32]:
@@ -30,8 +40,8 @@ class WordVectors:
             if not missing:
                 break
             keys = np.array([self._key(form(words[at])) for at in missing], dtype=np.uint64)
-            rows[missing] = self._find(keys=keys)
-        found = np.zeros((len(words), self._table.shape[1]), np.float32)
+            rows[missing] = self._table.find(keys=keys)
+        found = np.zeros((len(words), self._table.data.shape[1]), np.float32)
         known = rows >= 0
-        found[known] = self._table[rows[known]]
+        found[known] = self._table.data[rows[known]]
         return found

@@ -63,8 +63,9 @@ def _read(name: str) -> Iterator[Sample]:
 
 
 def _is_handle(text: str, span: Span) -> bool:
-    """Say whether `span` names an account (`@somebody`): one corpus marks them as persons, the others do not."""
-    return span[2] == "PERSON" and "@" in text[max(0, span[0] - 1) : span[0] + 1]
+    """Say whether `span` is an account or a tag (`@one`, `#one`): only one corpus marks them as persons."""
+    sign = text[max(0, span[0] - 1) : span[0] + 1]
+    return span[2] == "PERSON" and ("@" in sign or "#" in sign)
 
 
 def _renamed(one: Sample, chance: random.Random) -> Sample:

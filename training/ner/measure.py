@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from spacy.language import Language
 
     from redaction.ner.network import Network
-    from redaction.ner.vectors import WordVectors
     from training.ner.generate import Sample, Span
 
 _HALF = 0.5
@@ -78,8 +77,7 @@ def _characters(spans: Iterable[Span]) -> set[int]:
 class Measure:
     """Texts, tokenized once, on which networks are compared while they are trained."""
 
-    def __init__(self, language: Language, vectors: WordVectors, texts: Mapping[str, Sequence[Sample]]) -> None:
-        self._vectors = vectors
+    def __init__(self, language: Language, texts: Mapping[str, Sequence[Sample]]) -> None:
         self._texts = {name: [(one, language.make_doc(one.text)) for one in listed] for name, listed in texts.items()}
 
     def of(self, network: Network) -> tuple[float, str]:
@@ -89,8 +87,7 @@ class Measure:
         for name, listed in self._texts.items():
             counts: defaultdict[str, Counts] = defaultdict(Counts)
             words = [words_of(document) for _, document in listed]
-            known = [self._vectors.of(one) for one in words]
-            for (one, document), scores in zip(listed, network.scores(words, known), strict=True):
+            for (one, document), scores in zip(listed, network.scores(words), strict=True):
                 guessed = [
                     (
                         document[found.start].idx,

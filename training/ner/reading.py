@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import spacy
+from spacy.strings import get_string_id
 
 from redaction.model import default_folder
 from redaction.ner.network import ENTITIES, LABELS
+from redaction.ner.tokens import part_at_signs
 from redaction.ner.vectors import WordVectors
 from redaction.ner.words import rows_of
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
 
+    from redaction.ner.vectors import Table
     from training.ner.generate import Sample, Span
 
 _UNUSED = ["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer", "senter", "ner"]
@@ -28,8 +31,8 @@ _UNUSED = ["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer", "sent
 def tokenizer() -> tuple[Language, WordVectors]:
     """Return the language model's tokenizer and word vectors; it must be installed."""
     language = spacy.load(default_folder(), exclude=_UNUSED)
-    vectors = language.vocab.vectors
-    return language, WordVectors(vectors.data, vectors.find, language.vocab.strings.add)
+    part_at_signs(language)
+    return language, WordVectors(cast("Table", language.vocab.vectors), get_string_id)
 
 
 class Read:

@@ -84,14 +84,14 @@ def main() -> None:
     started = time.monotonic()
     language, vectors = tokenizer()
     learned = Read(language, vectors, training(given.generated, given.seed))
-    measured = Measure(language, vectors, development(DEVELOPMENT_TEXTS))
+    measured = Measure(language, development(DEVELOPMENT_TEXTS))
     trained = Training(given, learned)
     print(f"{len(learned.words)} texts, {trained.words} words, read in {time.monotonic() - started:.0f} s", flush=True)
     best = -1.0
     for epoch in range(1, given.epochs + 1):
         loss = trained.epoch()
         data = trained.file()
-        score, said = measured.of(Network(data))
+        score, said = measured.of(Network(data, vectors))
         seconds = time.monotonic() - started
         print(f"{epoch}/{given.epochs} {seconds:.0f} s, loss {loss:.4f}, development {score:.4f} {said}", flush=True)
         if score > best:

@@ -1,0 +1,38 @@
+"""The language model's tokenizer, told of the signs that part words in records and code.
+
+Written for prose, it takes `4711;Ada;Lovelace;Paris` and `{"name":"Ada","city":"Paris"}` for one word or few.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+from spacy.util import compile_infix_regex
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from spacy.language import Language
+
+#: Between any characters, and a comma beside a letter or a quotation mark: numbers keep theirs.
+_PARTING: Final = (r"[;|={}\[\]<>\"“”]+", r"(?<=[\w\"']),(?=[^\W\d]|[\"'])", r"(?<=[^\W\d]|[\"']),(?=[\w\"'])")
+#: A line of a table that ends in an address is no address.
+_RECORD: Final = re.compile(r"[^/]*[,;|\"<>{}\[\]]")
+
+
+class Tokenizer(Protocol):
+    """What is changed of spaCy's tokenizer."""
+
+    infix_finditer: Callable[[str], Iterator[re.Match[str]]]
+    url_match: Callable[[str], re.Match[str] | None] | None
+
+
+def part_at_signs(language: Language) -> None:
+    """Make `language` part words at the signs of records, besides its own rules."""
+    tokenizer = cast("Tokenizer", cast("Any", language).tokenizer)
+    is_address = tokenizer.url_match
+    own = cast("Sequence[str]", cast("Any", language).Defaults.infixes)
+    infixes = cast("re.Pattern[str]", compile_infix_regex([*own, *_PARTING]))
+    tokenizer.infix_finditer = infixes.finditer
+    tokenizer.url_match = lambda text: is_address(text) if is_address and not _RECORD.match(text) else None

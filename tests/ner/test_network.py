@@ -1,0 +1,123 @@
+"""The network's arithmetic: the same for a text wherever it stands, and labels that become entities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from redaction.model import NETWORK, ModelUnusable, network_data
+from redaction.ner.agreement import LENIENCE, agreed, may_hold
+from redaction.ner.network import ENTITIES, LABELS, Network, Tagged
+from redaction.ner.transitions import Transitions
+from redaction.ner.words import TABLE_ROWS, rows_of
+from training.ner.corpus import judging
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spacy.language import Language
+
+    from redaction.ner.network import Floats
+
+TEXTS = [["Please", "ask", "Ada", "Lovelace", "now", "."], [], ["Paris"], ["John", "Smith", "-", "London"]]
+
+
+@pytest.mark.requirement("NER-06")
+def test_a_text_has_the_same_scores_alone_and_among_others(network: Network) -> None:
+    together = network.scores(TEXTS)
+    for words, scores in zip(TEXTS, together, strict=True):
+        assert scores.shape == (len(words), len(LABELS))
+        alone = network.scores([words])[0]
+        np.testing.assert_allclose(alone, scores, atol=1e-3)
+
+
+@pytest.mark.requirement("NER-06")
+def test_words_that_were_forgotten_have_the_scores_they_had(network: Network) -> None:
+    before = network.scores(TEXTS)
+    for block in range(0, 44_000, 4_000):
+        network.scores([[f"word{at}" for at in range(block, block + 4_000)]])
+    for one, other in zip(before, network.scores(TEXTS), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+@pytest.mark.requirement("NER-06")
+def test_odd_words_have_features() -> None:
+    rows = rows_of(["", "x" * 5000, "\ud800", "王小明", " ", "Ada", "ada"])
+    assert (rows >= 0).all()
+    assert (rows < np.array(TABLE_ROWS)[None, :, None]).all()
+    assert (rows[-1, 0] == rows[-2, 0]).all()
+    assert (rows[-1, 1] != rows[-2, 1]).any()
+
+
+@given(st.lists(st.lists(st.floats(-12, 0), min_size=len(LABELS), max_size=len(LABELS)), max_size=12))
+@pytest.mark.requirement("NER-07")
+def test_any_scores_become_entities_that_stand_apart(rows: list[list[float]]) -> None:
+    scores = np.array(rows, np.float32).reshape(-1, len(LABELS))
+    found = Network.spans(scores, LENIENCE)
+    at = 0
+    for one in found:
+        assert at <= one.start < one.end <= len(rows)
+        assert one.entity in ENTITIES
+        at = one.end
+
+
+@pytest.mark.requirement("NER-07")
+def test_labels_become_entities_from_their_beginning_to_their_last_word() -> None:
+    path = ["O", "B-PERSON", "I-PERSON", "L-PERSON", "U-LOCATION", "O", "B-ORGANIZATION", "L-ORGANIZATION"]
+    scores = np.full((len(path), len(LABELS)), np.log(0.01), np.float32)
+    for at, label in enumerate(path):
+        scores[at, LABELS.index(label)] = np.log(0.9)
+    found = [(one.start, one.end, one.entity) for one in Network.spans(scores)]
+    assert found == [(1, 4, "PERSON"), (4, 5, "LOCATION"), (6, 8, "ORGANIZATION")]
+
+
+def _scores(*chances: dict[str, float]) -> Floats:
+    rows = [[one.get(label, 1e-6) for label in LABELS] for one in chances]
+    return np.log(np.array(rows, np.float32))
+
+
+@pytest.mark.requirement("NER-08")
+def test_a_find_of_the_language_model_counts_unless_the_network_rules_it_out() -> None:
+    scores = _scores({"O": 0.9, "U-PERSON": 0.1}, {"O": 0.99, "U-PERSON": 0.001})
+    theirs = [Tagged(0, 1, "PERSON", 1.0), Tagged(1, 2, "PERSON", 1.0)]
+    assert [(one.start, one.end) for one in agreed(scores, [], theirs)] == [(0, 1)]
+
+
+@pytest.mark.requirement("NER-08")
+def test_overlapping_finds_are_one_and_a_person_before_all_else() -> None:
+    scores = _scores({"U-PERSON": 0.5, "O": 0.5}, {"U-ORGANIZATION": 0.6, "O": 0.4})
+    both = agreed(scores, [Tagged(0, 1, "PERSON", 0.5)], [Tagged(0, 2, "ORGANIZATION", 1.0)])
+    assert [(one.start, one.end, one.entity) for one in both] == [(0, 2, "PERSON")]
+
+
+@pytest.mark.requirement("NER-05")
+def test_what_the_network_rules_out_holds_nothing_the_language_model_would_add(
+    network: Network, language: Language
+) -> None:
+    texts = [one.text for several in judging(150).values() for one in several[:150]]
+    documents = [language.make_doc(text) for text in texts]
+    scores = network.scores([[token.text for token in document] for document in documents])
+    labels = {"PERSON": "PERSON", "GPE": "LOCATION", "ORG": "ORGANIZATION"}
+    entities = Transitions(language.get_pipe("ner")).entities(documents)  # pyright: ignore[reportArgumentType] - has no type
+    ruled_out = 0
+    for row, listed in zip(scores, entities, strict=True):
+        theirs = [Tagged(start, end, labels[label], 1.0) for start, end, label in listed if label in labels]
+        if not may_hold(row):
+            ruled_out += 1
+            assert agreed(row, network.spans(row, LENIENCE), theirs) == []
+    assert ruled_out > 50
+
+
+@pytest.mark.requirement("NER-03")
+def test_a_name_finder_that_was_changed_or_is_missing_is_refused(tmp_path: Path) -> None:
+    changed = tmp_path / "names.npz"
+    changed.write_bytes(NETWORK.read_bytes()[:-1] + b"!")
+    with pytest.raises(ModelUnusable, match="not the one that was shipped; install oncegate again"):
+        network_data(changed)
+    with pytest.raises(ModelUnusable, match="no name finder in"):
+        network_data(tmp_path / "nothing.npz")
+    assert network_data() == NETWORK.read_bytes()
