@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
-from spacy.util import compile_infix_regex
+from spacy.util import compile_infix_regex  # pyright: ignore[reportUnknownVariableType] - has half a type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
