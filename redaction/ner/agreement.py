@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from redaction.ner.network import ENTITIES, Tagged
 
 if TYPE_CHECKING:
@@ -30,14 +28,19 @@ _ALONE: Final = 0.5
 _BOTH: Final = 0.85
 
 
-def may_hold(scores: Floats) -> bool:
-    """Return whether a text may hold a name that the language model should be asked for."""
-    return bool(len(scores)) and bool((_chances(scores) >= RULED_OUT).any())
+def may_hold(chances: Floats) -> bool:
+    """Return whether a text may hold a name that the language model should be asked for.
+
+    `chances` holds the network's probability of each kind at each word.
+    """
+    return bool((chances >= RULED_OUT).any())
 
 
-def agreed(scores: Floats, ours: Iterable[Tagged], theirs: Iterable[Tagged]) -> list[Tagged]:
-    """Return the entities of one text, in order and apart; where both overlap, the whole, a person before all else."""
-    chances = _chances(scores)
+def agreed(chances: Floats, ours: Iterable[Tagged], theirs: Iterable[Tagged]) -> list[Tagged]:
+    """Return the entities of one text, in order and apart; where both overlap, the whole, a person before all else.
+
+    `chances` holds the network's probability of each kind at each word.
+    """
     found: list[Tagged] = []
     known = [Tagged(one.start, one.end, one.entity, _score(chances, one)) for one in theirs]
     counting = [one for one in (*ours, *known) if one.score >= SCORE_MIN]
@@ -57,9 +60,3 @@ def agreed(scores: Floats, ours: Iterable[Tagged], theirs: Iterable[Tagged]) -> 
 def _score(chances: Floats, one: Tagged) -> float:
     chance = float(chances[one.start : one.end, ENTITIES.index(one.entity)].max())
     return _ALONE + (1 - _ALONE) * chance if chance >= RULED_OUT else 0.0
-
-
-def _chances(scores: Floats) -> Floats:
-    """Return the probability of each kind of entity at each word."""
-    chances = np.exp(scores[:, 1:])
-    return chances.reshape(len(scores), len(ENTITIES), -1).sum(axis=2)

@@ -17,7 +17,7 @@ from thinc.api import use_ops  # pyright: ignore[reportUnknownVariableType] - it
 
 from redaction.model import ModelUnusable, network_data
 from redaction.ner.agreement import LENIENCE, agreed, may_hold
-from redaction.ner.network import Network, Tagged
+from redaction.ner.network import Network, Tagged, kinds
 from redaction.ner.tokens import part_at_signs
 from redaction.ner.transitions import Transitions
 from redaction.ner.vectors import WordVectors
@@ -113,13 +113,14 @@ class Names(NlpEngine):
     def _entities(self, documents: Sequence[Doc]) -> Iterator[list[Tagged]]:
         network = cast("Network", self._network)
         scores = network.scores([[token.text for token in document] for document in documents])
-        asked = [document for document, row in zip(documents, scores, strict=True) if may_hold(row)]
+        chances = [kinds(row) for row in scores]
+        asked = [document for document, row in zip(documents, chances, strict=True) if may_hold(row)]
         answers = iter(cast("Transitions", self._transitions).entities(asked))
-        for row in scores:
-            if may_hold(row):
+        for row, kind in zip(scores, chances, strict=True):
+            if may_hold(kind):
                 listed = next(answers)
                 theirs = [Tagged(start, end, _LABELS[label], 1.0) for start, end, label in listed if label in _LABELS]
-                yield agreed(row, network.spans(row, LENIENCE), theirs)
+                yield agreed(kind, network.spans(row, LENIENCE), theirs)
             else:
                 yield []
 

@@ -44,16 +44,26 @@ class Tagged:
     score: float
 
 
+def kinds(scores: Floats) -> Floats:
+    """Return the probability of each kind of entity at each word."""
+    chances = np.exp(scores[:, 1:])
+    return chances[:, 0::4] + chances[:, 1::4] + chances[:, 2::4] + chances[:, 3::4]
+
+
 class Network:
     """The weights of one trained file, and the words it has seen. Raises `ValueError` for a file of another form."""
 
     def __init__(self, data: bytes, vectors: WordVectors) -> None:
         with np.load(io.BytesIO(data), allow_pickle=False) as weights:
-            self._weights: dict[str, Floats] = {name: weights[name].astype(np.float32) for name in weights.files}
+            plain = {name: weights[name].astype(np.float32) for name in weights.files}
+        maxouts = ("embed_W", "embed_b", "window_W", "window_b")
+        self._weights: dict[str, Floats] = {
+            name: _laid(array) if name.startswith(maxouts) else array for name, array in plain.items()
+        }
         self._depth = sum(name.startswith("window_W") for name in self._weights)
         self._vectors = vectors
         self._known: dict[str, int] = {}
-        self._rows = np.zeros((WORDS_KNOWN_MAX, self._weights["embed_W"].shape[0]), np.float32)
+        self._rows = np.zeros((WORDS_KNOWN_MAX, self._weights["embed_G"].shape[0]), np.float32)
 
     def scores(self, texts: Sequence[Sequence[str]]) -> list[Floats]:
         """Return, for each text, the log probability of each label for each word."""
@@ -73,7 +83,7 @@ class Network:
             return []
         charged = scores.copy()
         charged[:, 0] -= np.float32(lenience)
-        return _spans_of(_best(charged), np.exp(scores))
+        return _spans_of(_best(charged), scores)
 
     def _embedded(self, words: Sequence[str]) -> Floats:
         known = self._known
@@ -109,15 +119,24 @@ class Network:
 
     def _maxout(self, seen: Floats, name: str, layer: str = "") -> Floats:
         weights = self._weights
-        width, pieces, inputs = weights[f"{name}_W{layer}"].shape
-        flat = seen @ weights[f"{name}_W{layer}"].reshape(width * pieces, inputs).T
-        flat += weights[f"{name}_b{layer}"].reshape(width * pieces)
-        best = flat.reshape(-1, width, pieces).max(axis=2)
+        flat = seen @ weights[f"{name}_W{layer}"].T
+        flat += weights[f"{name}_b{layer}"]
+        width = len(weights[f"{name}_G{layer}"])
+        best = flat[:, :width]
+        for piece in range(width, flat.shape[1], width):
+            best = np.maximum(best, flat[:, piece : piece + width])
         best -= best.mean(axis=1, keepdims=True)
-        best /= np.sqrt((best * best).mean(axis=1, keepdims=True) + _EPSILON)
+        best /= np.sqrt(np.einsum("ij,ij->i", best, best)[:, None] / np.float32(width) + _EPSILON)
         best *= weights[f"{name}_G{layer}"]
         best += weights[f"{name}_n{layer}"]
         return best
+
+
+def _laid(weights: Floats) -> Floats:
+    """Return a maxout layer's weights or bias with its pieces one after the other: quicker to take the largest of."""
+    if weights.ndim == 3:  # noqa: PLR2004 - width, pieces, inputs
+        return np.ascontiguousarray(weights.transpose(1, 0, 2)).reshape(-1, weights.shape[2])
+    return weights.T.ravel()
 
 
 def _open(label: str) -> str:
@@ -140,8 +159,13 @@ _ENDS: Final = np.array([_NEVER if _open(label) else 0 for label in LABELS], np.
 
 
 def _best(scores: Floats) -> list[int]:
-    if scores.argmax(axis=1).max() == 0:
+    # where the best label of each word makes a sequence, it is the best sequence
+    likeliest = scores.argmax(axis=1)
+    if not likeliest.any():
         return [0] * len(scores)
+    steps = _MOVES[np.concatenate([[-1], likeliest[:-1]]), likeliest]
+    if not steps.any() and _ENDS[likeliest[-1]] == 0:
+        return likeliest.tolist()
     came: list[NDArray[np.int64]] = []
     total = scores[0] + _MOVES[-1]
     for row in scores[1:]:
@@ -157,14 +181,16 @@ def _best(scores: Floats) -> list[int]:
     return path[::-1]
 
 
-def _spans_of(path: list[int], chances: Floats) -> list[Tagged]:
+def _spans_of(path: list[int], scores: Floats) -> list[Tagged]:
     found: list[Tagged] = []
     begun = 0
-    for at, label in enumerate(LABELS[one] for one in path):
-        if label[0] in "BU" and label != "O":
+    for at, label in enumerate(path):
+        if not label:
+            continue
+        kind, position = divmod(label - 1, 4)
+        if position in {0, 3}:  # begin, unit
             begun = at
-        if label[0] in "LU":
-            column = 1 + 4 * ENTITIES.index(label[2:])
-            score = float(chances[begun : at + 1, column : column + 4].sum(axis=1).mean())
-            found.append(Tagged(begun, at + 1, label[2:], score))
+        if position in {2, 3}:  # last, unit
+            chances = np.exp(scores[begun : at + 1, 4 * kind + 1 : 4 * kind + 5]).sum(axis=1)
+            found.append(Tagged(begun, at + 1, ENTITIES[kind], float(chances.mean())))
     return found

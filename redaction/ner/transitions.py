@@ -103,7 +103,7 @@ class Transitions:
         return found
 
     def _outside_moves(self, features: Floats, final: NDArray[np.bool_], spaces: NDArray[np.bool_]) -> Integers:
-        hidden = (features[:, 0] + self._outside).max(axis=2)
+        hidden = _largest(features[:, 0] + self._outside)
         scores = hidden @ self._weights[self._moves].T + self._bias[self._moves]
         scores[np.ix_(final, self._begins)] = _NEVER
         scores[np.ix_(spaces, ~self._outs)] = _NEVER
@@ -116,7 +116,7 @@ class Transitions:
         label = self._label[chosen[begin]]
         at = begin + 1
         while len(begin):
-            hidden = (features[at, 0] + features[begin, 1] + features[at - 1, 2] + self._feature_bias).max(axis=2)
+            hidden = _largest(features[at, 0] + features[begin, 1] + features[at - 1, 2] + self._feature_bias)
             inside = self._scored(hidden, self._inside[label])
             closes = final[at] | (self._scored(hidden, self._last[label]) > inside)
             after[begin[closes]] = at[closes] + 1
@@ -125,3 +125,11 @@ class Transitions:
 
     def _scored(self, hidden: Floats, moves: Integers) -> Floats:
         return (hidden * self._weights[moves]).sum(axis=1) + self._bias[moves]
+
+
+def _largest(pieces: Floats) -> Floats:
+    # one piece after the other: NumPy is slow at the largest of two
+    best = pieces[..., 0]
+    for at in range(1, pieces.shape[-1]):
+        best = np.maximum(best, pieces[..., at])
+    return best

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from redaction.model import NETWORK, ModelUnusable, network_data
 from redaction.ner.agreement import LENIENCE, agreed, may_hold
-from redaction.ner.network import ENTITIES, LABELS, Network, Tagged
+from redaction.ner.network import ENTITIES, LABELS, Network, Tagged, kinds
 from redaction.ner.transitions import Transitions
 from redaction.ner.words import TABLE_ROWS, rows_of
 from training.ner.corpus import judging
@@ -84,13 +84,13 @@ def _scores(*chances: dict[str, float]) -> Floats:
 def test_a_find_of_the_language_model_counts_unless_the_network_rules_it_out() -> None:
     scores = _scores({"O": 0.9, "U-PERSON": 0.1}, {"O": 0.99, "U-PERSON": 0.001})
     theirs = [Tagged(0, 1, "PERSON", 1.0), Tagged(1, 2, "PERSON", 1.0)]
-    assert [(one.start, one.end) for one in agreed(scores, [], theirs)] == [(0, 1)]
+    assert [(one.start, one.end) for one in agreed(kinds(scores), [], theirs)] == [(0, 1)]
 
 
 @pytest.mark.requirement("NER-08")
 def test_overlapping_finds_are_one_and_a_person_before_all_else() -> None:
     scores = _scores({"U-PERSON": 0.5, "O": 0.5}, {"U-ORGANIZATION": 0.6, "O": 0.4})
-    both = agreed(scores, [Tagged(0, 1, "PERSON", 0.5)], [Tagged(0, 2, "ORGANIZATION", 1.0)])
+    both = agreed(kinds(scores), [Tagged(0, 1, "PERSON", 0.5)], [Tagged(0, 2, "ORGANIZATION", 1.0)])
     assert [(one.start, one.end, one.entity) for one in both] == [(0, 2, "PERSON")]
 
 
@@ -106,9 +106,9 @@ def test_what_the_network_rules_out_holds_nothing_the_language_model_would_add(
     ruled_out = 0
     for row, listed in zip(scores, entities, strict=True):
         theirs = [Tagged(start, end, labels[label], 1.0) for start, end, label in listed if label in labels]
-        if not may_hold(row):
+        if not may_hold(kinds(row)):
             ruled_out += 1
-            assert agreed(row, network.spans(row, LENIENCE), theirs) == []
+            assert agreed(kinds(row), network.spans(row, LENIENCE), theirs) == []
     assert ruled_out > 50
 
 

@@ -1,9 +1,9 @@
 """Texts with their entities marked: open data and generated ones, in parts that never touch.
 
-training      Broad Twitter Corpus but its end, WNUT 2017's training part, generated texts
-development   the end of the Broad Twitter Corpus, generated texts with other names
-judging       Wikigold whole, WNUT 2017's development part (another source: comments on videos), generated texts with
-              other templates and other names
+training      Broad Twitter Corpus but its end, WNUT 2017's training part, Wikigold's first articles, generated texts
+development   the end of the Broad Twitter Corpus, Wikigold's next articles, generated texts with other names
+judging       WNUT 2017's development part (comments on videos: a source of its own), Wikigold's last articles,
+              generated texts with other templates and other names
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 _TWEETS_DEVELOPMENT: Final = 1400
 #: The last lines of the WNUT file are its development part: comments instead of posts.
 _COMMENTS: Final = 1009
+#: Wikigold's lines follow its articles; a few lines between the parts are used by none, so that no article is in two.
+_WIKI_TRAINING: Final = slice(0, 790)
+_WIKI_DEVELOPMENT: Final = slice(810, 940)
+_WIKI_JUDGING: Final = slice(960, None)
 _SEED: Final = 17
 
 
@@ -31,20 +35,27 @@ def training(generated: int, seed: int) -> list[Sample]:
     """Return what the network learns from; `seed` changes the generated texts."""
     tweets = _open("btc")[:-_TWEETS_DEVELOPMENT]
     posts = _open("wnut17")[:-_COMMENTS]
+    articles = _open("wikigold")[_WIKI_TRAINING]
     chance = random.Random(seed)
-    renamed = [_renamed(one, chance) for one in (*tweets, *posts) if any(span[2] == "PERSON" for span in one.spans)]
-    return [*tweets, *posts, *renamed, *samples("training", generated, seed)]
+    peopled = [one for one in (*tweets, *posts, *articles) if any(span[2] == "PERSON" for span in one.spans)]
+    renamed = [_renamed(one, chance) for one in peopled]
+    # there are few of the articles, and they are what prose looks like
+    return [*tweets, *posts, *articles, *articles, *articles, *renamed, *samples("training", generated, seed)]
 
 
 def development(generated: int) -> dict[str, list[Sample]]:
     """Return what settings are chosen by."""
-    return {"tweets": _open("btc")[-_TWEETS_DEVELOPMENT:], "generated": list(samples("development", generated, _SEED))}
+    return {
+        "tweets": _open("btc")[-_TWEETS_DEVELOPMENT:],
+        "wikigold": _open("wikigold")[_WIKI_DEVELOPMENT],
+        "generated": list(samples("development", generated, _SEED)),
+    }
 
 
 def judging(generated: int) -> dict[str, list[Sample]]:
     """Return what is reported on, and nothing is chosen by."""
     return {
-        "wikigold": _open("wikigold"),
+        "wikigold": _open("wikigold")[_WIKI_JUDGING],
         "comments": _open("wnut17")[-_COMMENTS:],
         "generated": list(samples("judging", generated, _SEED)),
     }

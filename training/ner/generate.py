@@ -26,6 +26,29 @@ _IDS: Final = ("{:05d}", "INV-{:04d}", "#{:04d}", "TCK-{:05d}", "A{:06d}")
 _MONEY: Final = ("${}", "{} EUR", "€{}", "£{}.50", "{} USD")
 _MAIL: Final = ("info@example.{}", "j.d@example.{}", "user42@example.{}", "sales@example.{}")
 _STREETS: Final = ("Main", "Oak", "High", "Station", "Mill")
+#: How often a town or region is made up.
+_PLACES: Final = 0.4
+_ORG_KINDS: Final = (
+    "United", "City", "Rovers", "Church", "School", "College", "Museum", "Theatre", "Brigade", "Regiment",
+    "Division", "Society", "Association", "Party", "Orchestra", "Railway", "Council", "Institute", "Club",
+    "Records", "Press", "Times", "Herald",
+)  # fmt: skip
+_PLACE_ENDS: Final = (
+    "by", "burg", "ville", "ton", "dorf", "stad", "pur", "abad", "owo", "sk", "berg", "heim", "hausen", "bach",
+    "ovo", "ice", "ham", "ford", "wick", "mouth", "ia", "ano", "ella", "eira", "os", "an", "gan", "shima",
+    "zawa", "chang", "shan", "istan", "vik", "nes", "lund", "holm", "haven", "minster", "bury", "field", "wood",
+    "ac", "ignac", "eux", "ona", "ente", "kula",
+)  # fmt: skip
+_PLACE_BEGINNINGS: Final = (
+    "San", "Santa", "Saint", "Port", "Mount", "Lake", "New", "Upper", "Lower", "Fort", "El", "La", "Bad",
+    "Kreis", "Al", "North", "South", "Camp", "Rio", "Cape", "Villa", "Little", "Great", "Los", "Las", "Nizhny",
+    "Stara",
+)  # fmt: skip
+_PLACE_KINDS: Final = (
+    "Valley", "County", "Island", "Bay", "Hill", "Hills", "River", "Lake", "Park", "Mountains", "Beach",
+    "Springs", "Creek", "Falls", "Province", "District", "Harbour", "Square", "Bridge", "Castle", "Hall",
+    "Station", "Airport", "Forest",
+)  # fmt: skip
 #: How often identifiers, titles and products are put together anew instead of taken from their list.
 _MADE: Final = 0.6
 
@@ -124,7 +147,9 @@ class _Writer:
         if slot in named:
             return named[slot](), "PERSON"
         if slot in {"city", "country", "region"}:
-            return self._one(slot), "LOCATION"
+            return (
+                self._place() if slot != "country" and self._chance.random() < _PLACES else self._one(slot)
+            ), "LOCATION"
         if slot == "org":
             return self._organization(), "ORGANIZATION"
         if slot in self._made and self._chance.random() < _MADE:
@@ -213,7 +238,9 @@ class _Writer:
         if roll < 0.7:
             return f"{self._one('org_root')} {self._one('org_tail')}"
         if roll < 0.8:
-            return f"{self._last()} {self._one('org_tail')}"
+            owner = chance.choice((self._last(), f"{self._last()}'s", self._place(), self._place()))
+            kinds = (self._one("org_tail"), self._one("noun").title(), chance.choice(_ORG_KINDS))
+            return f"{owner} {chance.choice(kinds)}"
         if roll < 0.88:
             return f"{self._last()} & {chance.choice(('Sons', 'Partners', self._last()))}"
         return f"{self._one('org_root')}{chance.choice((' Data', ' Solutions', 'soft', 'tech', ' Global'))}"
@@ -236,6 +263,17 @@ class _Writer:
             return parts[0] + "".join(part.title() for part in parts[1:])
         return chance.choice(("-", ".", "_")).join(parts) if style == 3 else "_".join(parts).upper()
 
+    def _place(self) -> str:
+        """Return a place that is in no list: what nobody knows is not always a person."""
+        chance = self._chance
+        stem = self._chance.choice(self._group.last).replace("-", "").replace("'", "").title().replace(" ", "")[:9]
+        shorter = stem.rstrip("aeiouyáéíóúäöü") or stem
+        return chance.choice(
+            (shorter + chance.choice(_PLACE_ENDS), shorter + chance.choice(_PLACE_ENDS),
+             shorter + chance.choice(_PLACE_ENDS), f"{chance.choice(_PLACE_BEGINNINGS)} {stem}", f"{stem} {chance.choice(_PLACE_KINDS)}",
+             f"{chance.choice(_PLACE_BEGINNINGS)} {shorter}{chance.choice(_PLACE_ENDS)}")
+        )  # fmt: skip
+
     def _phrase(self) -> str:
         """Return what a document, a ticket or a task is called."""
         chance = self._chance
@@ -252,7 +290,9 @@ class _Writer:
         return chance.choice(
             (self._one("brand"), self._one("brand"), f"{adjective} {noun}",
              f"{noun} {chance.choice(('Pro', 'Plus', 'X', 'Max', 'Mini', '2', '360'))}",
-             f"{self._one('brand')} {chance.choice(('Pro', 'Cloud', 'Enterprise', str(chance.randrange(2, 20))))}")
+             f"{self._one('brand')} {chance.choice(('Pro', 'Cloud', 'Enterprise', str(chance.randrange(2, 20))))}",
+             f"{chance.choice('ABCEFGKLMPTXZ')}-{chance.randrange(2, 130)} "
+             f"{chance.choice((adjective, noun, self._one('brand')))}")
         )  # fmt: skip
 
     def _value(self) -> tuple[str, list[Span]]:
