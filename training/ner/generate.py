@@ -270,7 +270,8 @@ class _Writer:
         shorter = stem.rstrip("aeiouyáéíóúäöü") or stem
         return chance.choice(
             (shorter + chance.choice(_PLACE_ENDS), shorter + chance.choice(_PLACE_ENDS),
-             shorter + chance.choice(_PLACE_ENDS), f"{chance.choice(_PLACE_BEGINNINGS)} {stem}", f"{stem} {chance.choice(_PLACE_KINDS)}",
+             shorter + chance.choice(_PLACE_ENDS), f"{chance.choice(_PLACE_BEGINNINGS)} {stem}",
+             f"{stem} {chance.choice(_PLACE_KINDS)}",
              f"{chance.choice(_PLACE_BEGINNINGS)} {shorter}{chance.choice(_PLACE_ENDS)}")
         )  # fmt: skip
 
@@ -291,9 +292,13 @@ class _Writer:
             (self._one("brand"), self._one("brand"), f"{adjective} {noun}",
              f"{noun} {chance.choice(('Pro', 'Plus', 'X', 'Max', 'Mini', '2', '360'))}",
              f"{self._one('brand')} {chance.choice(('Pro', 'Cloud', 'Enterprise', str(chance.randrange(2, 20))))}",
-             f"{chance.choice('ABCEFGKLMPTXZ')}-{chance.randrange(2, 130)} "
-             f"{chance.choice((adjective, noun, self._one('brand')))}")
+             self._numbered((adjective, noun)))
         )  # fmt: skip
+
+    def _numbered(self, words: tuple[str, str]) -> str:
+        chance = self._chance
+        letter, number = chance.choice("ABCEFGKLMPTXZ"), chance.randrange(2, 130)
+        return f"{letter}-{number} {chance.choice((*words, self._one('brand')))}"
 
     def _value(self) -> tuple[str, list[Span]]:
         """Return a bare value, as the leaves of a JSON tree are."""
