@@ -1,4 +1,4 @@
-"""Detection with Presidio as the authority: its analyzer and registry, our recognizers, spaCy's names.
+"""Detection with Presidio as the authority: its analyzer and registry, our recognizers, both name finders.
 
 The only import of Presidio, but for its NLP engine in `redaction.ner.engine`. Runs in worker processes; memory and
 start-up time are those of the language model. Nothing fails open: whatever a recognizer raises ends the call.
@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Final, cast
 
 from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerRegistry, RecognizerResult
+from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
 
 from redaction.finding import DetectionError, Finding
 from redaction.forms import Forms
@@ -91,6 +92,25 @@ class _People(EntityRecognizer):
         return found
 
 
+class _NoContext(ContextAwareEnhancer):
+    """Leaves scores as they are: our recognizers look at what stands beside a value themselves."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0, 0.0, 0, 0)
+
+    def enhance_using_context(
+        self,
+        text: str,
+        raw_results: list[RecognizerResult],
+        nlp_artifacts: NlpArtifacts,
+        recognizers: list[EntityRecognizer],
+        context: list[str] | None = None,
+    ) -> list[RecognizerResult]:
+        """Return `raw_results`."""
+        del text, nlp_artifacts, recognizers, context
+        return raw_results
+
+
 class PresidioDetector:
     """A `Detector`. Loading takes seconds and some 350 MiB. Raises `ModelUnusable` without its model."""
 
@@ -111,7 +131,10 @@ class PresidioDetector:
             ],
             supported_languages=[LANGUAGE],
         )
-        self._analyzer = AnalyzerEngine(registry=registry, nlp_engine=self._names, supported_languages=[LANGUAGE])
+        self._analyzer = AnalyzerEngine(
+            registry=registry, nlp_engine=self._names, supported_languages=[LANGUAGE],
+            context_aware_enhancer=_NoContext(),
+        )  # fmt: skip
 
     def find(self, texts: Sequence[str]) -> list[tuple[Finding, ...]]:
         """Return the findings of each text. Raises `DetectionError`: never a partial result."""

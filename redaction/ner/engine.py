@@ -38,6 +38,8 @@ _LABELS: Final = {"PERSON": "PERSON", "GPE": "LOCATION", "LOC": "LOCATION", "FAC
 ENTITIES_NAMED: Final = tuple(sorted(set(_LABELS.values())))
 _UNUSED: Final = ["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer", "senter"]
 _BATCH: Final = 64
+#: Different words a tokenizer may have seen; it keeps each, so it is loaded anew then (a second, some 100 MiB less).
+WORDS_MAX: Final = 300_000
 #: spaCy's tokenizer is quadratic in runs of symbols; they name nobody.
 _SYMBOL_RUN: Final = re.compile(r"[^\w\s]{8,}")
 _LONG_WORD: Final = re.compile(r"\S{200,}")
@@ -46,8 +48,9 @@ _LONG_WORD: Final = re.compile(r"\S{200,}")
 class Names(NlpEngine):
     """Finds names for Presidio. Raises `ModelUnusable` for a model it cannot work with."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, words_max: int = WORDS_MAX) -> None:
         self._folder = folder
+        self._words_max = words_max
         self._language: Language | None = None
         self._transitions: Transitions | None = None
         self._network: Network | None = None
@@ -80,6 +83,8 @@ class Names(NlpEngine):
     ) -> Iterator[tuple[str, NlpArtifacts]]:
         """Yield the artifacts of each text."""
         del n_process, kwargs
+        if len(cast("Language", self._language).vocab) > self._words_max:
+            self.load()
         loaded = cast("Language", self._language)
         wanted = list(texts)
         for begin in range(0, len(wanted), batch_size):

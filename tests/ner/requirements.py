@@ -14,5 +14,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     ),
     Requirement("NER-06", "A text has the same scores alone, among others and seen before.", "DESIGN 10; facts 4"),
     Requirement("NER-07", "Labels become entities that begin, end and stand apart.", "Ratinov and Roth 2009"),
+    Requirement("NER-09", "Words never seen before do not fill the memory of a worker.", "issue 8 item 7"),
     Requirement("NER-08", "What both finders say is one entity, a person before all else.", "issue 8"),
 )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from redaction.model import default_folder
+from redaction.ner.engine import LANGUAGE, Names
 from training.ner.corpus import judging
 from training.ner.measure import Counts, count
 
@@ -55,3 +57,16 @@ def test_names_are_found_in_lower_case_in_records_and_alone(detector: PresidioDe
 @pytest.mark.requirement("NER-02")
 def test_nobody_is_found_where_nobody_is(detector: PresidioDetector, text: str) -> None:
     assert "PERSON" not in {one.entity for one in detector.find([text])[0]}
+
+
+@pytest.mark.requirement("NER-09")
+def test_a_finder_that_has_seen_too_many_words_forgets_them_and_finds_on() -> None:
+    names = Names(default_folder(), words_max=2_000)
+    names.load()
+    before = names.process_text("please ask Ada Lovelace", LANGUAGE)
+    for block in range(4):
+        names.process_text(" ".join(f"word{block}x{at}" for at in range(900)), LANGUAGE)
+    after = names.process_text("please ask Ada Lovelace", LANGUAGE)
+    assert after.tokens.vocab is not before.tokens.vocab
+    assert len(after.tokens.vocab) < 3_500
+    assert [str(one) for one in after.entities] == [str(one) for one in before.entities] == ["Ada Lovelace"]
