@@ -38,14 +38,16 @@ _SECONDS_PER_BATCH_MAX: Final = 20.0
 _WORD: Final = re.compile(r"[^\W\d_]{2,}")
 _ID_SHAPED: Final = re.compile(r"[A-Za-z0-9_\-./:@#=+%&?]*")
 _NO_NAME: Final = re.compile(r"\d|[_/\\{}<>=|@#$%^*~`()\[\]]|\.[a-z]|https?|\.(?:py|js|ts|md|json|csv|txt|com|org)\b")
-_TRAILING: Final = re.compile(r"['’]s$|[\s,.;:!?)\]\"']+$")
+_TRAILING: Final = re.compile(r"['’]s$|</?\w*$|[\s,.;:!?)\]\"'<>|=}]+$")
 #: Two to four words as names are written.
-_FULL_NAME: Final = re.compile(r"\b[A-Z][^\W\d_]{1,30}(?:[ '’.\-]{1,2}[A-Z][^\W\d_]{0,30}){1,3}")
+_FULL_NAME: Final = re.compile(
+    r"\b[^\W\d_a-zß-öø-ÿ][^\W\d_]{1,30}(?:[ '’.\-]{1,2}[^\W\d_a-zß-öø-ÿ][^\W\d_]{0,30}){1,3}"
+)
 #: Words the language model takes for people or places in the traffic of agents.
 _COMMON: Final = frozenset({
     "invoice", "customer", "agent", "user", "assistant", "system", "tool", "json", "api", "http", "https", "id",
     "true", "false", "null", "none", "todo", "error", "ok", "visa", "mastercard", "usd", "eur", "gbp", "hello", "hi",
-    "thanks", "please", "dear", "regards",
+    "thanks", "please", "dear", "regards", "aadhaar", "bsn", "cpf", "dni", "iban", "isbn", "nif", "nino", "pesel", "ssn",
 })  # fmt: skip
 
 

@@ -22,7 +22,7 @@ LENIENCE: Final = 1.0
 #: Finds of less are nothing, under any profile.
 SCORE_MIN: Final = 0.35
 #: How probable an entity must be to the network, at its most probable word, for the language model's find to count.
-RULED_OUT: Final = 0.03
+RULED_OUT: Final = 0.05
 #: What the language model's find counts for by itself, and with the network.
 _ALONE: Final = 0.5
 _BOTH: Final = 0.85
@@ -37,7 +37,7 @@ def may_hold(chances: Floats) -> bool:
 
 
 def agreed(chances: Floats, ours: Iterable[Tagged], theirs: Iterable[Tagged]) -> list[Tagged]:
-    """Return the entities of one text, in order and apart; where both overlap, the whole, a person before all else.
+    """Return the entities of one text, in order and apart; where both overlap, the whole, by who is surer.
 
     `chances` holds the network's probability of each kind at each word.
     """
@@ -49,12 +49,16 @@ def agreed(chances: Floats, ours: Iterable[Tagged], theirs: Iterable[Tagged]) ->
         if before is None or one.start >= before.end:
             found.append(one)
             continue
-        entity = before.entity if before.score >= one.score else one.entity
-        if "PERSON" in (before.entity, one.entity):
-            entity = "PERSON"
         score = max(before.score, one.score, _BOTH if before.entity == one.entity else 0.0)
-        found[-1] = Tagged(before.start, max(before.end, one.end), entity, score)
+        found[-1] = Tagged(before.start, max(before.end, one.end), _stronger(before, one), score)
     return found
+
+
+def _stronger(one: Tagged, other: Tagged) -> str:
+    # profiles are milder with organisations than with people: in doubt, a person
+    if {one.entity, other.entity} == {"PERSON", "ORGANIZATION"}:
+        return "PERSON"
+    return one.entity if one.score >= other.score else other.entity
 
 
 def _score(chances: Floats, one: Tagged) -> float:

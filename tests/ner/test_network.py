@@ -88,10 +88,12 @@ def test_a_find_of_the_language_model_counts_unless_the_network_rules_it_out() -
 
 
 @pytest.mark.requirement("NER-08")
-def test_overlapping_finds_are_one_and_a_person_before_all_else() -> None:
+def test_overlapping_finds_are_one_and_a_person_rather_than_an_organisation() -> None:
     scores = _scores({"U-PERSON": 0.5, "O": 0.5}, {"U-ORGANIZATION": 0.6, "O": 0.4})
     both = agreed(kinds(scores), [Tagged(0, 1, "PERSON", 0.5)], [Tagged(0, 2, "ORGANIZATION", 1.0)])
     assert [(one.start, one.end, one.entity) for one in both] == [(0, 2, "PERSON")]
+    surer = agreed(kinds(scores), [Tagged(0, 1, "PERSON", 0.5), Tagged(0, 2, "LOCATION", 0.9)], [])
+    assert [(one.start, one.end, one.entity) for one in surer] == [(0, 2, "LOCATION")]
 
 
 @pytest.mark.requirement("NER-05")
