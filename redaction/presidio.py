@@ -47,7 +47,8 @@ _FULL_NAME: Final = re.compile(
 _COMMON: Final = frozenset({
     "invoice", "customer", "agent", "user", "assistant", "system", "tool", "json", "api", "http", "https", "id",
     "true", "false", "null", "none", "todo", "error", "ok", "visa", "mastercard", "usd", "eur", "gbp", "hello", "hi",
-    "thanks", "please", "dear", "regards", "aadhaar", "bsn", "cpf", "dni", "iban", "isbn", "nif", "nino", "pesel", "ssn",
+    "thanks", "please", "dear", "regards",
+    "aadhaar", "bsn", "cpf", "dni", "iban", "isbn", "nif", "nino", "pesel", "ssn",
 })  # fmt: skip
 
 
