@@ -16,6 +16,7 @@ from gateway.config.problems import nearest
 from gateway.config.types import DEFAULT_DOMAIN
 from gateway.identity.key_file import KeyFiles
 from gateway.identity.key_set import KeySetUnusable, read_key_set
+from gateway.identity.revocation import Revocations
 from gateway.mcp.confinement import unconfined
 from gateway.recognizing import recognizers_of
 from gateway.secrets import SecretError, SecretReference
@@ -79,15 +80,26 @@ def _keys(config: Config) -> Iterator[Finding]:
 def _key_sets(config: Config) -> Iterator[Finding]:
     for domain in config.trust_domains.values():
         for issuer in domain.issuers:
-            if issuer.jwks_file is None:
-                continue
-            try:
-                read_key_set(issuer.jwks_file.read_bytes(), issuer.algorithms)
-            except OSError as error:
-                message = f"cannot be read: {(error.strerror or 'failed').lower()}"
-                yield Finding(_SEVERE, str(issuer.jwks_file), 0, message)
-            except KeySetUnusable as unusable:
-                yield Finding(_SEVERE, str(issuer.jwks_file), 0, f"issuer `{issuer.issuer}`: {unusable}")
+            if issuer.jwks_file is not None:
+                yield from _key_set(issuer.jwks_file, issuer.algorithms, "sig", f"issuer `{issuer.issuer}`")
+            if issuer.revoked_file is not None:
+                try:
+                    Revocations({issuer.issuer: issuer.revoked_file})
+                except ConfigInvalid as invalid:
+                    yield from _errors(invalid.problems)
+        spiffe = domain.spiffe
+        if spiffe is not None and spiffe.bundle_file is not None:
+            whose = f"SPIFFE trust domain `{spiffe.trust_domain}`"
+            yield from _key_set(spiffe.bundle_file, spiffe.algorithms, "jwt-svid", whose)
+
+
+def _key_set(path: Path, algorithms: Collection[str], use: str, whose: str) -> Iterator[Finding]:
+    try:
+        read_key_set(path.read_bytes(), algorithms, use)
+    except OSError as error:
+        yield Finding(_SEVERE, str(path), 0, f"cannot be read: {(error.strerror or 'failed').lower()}")
+    except KeySetUnusable as unusable:
+        yield Finding(_SEVERE, str(path), 0, f"{whose}: {unusable}")
 
 
 def _policies(config: Config) -> Iterator[Finding]:
@@ -149,6 +161,8 @@ def _sent(config: Config) -> Iterator[tuple[SecretReference, bool]]:
     for server in config.mcp_servers.values():
         if server.credential is not None:
             yield server.credential.reference, server.credential.client is None
+    for proxy in config.proxies.values():
+        yield proxy.secret, False
 
 
 def _errors(problems: tuple[Problem, ...]) -> Iterator[Finding]:
