@@ -42,8 +42,10 @@ class _Caller(asyncio.Protocol):
             self.done.set_result(None)
 
 
-async def measure(port: int, request: Callable[[int], bytes], *, callers: int, calls: int) -> Measured:
-    """Send `calls` requests from `callers` at a time; `request` makes the n-th."""
+async def measure(
+    port: int, request: Callable[[int], bytes], *, callers: int, calls: int, pause_seconds: float = 0.0
+) -> Measured:
+    """Send `calls` requests from `callers` at a time, each after a pause; `request` makes the n-th."""
     whole: list[float] = []
     first: list[float] = []
     numbers = iter(range(calls))
@@ -51,6 +53,8 @@ async def measure(port: int, request: Callable[[int], bytes], *, callers: int, c
     async def one() -> None:
         _, caller = await asyncio.get_running_loop().create_connection(_Caller, "127.0.0.1", port)
         for number in numbers:
+            if pause_seconds:
+                await asyncio.sleep(pause_seconds)
             caller.done, caller.first = asyncio.get_running_loop().create_future(), 0.0
             begun = time.perf_counter()
             caller.transport.write(request(number))

@@ -1,8 +1,11 @@
 """What a gateway adds to an MCP `tools/call`: Oncegate, FastMCP's proxy and nginx before the same server, in one run.
 
-`python -m benchmarks.mcp [rounds]`. The server is the tests' fixture (the official SDK). FastMCP is installed into
+`python -m benchmarks.mcp [rounds]`, before two servers: the tests' fixture (the official SDK, Python), which uses as
+much CPU as a gateway does, and a quick one, before which a gateway's own cost shows. FastMCP is installed into
 `.build/fastmcp` the first time; nginx is measured where it is on PATH. `added` is p50 minus the direct p50 of the
-same round, the median over rounds; rounds are interleaved. Oncegate decides, journals and audits each call.
+same round, the median over rounds; rounds are interleaved. Oncegate decides, journals and audits each call (FULL: each
+call is flushed to disk twice). `direct, idle` asks with 4 ms between calls: a server behind any gateway is asked as
+seldom as that, and a process that was idle answers slower than one that was not.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import time
 import urllib.error
 import urllib.request
 import venv
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -37,8 +41,9 @@ CALLS = {1: 200, 16: 800}
 #: Tens of milliseconds each.
 CALLS_SLOW = {1: 30, 16: 96}
 FASTMCP = "fastmcp==4.1.2"
-POLICY = (
-    "p, role:any, *, mcp/everything, list, -, allow, -\np, role:any, *, mcp/everything/**, *, -, allow, redact=off\n"
+POLICY = "".join(
+    f"p, role:any, *, mcp/{name}, list, -, allow, -\np, role:any, *, mcp/{name}/**, *, -, allow, redact=off\n"
+    for name in ("everything", "quick")
 )
 #: Debian's is in a folder that is not on everybody's PATH.
 NGINX_PROGRAM = shutil.which("nginx", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin")))
@@ -57,6 +62,16 @@ http {{
     proxy_set_header Host $http_host; proxy_buffering off; }} }}
 }}
 """
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the server is asked: directly, or through what."""
+
+    port: int
+    path: str
+    calls: dict[int, int] = field(default_factory=lambda: CALLS)
+    pause_seconds: float = 0.0
 
 
 def request_of(port: int, path: str, offset: int) -> Callable[[int], bytes]:
@@ -111,33 +126,65 @@ async def main(rounds: int) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oncegate-bench-")))
-        stood = stack.enter_context(stand(folder, policy=POLICY, tools="{echo: {effect: once}}"))
-        ways = {
-            "direct": (port_of(stood.direct), "/mcp", CALLS),
-            "oncegate /mcp/everything": (port_of(stood.gateway), "/mcp/everything", CALLS),
-        }
+        quick = stack.enter_context(mock())
+        more = f"  quick: {{url: '{quick}', tools: {{echo: {{effect: once}}}}}}\n"
+        tools = "{echo: {effect: once}}"
+        stood = stack.enter_context(stand(folder, policy=POLICY, tools=tools, servers=more))
+        print(f"{'server':12}{'way':16}{'c':>3} {'p50':>9} {'p99':>9} {'added p50':>10} {'calls/s':>9}")
         if NGINX_PROGRAM is None:
-            print("nginx is not here, so its row is missing: install it to compare with a plain proxy")
-        else:
-            ways["nginx"] = (stack.enter_context(nginx(NGINX_PROGRAM, stood.direct, folder)), "/mcp", CALLS)
-        ways["fastmcp proxy"] = (stack.enter_context(fastmcp(stood.direct, folder)), "/mcp", CALLS_SLOW)
-        print(f"{'way':28}{'c':>3} {'p50':>9} {'p99':>9} {'added p50':>10} {'calls/s':>9}")
-        for callers in CALLS:
-            found: dict[str, list[tuple[float, ...]]] = {name: [] for name in ways}
-            for number in range(rounds + 1):
-                direct = 0.0
-                for name, (port, path, calls) in ways.items():
-                    request = request_of(port, path, (number + 1) * 100_000 + callers * 5000)
-                    got = await measure(port, request, callers=callers, calls=calls[callers])
-                    half = p(got.whole, 50)
-                    direct = half if name == "direct" else direct
-                    if number:  # the first round warms up
-                        found[name].append((half, p(got.whole, 99), half - direct, got.calls_per_second))
-            for name, figures in found.items():
-                half, worst, added, rate = (median(column) for column in zip(*figures, strict=True))
-                rows.append({"way": name, "callers": callers, "p50": half, "p99": worst, "added": added, "rate": rate})
-                print(f"{name:28}{callers:3} {half:9.3f} {worst:9.3f} {added:10.3f} {rate:9.0f}", flush=True)
+            print("nginx is not here, so its rows are missing: install it to compare with a plain proxy")
+        for server, direct in (("everything", stood.direct), ("quick", quick)):
+            with contextlib.ExitStack() as these:
+                ways = {
+                    "direct": Way(port_of(direct), "/mcp"),
+                    "direct, idle": Way(port_of(direct), "/mcp", pause_seconds=0.004),
+                    "oncegate": Way(port_of(stood.gateway), f"/mcp/{server}"),
+                }
+                (own := folder / server).mkdir()
+                if NGINX_PROGRAM is not None:
+                    ways["nginx"] = Way(these.enter_context(nginx(NGINX_PROGRAM, direct, own)), "/mcp")
+                ways["fastmcp proxy"] = Way(these.enter_context(fastmcp(direct, own)), "/mcp", calls=CALLS_SLOW)
+                for callers in CALLS:
+                    for row in await compared(ways, callers, rounds):
+                        rows.append({"server": server, "callers": callers, **row})
+                        print(f"{server:12}{row['way']:16}{callers:3} {row['p50']:9.3f} {row['p99']:9.3f} "
+                              f"{row['added']:10.3f} {row['rate']:9.0f}", flush=True)  # fmt: skip
     return rows
+
+
+async def compared(ways: dict[str, Way], callers: int, rounds: int) -> list[dict[str, Any]]:
+    """Return a row for each way: medians over the rounds."""
+    found: dict[str, list[tuple[float, ...]]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        direct = 0.0
+        for name, way in ways.items():
+            if way.pause_seconds and callers > 1:
+                continue
+            request = request_of(way.port, way.path, (number + 1) * 100_000 + callers * 5000)
+            got = await measure(
+                way.port, request, callers=callers, calls=way.calls[callers], pause_seconds=way.pause_seconds
+            )
+            half = p(got.whole, 50)
+            direct = half if name == "direct" else direct
+            if number:  # the first round warms up
+                found[name].append((half, p(got.whole, 99), half - direct, got.calls_per_second))
+    rows: list[dict[str, Any]] = []
+    for name, figures in found.items():
+        if figures:
+            half, worst, added, rate = (median(column) for column in zip(*figures, strict=True))
+            rows.append({"way": name, "p50": half, "p99": worst, "added": added, "rate": rate})
+    return rows
+
+
+@contextlib.contextmanager
+def mock() -> Generator[str]:
+    """Run the quick server until the block ends; gives its URL."""
+    command = [sys.executable, "-m", "benchmarks.mock_upstream"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as serving:
+        assert serving.stdin is not None
+        assert serving.stdout is not None
+        yield f"http://127.0.0.1:{int(serving.stdout.readline())}/mcp"
+        serving.stdin.close()
 
 
 def port_of(url: str) -> int:

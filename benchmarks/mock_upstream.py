@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import cast
+from typing import Final, cast
 
 import httptools
 import uvloop
@@ -36,6 +36,21 @@ CHUNKS = [
 ]  # fmt: skip
 _STREAM = b"".join(CHUNKS)
 _PACED_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+#: For clients of the older era (MCP 2025-11-25, lifecycle).
+_INITIALIZED: Final[dict[str, object]] = {
+    "protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "mock", "version": "1"},
+}  # fmt: skip
+_CALLED: Final[dict[str, object]] = {
+    "resultType": "complete",
+    "content": [{"type": "text", "text": "echo"}],
+    "isError": False,
+}
+
+
+def _begins(asked: dict[str, object]) -> bool:
+    return asked.get("method") == "initialize"
 
 
 def _head(media: str, length: int) -> bytes:
@@ -66,9 +81,11 @@ class Mock(asyncio.Protocol):
         content = b"".join(self._body)
         if self._url.endswith(b"/mcp"):
             asked = cast("dict[str, object]", json.loads(content))
-            text = [{"type": "text", "text": "echo"}]
-            called = {"jsonrpc": "2.0", "id": asked.get("id"), "result": {"content": text, "isError": False}}
-            body = json.dumps(introduced(asked, "echo") or called).encode()
+            if "id" not in asked:  # a notification
+                self._transport.write(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n")
+                return
+            said = {"jsonrpc": "2.0", "id": asked["id"], "result": _INITIALIZED if _begins(asked) else _CALLED}
+            body = json.dumps(introduced(asked, "echo") or said).encode()
             self._transport.write(_head("application/json", len(body)) + body)
         elif b'"stream": true' in content or b'"stream":true' in content:
             if self._pause:
