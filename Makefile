@@ -28,6 +28,7 @@ chaos: setup ## N kills (500) and other faults under traffic, judged; SEED=… g
 # downloads take what the network takes: no test waits for them; without Node its tests are skipped, and say so
 test-parts: setup
 	@scripts/mcp-peers
+	@scripts/chromium
 	@! scripts/node >/dev/null 2>&1 || { scripts/conformance --install && scripts/engines >/dev/null && scripts/clients >/dev/null; }
 
 check: setup ## Lint, format, types, import contracts, tidiness

@@ -25,6 +25,7 @@ _FILTERED: Final = (
     "AND (CAST($2 AS TEXT) IS NULL OR run = $2) AND (CAST($3 AS TEXT) IS NULL OR agent = $3) "
     "AND (CAST($4 AS TEXT) IS NULL OR resource = $4) "
     "AND (CAST($5 AS BIGINT) IS NULL OR (granted = $5 AND state IN ('doubt', 'held'))) "
+    "AND (CAST($7 AS TEXT) IS NULL OR id < $7)"
 )
 _NEWEST: Final = f"{_FILTERED} ORDER BY id DESC LIMIT $6"
 _BY_STEP: Final = f"{_FILTERED} ORDER BY step, id LIMIT $6"
@@ -46,7 +47,7 @@ async def list_calls(tx: Transaction, wanted: CallFilter) -> list[CallRecord]:
     """Return the newest calls first, or by step; no bodies."""
     rows = await tx.rows(
         _BY_STEP if wanted.by_step else _NEWEST, wanted.state, wanted.run, wanted.agent, wanted.resource,
-        None if wanted.granted is None else int(wanted.granted), wanted.limit,
+        None if wanted.granted is None else int(wanted.granted), wanted.limit, wanted.before,
     )  # fmt: skip
     return [call_record(row) for row in rows]
 

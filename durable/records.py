@@ -57,6 +57,8 @@ class CallFilter:
     resource: str | None = None
     #: of those in doubt or held: only what may be executed when it is next asked, or only what may not
     granted: bool | None = None
+    #: only calls older than this one; ids sort by when they were given
+    before: str | None = None
     #: in the order of the run's steps instead of newest first
     by_step: bool = False
 

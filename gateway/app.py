@@ -216,6 +216,11 @@ class Gateway:
         await self.journal.aclose()
         await asyncio.to_thread(self._telemetry.close)
 
+    @property
+    def traces_lost(self) -> int:
+        """How many calls' traces were not kept or not delivered."""
+        return self._telemetry.dropped + self._telemetry.lost
+
     async def given(self, call: CallRecord, tree: object) -> Given:
         """Return an outcome an operator gives. Raises `Unusable`, `Refusal`, `DetectionError`."""
         return await self._giving.outcome(call, tree, "operator")

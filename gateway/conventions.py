@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 MCP_METHOD: Final = "mcp.method.name"
 GEN_AI_OPERATION: Final = "gen_ai.operation.name"
 GEN_AI_PROVIDER: Final = "gen_ai.provider.name"
+GEN_AI_AGENT: Final = "gen_ai.agent.name"
+#: a value of `GEN_AI_OPERATION`
+INVOKE_AGENT: Final = "invoke_agent"
 GEN_AI_MODEL: Final = "gen_ai.request.model"
 GEN_AI_STREAM: Final = "gen_ai.request.stream"
 GEN_AI_TOOL: Final = "gen_ai.tool.name"

@@ -79,7 +79,7 @@ class Invoker:
         desk: ManagedDesk,
         redaction: Redaction,
         mint: Callable[[str, int, float], str],
-        trace: Callable[[str], Headers],
+        trace: Callable[[str, str | None], Headers],
         closed: Callable[[Principal, str | None], Refusal | None],
     ) -> None:
         self._config = config
@@ -211,7 +211,7 @@ class Invoker:
                 (b"content-type", b"application/json"), (b"accept", b"application/json, text/plain;q=0.5"),
                 (b"authorization", f"Bearer {token}".encode()), (b"oncegate-run", record.id.encode()),
                 (b"oncegate-attempt", b"%d" % record.attempt),
-                (b"idempotency-key", f"{record.id}-{record.attempt}".encode()), *self._trace(new_audit_id()),
+                (b"idempotency-key", f"{record.id}-{record.attempt}".encode()), *self._trace(new_audit_id(), record.id),
             ),
         )  # fmt: skip
         try:

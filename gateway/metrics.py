@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gateway.evidence import Ending
     from gateway.trail import Trail
-    from policy.decision import Decision
+    from policy.decision import Decision, Principal
 
 Labels = tuple[str, ...]
 
@@ -27,6 +27,8 @@ UPSTREAM_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 COMMIT_BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0)
 #: How many minutes the console's charts show.
 MINUTES_KEPT: Final = 180
+#: Agents remembered for the console.
+AGENTS_MAX: Final = 1000
 _UPSTREAM_PARTS: Final = 2
 
 
@@ -107,6 +109,17 @@ class Minute:
     saved: float = 0.0
 
 
+@dataclass(slots=True)
+class AgentSeen:
+    """One agent that called; `last` is seconds since the epoch."""
+
+    domain: str
+    agent: str
+    calls: int = 0
+    denied: int = 0
+    last: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One value of a gauge or of a counter kept elsewhere."""
@@ -134,6 +147,7 @@ class Metrics:
         self.minutes: deque[Minute] = deque(maxlen=MINUTES_KEPT)
         #: by policy line: how often it decided
         self.lines: defaultdict[str, int] = defaultdict(int)
+        self._agents: dict[tuple[str, str], AgentSeen] = {}
 
     def add(self, name: str, amount: float = 1.0, *labels: str) -> None:
         """Add to a counter."""
@@ -165,6 +179,9 @@ class Metrics:
         self._counters["oncegate_calls_total"][upstream, effect, ending] += 1
         minute = self._minute(now)
         minute.calls += 1
+        seen = self._agent(call.exchange.principal)
+        seen.calls, seen.last = seen.calls + 1, now
+        seen.denied += effect == "deny"
         if decision is not None:
             self.lines[decision.rule] += 1
             minute.denied += decision.effect == "deny"
@@ -189,6 +206,19 @@ class Metrics:
             self._counters["oncegate_policy_suspended_total"][(live,)] += 1
         if decision.candidate is not None:
             self._counters["oncegate_policy_candidate_total"][live, decision.candidate.effect] += 1
+
+    def agents_seen(self) -> list[AgentSeen]:
+        """Return the agents that called, who called last first."""
+        return sorted(self._agents.values(), key=lambda one: -one.last)
+
+    def _agent(self, principal: Principal) -> AgentSeen:
+        place = (principal.domain, principal.agent)
+        found = self._agents.get(place)
+        if found is None:
+            if len(self._agents) >= AGENTS_MAX:
+                del self._agents[next(iter(self._agents))]
+            found = self._agents[place] = AgentSeen(*place)
+        return found
 
     def upstream_of(self, resource: str) -> str:
         """Return `model/<name>` or `mcp/<server>` of the configuration, else `other`."""

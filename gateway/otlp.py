@@ -22,7 +22,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from gateway import conventions as names
-from gateway.spans import server_span_id
+from gateway.spans import server_span_id, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +85,7 @@ def request_of(links: Sequence[Link]) -> ExportLogsServiceRequest:
 
 def _record(link: Link) -> LogRecord:
     fields = cast("dict[str, object]", json.loads(link.text))
-    time, event, audit = fields.get("time"), fields.get("event", ""), fields.get("audit")
+    time, event, audit, run = fields.get("time"), fields.get("event", ""), fields.get("audit"), fields.get("run")
     nanoseconds = time * _NANO if isinstance(time, int) else 0
     attributes = [
         # what a consumer drops duplicates by: the same for every delivery of this record
@@ -100,7 +100,7 @@ def _record(link: Link) -> LogRecord:
     )  # fmt: skip
     if isinstance(audit, str) and len(audit) == _AUDIT_ID_DIGITS:
         record.attributes.append(_text(names.AUDIT_ID, audit))
-        record.trace_id = bytes.fromhex(audit)
+        record.trace_id = bytes.fromhex(trace_of(audit, run if isinstance(run, str) else None))
         record.span_id = server_span_id(audit).to_bytes(8, "big")
     return record
 

@@ -51,6 +51,15 @@ class Redaction:
         return self._profiles[self._default]
 
     @property
+    def profile_names(self) -> tuple[str, ...]:
+        """The names of all profiles."""
+        return tuple(self._profiles)
+
+    def profile_named(self, name: str) -> Profile:
+        """Return a profile by its name. Raises `LookupError`."""
+        return self._profiles[name]
+
+    @property
     def strictest(self) -> Profile:
         """All profiles as one: what is redacted while nobody can say which of them counts."""
         return combine(list(self._profiles.values()))

@@ -77,7 +77,7 @@ class Planning:
 
         def request_of(one: Call) -> UpstreamRequest:
             request = one.adapter.request(one, sent.tree, upstream_key=sent.key)
-            context = self._telemetry.context(trail.audit_id)
+            context = self._telemetry.context(trail.audit_id, None if one.exchange.run is None else one.exchange.run.id)
             return replace(request, headers=(*request.headers, *context)) if context else request
 
         def uses(outcome: Outcome) -> Mapping[bytes, int]:

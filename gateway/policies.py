@@ -61,6 +61,8 @@ class Policies:
         self._live = self._load()
         self.current: InForce = self._in_force()
         self.last_error: str | None = None
+        #: what the set in force took the place of
+        self.previous: PolicySet | None = None
         self.reloads = 0
         self.reloads_failed = 0
         self._task: asyncio.Task[None] | None = None
@@ -106,7 +108,7 @@ class Policies:
                 _log.error("policies not reloaded, the last good set stays: %s", problem)
             self.changed.set()
             return False
-        self._live = fresh
+        self.previous, self._live = self._live, fresh
         self.current = self._in_force()
         self.last_error = None
         self.reloads += 1

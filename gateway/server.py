@@ -24,9 +24,12 @@ from gateway.admin.api import build_admin
 from gateway.admin.deeds import deed_record
 from gateway.admin.parts import AdminParts
 from gateway.admin.peer import OwnerProtocol, SocketRefused, bind
+from gateway.admin.sessions import Sessions
 from gateway.app import Gateway
 from gateway.budgets.ledger import Ledger
 from gateway.config import ConfigInvalid, load
+from gateway.console.site import build_console
+from gateway.observed import insight_of
 from gateway.secrets import SecretError
 from gateway.trying import Trying
 from policy.decision import Question
@@ -93,10 +96,11 @@ async def _serve(config: Config, crash_point: Callable[[str], None] | None) -> N
     try:
         agents, operators = _listening(config.listen), _listening(config.admin)
         owner = bind(socket_path(config.state.path))
+        parts = _parts(gateway)
         pairs = [
             (_Server(_settings(gateway.front)), agents),
-            (_Server(_settings(build_admin(_parts(gateway), listener="tcp"))), operators),
-            (_Server(_settings(build_admin(_parts(gateway), listener="socket"), http=OwnerProtocol)), owner),
+            (_Server(_settings(_site(parts))), operators),
+            (_Server(_settings(build_admin(parts, listener="socket"), http=OwnerProtocol)), owner),
         ]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -142,6 +146,12 @@ def _listening(address: Address) -> socket.socket:
     return listening
 
 
+def _site(parts: AdminParts) -> ASGIApp:
+    """Return the operators' listener: the admin API and the console, behind one door."""
+    sessions = Sessions()
+    return build_admin(parts, listener="tcp", pages=build_console(parts, sessions), sessions=sessions)
+
+
 def _parts(gateway: Gateway) -> AdminParts:
     def decide(principal: Principal, resource: str, action: AdminAction) -> Decision:
         question = Question(
@@ -155,6 +165,7 @@ def _parts(gateway: Gateway) -> AdminParts:
             raise closed
         return principal
 
+    ledger = Ledger(gateway.config, gateway.journal, gateway.policies.limits)
     admin = gateway.config.admin
     names = {str(admin), f"localhost:{admin.port}"} if admin.loopback else {str(admin)}
     return AdminParts(
@@ -164,7 +175,7 @@ def _parts(gateway: Gateway) -> AdminParts:
         given=gateway.given, accept_past=gateway.journal.accept_past,
         approvals=gateway.journal, definitions=gateway.journal, unveil=gateway.unveil,
         redaction=Trying(gateway.redaction, gateway.journal),
-        budgets=Ledger(gateway.config, gateway.journal, gateway.policies.limits),
+        budgets=ledger, insight=insight_of(gateway, ledger),
         hosts=frozenset({*names, *gateway.config.hosts}), version=version("oncegate"),
         models=frozenset(gateway.config.models), upstreams=gateway.gates.views,
         policy_sets=frozenset(gateway.config.policy_sets),

@@ -6,6 +6,7 @@ without a look-up, and the context for the upstream is known before anything is 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -33,9 +34,14 @@ _SERVER_ERROR: Final = 500
 _RESOURCE_PARTS_MAX: Final = 4
 
 
-def traceparent_for(audit_id: str) -> str:
+def trace_of(audit_id: str, run: str | None) -> str:
+    """Return the trace (32 hex digits) of a call: its run's, so that a run is one trace, or its audit record's."""
+    return audit_id if run is None else hashlib.sha256(b"oncegate/trace/" + run.encode()).hexdigest()[:32]
+
+
+def traceparent_for(audit_id: str, run: str | None = None) -> str:
     """Return the trace context an upstream gets for the call of `audit_id` (32 hex digits): its CLIENT span."""
-    return f"00-{audit_id}-{_span_id(audit_id, 1):016x}-01"
+    return f"00-{trace_of(audit_id, run)}-{_span_id(audit_id, 1):016x}-01"
 
 
 def server_span_id(audit_id: str) -> int:
@@ -43,24 +49,42 @@ def server_span_id(audit_id: str) -> int:
     return _span_id(audit_id, 0)
 
 
+def run_span(evidence: Evidence, run: str, resource: Resource, scope: InstrumentationScope) -> ReadableSpan:
+    """Return the span that the calls of a run hang from; it says who runs, its end is not known here."""
+    agent = evidence.principal.agent
+    found: Attributes = {
+        names.GEN_AI_OPERATION: names.INVOKE_AGENT, names.GEN_AI_AGENT: agent, names.RUN: run,
+        names.SOURCE_DOMAIN: evidence.principal.domain,
+    }  # fmt: skip
+    start = round(evidence.start * _NANO)
+    return ReadableSpan(
+        f"{names.INVOKE_AGENT} {agent}", _run_context(evidence.audit_id, run), None, resource, found, (), (),
+        SpanKind.INTERNAL, None, Status(StatusCode.UNSET), start, start, scope,
+    )  # fmt: skip
+
+
 def spans_of(evidence: Evidence, resource: Resource, scope: InstrumentationScope) -> list[ReadableSpan]:
     """Return the SERVER span of the agent's side and, where something was sent, the CLIENT span below it.
+
+    In a run they are part of the run's trace, below its own span (`run_span`).
 
     Inbound context is a link and never a parent: who sent it is verified, what it says is not.
     """
     name = span_name(evidence)
-    server = _context(evidence.audit_id, 0)
+    audit, run = evidence.audit_id, evidence.run
+    server = _context(audit, run, 0)
+    above = None if run is None else _run_context(audit, run)
     found = [
         ReadableSpan(
-            name, server, None, resource, _server_attributes(evidence), _events(evidence), _links(evidence.traceparent),
-            SpanKind.SERVER, None, _status(_server_error(evidence)), round(evidence.start * _NANO),
+            name, server, above, resource, _server_attributes(evidence), _events(evidence),
+            _links(evidence.traceparent), SpanKind.SERVER, None, _status(_server_error(evidence)), round(evidence.start * _NANO),
             round(evidence.end * _NANO), scope,
         )
     ]  # fmt: skip
     if evidence.upstream_start is not None and evidence.upstream_end is not None:
         found.append(
             ReadableSpan(
-                name, _context(evidence.audit_id, 1), server, resource, _client_attributes(evidence), (), (),
+                name, _context(audit, run, 1), server, resource, _client_attributes(evidence), (), (),
                 SpanKind.CLIENT, None, _status(_client_error(evidence)), round(evidence.upstream_start * _NANO),
                 round(evidence.upstream_end * _NANO), scope,
             )
@@ -178,8 +202,15 @@ def _resource(resource: str) -> str:
     return resource
 
 
-def _context(audit_id: str, number: int) -> SpanContext:
-    return SpanContext(int(audit_id, 16), _span_id(audit_id, number), is_remote=False, trace_flags=_SAMPLED)
+def _context(audit_id: str, run: str | None, number: int) -> SpanContext:
+    trace = int(trace_of(audit_id, run), 16)
+    return SpanContext(trace, _span_id(audit_id, number), is_remote=False, trace_flags=_SAMPLED)
+
+
+def _run_context(audit_id: str, run: str) -> SpanContext:
+    trace = trace_of(audit_id, run)
+    # a hash's other half: the same from every instance that sees the run
+    return SpanContext(int(trace, 16), int(trace[16:], 16) or 1, is_remote=False, trace_flags=_SAMPLED)
 
 
 def _span_id(audit_id: str, number: int) -> int:

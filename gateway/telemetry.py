@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from gateway.metrics import Metrics
-from gateway.spans import spans_of, traceparent_for
+from gateway.spans import run_span, spans_of, traceparent_for
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -34,6 +34,8 @@ _log = logging.getLogger("oncegate.telemetry")
 WAITING_MAX: Final = 4096
 #: Calls in one export: small, because encoding them holds the interpreter that the data path wants too.
 BATCH_MAX: Final = 128
+#: Runs remembered, so that each is told of once.
+RUNS_MAX: Final = 10_000
 #: How long the first call of a batch waits for others.
 GATHER_SECONDS: Final = 1.0
 EXPORT_SECONDS_MAX: Final = 5.0
@@ -59,6 +61,8 @@ class Telemetry:
         self._gather_seconds = gather_seconds
         self._closing = threading.Event()
         self._told = -_TELL_SECONDS
+        #: runs whose own span was sent, the oldest first
+        self._runs: dict[str, None] = {}
         self._thread: threading.Thread | None = None
         if otlp_url is None:
             return
@@ -71,11 +75,11 @@ class Telemetry:
         self._thread = threading.Thread(target=self._work, name="oncegate-telemetry", daemon=True)
         self._thread.start()
 
-    def context(self, audit_id: str) -> Headers:
+    def context(self, audit_id: str, run: str | None = None) -> Headers:
         """Return the trace context an upstream gets for a call: ours, never the caller's; none without a collector."""
         if self._thread is None:
             return ()
-        return ((b"traceparent", traceparent_for(audit_id).encode()),)
+        return ((b"traceparent", traceparent_for(audit_id, run).encode()),)
 
     def ended(self, trail: Trail, ending: Ending) -> None:
         """Count a call that is over, and record it where anybody takes traces; never waits, never raises."""
@@ -134,9 +138,20 @@ class Telemetry:
                 batch.append(more)
         return batch
 
+    def _spans(self, evidence: Evidence) -> list[ReadableSpan]:
+        """Return a call's spans, before the first of a run in this process the run's own."""
+        spans = spans_of(evidence, self._resource, self._scope)
+        run = evidence.run
+        if run is None or run in self._runs:
+            return spans
+        if len(self._runs) >= RUNS_MAX:
+            del self._runs[next(iter(self._runs))]
+        self._runs[run] = None
+        return [run_span(evidence, run, self._resource, self._scope), *spans]
+
     def _export(self, batch: list[Evidence]) -> None:
         try:
-            spans: list[ReadableSpan] = [span for one in batch for span in spans_of(one, self._resource, self._scope)]
+            spans = [span for one in batch for span in self._spans(one)]
             delivered = self._exporter.export(spans) is SpanExportResult.SUCCESS
         except Exception as error:  # noqa: BLE001 - the outermost handler of this thread
             # the outermost handler of this thread: without it one odd call would end all traces

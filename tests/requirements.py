@@ -6,6 +6,7 @@ from tests.approvals.requirements import REQUIREMENTS as APPROVALS
 from tests.audit.requirements import REQUIREMENTS as AUDIT
 from tests.budgets.requirements import REQUIREMENTS as BUDGETS
 from tests.cli.requirements import REQUIREMENTS as CLI
+from tests.console.requirements import REQUIREMENTS as CONSOLE
 from tests.contracts.requirements import REQUIREMENTS as CONTRACTS
 from tests.conversion.requirements import REQUIREMENTS as CONVERSION
 from tests.definitions.requirements import REQUIREMENTS as DEFINITIONS
@@ -34,6 +35,7 @@ REQUIREMENTS = (
     *AUDIT,
     *BUDGETS,
     *CLI,
+    *CONSOLE,
     *CONTRACTS,
     *CONVERSION,
     *DEFINITIONS,

@@ -10,11 +10,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from durable.journal import JournalUnavailable
-from gateway.admin import approvals, blocks, budgets, calls, redaction, runs, store, tools, upstreams
+from gateway.admin import approvals, audit, blocks, budgets, calls, redaction, runs, store, tools, upstreams
 from gateway.admin.door import HEALTH_PATH, Door
+from gateway.admin.etag import Tagged
 from gateway.admin.parts import AdminParts, Listener
 from gateway.admin.permit import Permit, permit
 from gateway.admin.problem import Problem, answer, on_http, on_invalid, on_problem
+from gateway.admin.sessions import Sessions
 from gateway.admin.views import Health, ProblemDetails
 
 _PROBLEMS: dict[int | str, dict[str, object]] = {
@@ -23,8 +25,10 @@ _PROBLEMS: dict[int | str, dict[str, object]] = {
 }
 
 
-def build_admin(parts: AdminParts, *, listener: Listener) -> ASGIApp:
-    """Return the admin API for one door.
+def build_admin(
+    parts: AdminParts, *, listener: Listener, pages: ASGIApp | None = None, sessions: Sessions | None = None
+) -> ASGIApp:
+    """Return the admin API for one door, with the console's `pages` and their `sessions` behind the same door.
 
     `tcp` verifies a credential and asks policy; `socket` is the owner's, and is only to be served with
     `gateway.admin.peer.OwnerProtocol` on a socket of `gateway.admin.peer.bind`.
@@ -48,10 +52,13 @@ def build_admin(parts: AdminParts, *, listener: Listener) -> ASGIApp:
         store.routes(),
         redaction.routes(),
         upstreams.routes(),
+        *((audit.routes(),) if parts.insight is not None else ()),
         _description(),
     ):
         app.include_router(router, dependencies=[documented], responses=_PROBLEMS)
-    return Door(app, parts=parts, listener=listener)
+    if pages is not None:
+        app.mount("/", pages)
+    return Door(Tagged(app), parts=parts, listener=listener, sessions=sessions)
 
 
 async def _on_unavailable(_: Request, __: Exception) -> JSONResponse:

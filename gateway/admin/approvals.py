@@ -82,45 +82,48 @@ class Denies(Form):
     reason: Annotated[Reason, StringConstraints(min_length=1)]
 
 
-async def _asking(request: Request) -> tuple[AdminParts, Principal]:
+async def asking(request: Request) -> tuple[AdminParts, Principal]:
+    """Return who asks, and of what; each approval is decided about by itself. Raises `Problem`."""
     principal = request.scope["state"][PRINCIPAL]
     if not isinstance(principal, Principal):
         raise Problem(401, "unauthenticated", "expected a credential")
     return request.app.state.parts, principal
 
 
-_Asking = Annotated[tuple[AdminParts, Principal], Depends(_asking)]
+_Asking = Annotated[tuple[AdminParts, Principal], Depends(asking)]
 
 
 def routes() -> APIRouter:
     """Return the routes; each approval is decided about on `admin/approvals/<group>`, action `approve`."""
     router = APIRouter(prefix="/api/v1/approvals", tags=["approvals"])
-    router.add_api_route("", _list, methods=["GET"], summary="List approvals this person may decide, newest first")
-    router.add_api_route("/{approval_id}", _show, methods=["GET"], summary="Show what an approval is about")
+    router.add_api_route("", listed, methods=["GET"], summary="List approvals this person may decide, newest first")
+    router.add_api_route("/{approval_id}", shown, methods=["GET"], summary="Show what an approval is about")
     router.add_api_route("/{approval_id}/approve", _approve, methods=["POST"], summary="Approve a call")
     router.add_api_route("/{approval_id}/deny", _deny, methods=["POST"], summary="Deny a call")
     return router
 
 
-async def _list(asking: _Asking, wanted: Annotated[ApprovalQuery, Query()]) -> list[Approval]:
+async def listed(asking: _Asking, wanted: Annotated[ApprovalQuery, Query()]) -> list[Approval]:
+    """Return the approvals this person may decide, newest first."""
     parts, principal = asking
     found = await parts.approvals.list_approvals(limit=wanted.limit, state=wanted.state, run=wanted.run)
     return [_view(one) for one in found if _groups(parts, principal, one)]
 
 
-async def _show(asking: _Asking, approval_id: _Id) -> ShownApproval:
+async def shown(asking: _Asking, approval_id: _Id) -> ShownApproval:
+    """Return what an approval is about. Raises `Problem`."""
     parts, principal = asking
     record = await _theirs(parts, principal, approval_id)
-    shown = cast("dict[str, JsonValue]", json.loads(await parts.approvals.read_shown(approval_id) or b"{}"))
-    entities = frozenset(cast("list[str]", shown.get("restore", [])))
-    arguments = shown.get("arguments")
+    said = cast("dict[str, JsonValue]", json.loads(await parts.approvals.read_shown(approval_id) or b"{}"))
+    entities = frozenset(cast("list[str]", said.get("restore", [])))
+    arguments = said.get("arguments")
     restored = bool(entities) and principal.method != "socket"
     if restored:
-        arguments = cast("JsonValue", await parts.unveil(cast("str", shown.get("scope", "")), arguments, entities))
+        arguments = cast("JsonValue", await parts.unveil(cast("str", said.get("scope", "")), arguments, entities))
         granted = _permit(parts, principal, record)
         await parts.write_audit([granted.record("show_originals", approval_id)])
     return ShownApproval(
-        **_view(record).model_dump(), arguments=arguments, withheld=cast("dict[str, int]", shown.get("withheld", {})),
+        **_view(record).model_dump(), arguments=arguments, withheld=cast("dict[str, int]", said.get("withheld", {})),
         restored=restored,
     )  # fmt: skip
 

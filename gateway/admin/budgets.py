@@ -41,6 +41,11 @@ def routes() -> APIRouter:
     return router
 
 
+async def standings(allowed: Permit) -> list[BudgetView]:
+    """Return how all budgets stand."""
+    return await _list(allowed, BudgetQuery())  # pyright: ignore[reportCallIssue] - every field has a default
+
+
 async def _list(allowed: _Reader, wanted: Annotated[BudgetQuery, Query()]) -> list[BudgetView]:
     found = await allowed.parts.budgets.standings(budget=wanted.budget, subject=wanted.subject, limit=wanted.limit)
     return [

@@ -33,13 +33,14 @@ _Id = Annotated[str, Path(max_length=128)]
 def routes() -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/api/v1/calls", tags=["calls"])
-    router.add_api_route("", _list, methods=["GET"], summary="List calls, newest first")
-    router.add_api_route("/{call_id}", _show, methods=["GET"], summary="Show a call")
+    router.add_api_route("", listed, methods=["GET"], summary="List calls, newest first")
+    router.add_api_route("/{call_id}", shown, methods=["GET"], summary="Show a call")
     router.add_api_route("/{call_id}/resolve", _resolve, methods=["POST"], summary="Settle a call in doubt")
     return router
 
 
-async def _list(allowed: _Reader, wanted: Annotated[CallQuery, Query()]) -> list[Call]:
+async def listed(allowed: _Reader, wanted: Annotated[CallQuery, Query()]) -> list[Call]:
+    """Return calls, newest first."""
     # what may be executed again is in doubt, or held, no more
     state, granted = (None, None) if wanted.state is None else STORED[wanted.state]
     found = await allowed.parts.operator.list_calls(
@@ -50,12 +51,14 @@ async def _list(allowed: _Reader, wanted: Annotated[CallQuery, Query()]) -> list
             run=wanted.run,
             agent=wanted.agent,
             resource=wanted.resource,
+            before=wanted.before,
         )
     )
     return [call_view(record) for record in found]
 
 
-async def _show(allowed: _Reader, call_id: _Id) -> CallShown:
+async def shown(allowed: _Reader, call_id: _Id) -> CallShown:
+    """Return one call with its bodies. Raises `Problem`."""
     record, operator = await _existing(allowed, call_id), allowed.parts.operator
     return call_shown(record, await operator.read_request(call_id), await operator.read_outcome(call_id))
 

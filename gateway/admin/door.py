@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, cast
 
+from starlette.responses import RedirectResponse
+
 from gateway.admin.parts import BODY_BYTES_MAX, AdminParts, Listener
 from gateway.admin.peer import PEER_UID
 from gateway.admin.problem import Problem, answer
+from gateway.admin.sessions import proven
 from gateway.body import MalformedBody, parse
 from gateway.call import Headers, Refusal
 from policy.decision import Principal
@@ -15,9 +18,21 @@ from policy.decision import Principal
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from gateway.admin.sessions import Sessions
+
 #: Where a scope's state holds the verified principal, and the body as it was parsed.
 PRINCIPAL = "oncegate.principal"
 TREE = "oncegate.tree"
+#: Where it holds the browser's session, if there is one.
+SESSION = "oncegate.session"
+#: Open to who has no credential yet: the way to one, and the files its page needs.
+LOGIN_PATH = "/login"
+_STATIC = "/static/"
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_CONTENT_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 #: Says only that the process answers; orchestrators ask it without a credential.
 HEALTH_PATH = "/healthz"
 
@@ -25,8 +40,11 @@ HEALTH_PATH = "/healthz"
 class Door:
     """ASGI middleware before every route, known or not."""
 
-    def __init__(self, app: ASGIApp, *, parts: AdminParts, listener: Listener) -> None:
+    def __init__(
+        self, app: ASGIApp, *, parts: AdminParts, listener: Listener, sessions: Sessions | None = None
+    ) -> None:
         self._app = app
+        self._sessions = sessions
         self._parts = parts
         self._listener: Listener = listener
 
@@ -41,9 +59,17 @@ class Door:
         try:
             entered = await self._enter(scope, receive)
         except Problem as problem:
-            await answer(problem)(scope, receive, _guarded(send))
+            await self._answer(problem, scope)(scope, receive, _guarded(send, scope))
             return
-        await self._app(scope, entered, _guarded(send))
+        await self._app(scope, entered, _guarded(send, scope))
+
+    def _answer(self, problem: Problem, scope: Scope) -> ASGIApp:
+        """Return the problem, or for a browser without a session the way to the login."""
+        headers: Headers = tuple(scope["headers"])
+        reads = scope["method"] == "GET" and any(name == b"accept" and b"text/html" in value for name, value in headers)
+        if self._sessions is None or problem.status != 401 or not reads:  # noqa: PLR2004 - HTTP
+            return answer(problem)
+        return RedirectResponse(LOGIN_PATH, 303)
 
     async def _enter(self, scope: Scope, receive: Receive) -> Receive:
         headers: Headers = tuple(scope["headers"])
@@ -52,10 +78,25 @@ class Door:
         if scope["path"] == HEALTH_PATH:
             return receive
         state: dict[str, object] = scope.setdefault("state", {})
-        state[PRINCIPAL] = owner(state) if self._listener == "socket" else await self._verify(headers)
+        if self._sessions is None or not (scope["path"] == LOGIN_PATH or scope["path"].startswith(_STATIC)):
+            state[PRINCIPAL] = owner(state) if self._listener == "socket" else await self._known(scope, headers, state)
+        elif scope["method"] not in _READING:
+            _check_origin(headers)
         body = await _read(receive)
         state[TREE] = _parsed(body)
         return _again(body, receive)
+
+    async def _known(self, scope: Scope, headers: Headers, state: dict[str, object]) -> Principal:
+        """Return who asks: by a credential of the request's own, else by the credential of its session."""
+        session = None if self._sessions is None else self._sessions.of(headers)
+        if session is None or any(name == b"authorization" for name, _ in headers):
+            return await self._verify(headers)
+        if scope["method"] not in _READING:
+            _check_origin(headers)
+            if not proven(session, headers):
+                raise Problem(403, "csrf", "expected the session's secret beside its cookie; reload the page")
+        state[SESSION] = session
+        return await self._verify(((b"authorization", b"Bearer " + session.credential.encode()),))
 
     async def _verify(self, headers: Headers) -> Principal:
         try:
@@ -65,12 +106,22 @@ class Door:
             raise Problem(refusal.status, refusal.code, refusal.message, challenge) from None
 
 
-def _guarded(send: Send) -> Send:
+def _check_origin(headers: Headers) -> None:
+    # a browser names where a request comes from whenever it could change something; that it is ours was checked
+    if not any(name == b"origin" for name, _ in headers):
+        raise Problem(403, "foreign_origin", "expected `Origin`; requests from pages of other sites are not answered")
+
+
+def _guarded(send: Send, scope: Scope) -> Send:
+    kept = b"private, max-age=3600" if scope["path"].startswith(_STATIC) else b"no-store"
+
     async def send_guarded(message: Message) -> None:
         if message["type"] == "http.response.start":
             # answers hold tokens and what agents did: no cache keeps them, no browser guesses at them
             message["headers"] = [
-                *message["headers"], (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")
+                *message["headers"], (b"cache-control", kept), (b"x-content-type-options", b"nosniff"),
+                (b"content-security-policy", _CONTENT_POLICY), (b"referrer-policy", b"no-referrer"),
+                (b"cross-origin-opener-policy", b"same-origin"), (b"x-frame-options", b"DENY"),
             ]  # fmt: skip
         await send(message)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from durable.journal import Audit as Records
     from durable.journal import Operator
     from durable.records import ApprovalRecord, CallRecord, RunRecord, Vote
+    from gateway.admin.insight import Insight
     from gateway.budgets.ledger import Standing
     from gateway.call import Headers
     from gateway.config import Config
@@ -277,3 +278,5 @@ class AdminParts:
     models: frozenset[str] = frozenset()
     policy_sets: frozenset[str] = frozenset()
     version: str = field(default="0")
+    #: what the running gateway knows of itself; without it there is no console, no metrics, no audit to search
+    insight: Insight | None = None

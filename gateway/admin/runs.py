@@ -34,8 +34,8 @@ _Id = Annotated[str, Path(max_length=128)]
 def routes(listener: Listener) -> APIRouter:
     """Return the routes; opening and closing runs for agents is the owner's, on the socket."""
     router = APIRouter(prefix="/api/v1/runs", tags=["runs"])
-    router.add_api_route("", _list, methods=["GET"], summary="List runs, newest first")
-    router.add_api_route("/{run_id}", _show, methods=["GET"], summary="Show a run with its calls in order")
+    router.add_api_route("", listed, methods=["GET"], summary="List runs, newest first")
+    router.add_api_route("/{run_id}", shown, methods=["GET"], summary="Show a run with its calls in order")
     router.add_api_route("/{run_id}/cancel", _cancel, methods=["POST"], summary="Cancel an open run")
     router.add_api_route("/{run_id}/retry", _retry, methods=["POST"], summary="Open a failed or cancelled run again")
     router.add_api_route("/{run_id}/fork", _fork, methods=["POST"], summary="Fork a run at a step", status_code=201)
@@ -46,12 +46,14 @@ def routes(listener: Listener) -> APIRouter:
     return router
 
 
-async def _list(allowed: _Reader, wanted: Annotated[RunQuery, Query()]) -> list[Run]:
+async def listed(allowed: _Reader, wanted: Annotated[RunQuery, Query()]) -> list[Run]:
+    """Return runs, newest first."""
     records = await allowed.parts.runs.list_runs(limit=wanted.limit, agent=wanted.agent, state=wanted.state)
     return [run_view(record) for record in records]
 
 
-async def _show(allowed: _Reader, run_id: _Id) -> Timeline:
+async def shown(allowed: _Reader, run_id: _Id) -> Timeline:
+    """Return a run with its calls in order. Raises `Problem`."""
     record = await allowed.parts.runs.read_run(run_id)
     if record is None:
         raise _unknown(run_id)

@@ -85,21 +85,23 @@ class Rejects(DefinitionName):
 def routes() -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/api/v1/tools", tags=["tools"])
-    router.add_api_route("", _list, methods=["GET"], summary="List definitions by server, kind and name")
-    router.add_api_route("/show", _show, methods=["GET"], summary="Show a definition and what changed in it")
+    router.add_api_route("", listed, methods=["GET"], summary="List definitions by server, kind and name")
+    router.add_api_route("/show", shown, methods=["GET"], summary="Show a definition and what changed in it")
     router.add_api_route("/accept", _accept, methods=["POST"], summary="Accept exactly the version shown")
     router.add_api_route("/reject", _reject, methods=["POST"], summary="Reject exactly the version shown")
     return router
 
 
-async def _list(allowed: _Reader, wanted: Annotated[DefinitionQuery, Query()]) -> list[Definition]:
+async def listed(allowed: _Reader, wanted: Annotated[DefinitionQuery, Query()]) -> list[Definition]:
+    """Return definitions by server, kind and name."""
     found = await allowed.parts.definitions.list_definitions(
         server=wanted.server, state=wanted.state, limit=wanted.limit
     )
     return [_view(record) for record in found]
 
 
-async def _show(allowed: _Reader, wanted: Annotated[DefinitionName, Query()]) -> ShownDefinition:
+async def shown(allowed: _Reader, wanted: Annotated[DefinitionName, Query()]) -> ShownDefinition:
+    """Return a definition and what changed in it. Raises `Problem`."""
     versions = await allowed.parts.definitions.read_versions((wanted.server, wanted.kind, wanted.name))
     if not versions:
         raise _unknown(wanted)

@@ -81,6 +81,7 @@ class CallQuery(Form):
     run: Identifier | None = None
     agent: str | None = Field(None, max_length=256)
     resource: str | None = Field(None, max_length=2048)
+    before: Identifier | None = Field(None, description="only calls older than this one: the last of the page before")
 
 
 class Resolution(Form):

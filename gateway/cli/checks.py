@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+import httpx
+
+from gateway.checkpoints import signing_key_path
 from gateway.mcp.confinement import unconfined, unstartable
 from gateway.secrets import SecretError
 
@@ -133,7 +136,7 @@ def upstreams(config: Config) -> Iterator[Check]:
                 finding = f"`{issuer.jwks_file}` is absent"
                 yield Check(subject=f"issuer {issuer.issuer}", health="failure", finding=finding, advice="write it")
     if config.telemetry.otlp_url is not None:
-        yield _connected("telemetry", config.telemetry.otlp_url)
+        yield from _exporters(config.telemetry.otlp_url)
 
 
 def commands(config: Config) -> Iterator[Check]:
@@ -175,6 +178,45 @@ def _readable(subject: str, reference: SecretReference, *, in_header: bool = Tru
     except SecretError as error:
         return Check(subject=subject, health="failure", finding=str(error), advice=f"put the credential at {reference}")
     return Check(subject=subject, health="ok", finding=f"{reference} is there")
+
+
+def audit(config: Config) -> Iterator[Check]:
+    """Look whether checkpoints can be written, and whether the key that signs them is nobody else's to read."""
+    path = config.telemetry.checkpoints
+    target = path if path.exists() else path.parent
+    if not os.access(target, os.W_OK):
+        finding, advice = f"`{path}` cannot be written", "make its folder writable, or change `telemetry.checkpoints`"
+        yield Check(subject="checkpoints", health="failure", finding=finding, advice=advice)
+    else:
+        finding = f"`{path}`" + ("" if path.exists() else " will be made at the first start")
+        yield Check(subject="checkpoints", health="ok", finding=finding)
+    key = signing_key_path(config)
+    if key.exists():
+        yield _closed("key of the audit", key)
+
+
+def _exporters(otlp_url: str) -> Iterator[Check]:
+    """Ask the collector to take nothing, which every collector can."""
+    connected = _connected("telemetry", otlp_url)
+    if connected.health != "ok":
+        yield connected
+        return
+    for what, path in (("traces", "/v1/traces"), ("the audit", "/v1/logs")):
+        url = otlp_url.rstrip("/") + path
+        headers = {"content-type": "application/x-protobuf"}
+        try:
+            status = httpx.post(
+                url, content=b"", headers=headers, timeout=CONNECT_SECONDS_MAX, trust_env=False
+            ).status_code
+        except httpx.HTTPError:
+            status = 0
+        subject = f"exporter of {what}"
+        if 200 <= status < 300:  # noqa: PLR2004 - HTTP
+            yield Check(subject=subject, health="ok", finding=f"{path} takes it")
+        else:
+            advice = "name a collector that takes logs too; the audit waits in the store until then"
+            finding = f"{path} answers {status or 'nothing in time'}"
+            yield Check(subject=subject, health="warning", finding=finding, advice=advice)
 
 
 def _connected(subject: str, url: str) -> Check:

@@ -46,6 +46,7 @@ COMMANDS: dict[str, Entry] = {
     "redact": Entry("redact", "Show what redaction finds in a text."),
     "erase": Entry("erase", "Erase somebody's originals from the vault."),
     "model": Entry("model", "Install the language model.", group=True),
+    "top": Entry("top", "Show a gateway live: calls, denials, replays, doubts, money, upstreams."),
     "audit": Entry("audit", "Verify and export the audit.", group=True),
     "store": Entry("store", "Migrate the store, copy it, accept one that was rolled back.", group=True),
     "token": Entry("token", "Create, list, replace and revoke API keys for agents.", group=True),

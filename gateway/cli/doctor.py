@@ -55,6 +55,7 @@ def _looked_at(path: Path) -> Iterator[Check]:
         yield checks.store(config)
         yield checks.disk(config)
     yield from store_checks.journal(config)
+    yield from checks.audit(config)
     yield from engine_checks.policies(config)
     yield engine_checks.language_model(config)
     yield from checks.upstreams(config)

@@ -11,7 +11,7 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from gateway.evidence import Evidence
-from gateway.spans import span_name, traceparent_for
+from gateway.spans import span_name, trace_of, traceparent_for
 from gateway.telemetry import CLOSE_SECONDS_MAX, Telemetry
 from gateway.trail import new_audit_id
 from policy.decision import Decision, LineRef, Principal
@@ -42,15 +42,15 @@ def exported(*evidence: Evidence) -> list[Span]:
             telemetry.record(one)
         telemetry.close()
         assert (telemetry.dropped, telemetry.lost) == (0, 0)
-        return sink.spans()
+        return [span for span in sink.spans() if not span.name.startswith("invoke_agent")]
 
 
 @pytest.mark.requirement("TEL-01")
 def test_a_call_is_a_server_span_and_below_it_the_upstreams_client_span_in_the_audits_trace() -> None:
     server, client = exported(EVIDENCE)
     assert (server.kind, client.kind) == (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CLIENT)
-    assert server.trace_id.hex() == client.trace_id.hex() == AUDIT_ID
-    assert (server.parent_span_id, client.parent_span_id) == (b"", server.span_id)
+    assert server.trace_id.hex() == client.trace_id.hex() == trace_of(AUDIT_ID, "run-1")
+    assert client.parent_span_id == server.span_id
     assert server.span_id != client.span_id
     times = [server.start_time_unix_nano, client.start_time_unix_nano, client.end_time_unix_nano]
     assert [*times, server.end_time_unix_nano] == [1000 * 10**9, 1000.5 * 10**9, 1002 * 10**9, 1002.5 * 10**9]
@@ -60,7 +60,26 @@ def test_a_call_is_a_server_span_and_below_it_the_upstreams_client_span_in_the_a
 @pytest.mark.requirement("TEL-01")
 def test_the_context_an_upstream_gets_is_the_client_span() -> None:
     _, client = exported(EVIDENCE)
-    assert traceparent_for(AUDIT_ID) == f"00-{client.trace_id.hex()}-{client.span_id.hex()}-01"
+    assert traceparent_for(AUDIT_ID, "run-1") == f"00-{client.trace_id.hex()}-{client.span_id.hex()}-01"
+
+
+@pytest.mark.requirement("TEL-13")
+def test_a_run_is_one_connected_trace_and_a_call_without_one_its_audit_records() -> None:
+    second = replace(EVIDENCE, audit_id=new_audit_id())
+    alone = replace(EVIDENCE, audit_id=new_audit_id(), run=None)
+    with Sink() as sink:
+        telemetry = Telemetry(sink.url, gather_seconds=0.01)
+        for one in (EVIDENCE, second, alone):
+            telemetry.record(one)
+        telemetry.close()
+        root, *calls, server, client = sink.spans()
+    assert (root.name, root.parent_span_id) == ("invoke_agent billing", b"")
+    assert len(calls) == 4
+    known = {root.span_id} | {span.span_id for span in calls}
+    assert {span.trace_id for span in calls} == {root.trace_id}
+    assert {span.parent_span_id for span in calls} <= known
+    assert server.trace_id.hex() == client.trace_id.hex() == alone.audit_id
+    assert server.parent_span_id == b""
 
 
 @pytest.mark.requirement("TEL-01")
@@ -149,7 +168,7 @@ def test_a_call_that_was_not_sent_has_no_client_span_and_spends_no_tokens(ending
 
 @pytest.mark.requirement("TEL-03")
 def test_inbound_trace_context_is_a_link_and_never_a_parent() -> None:
-    server, _ = exported(replace(EVIDENCE, traceparent=f"00-{THEIRS}-00f067aa0ba902b7-01"))
+    server, _ = exported(replace(EVIDENCE, run=None, traceparent=f"00-{THEIRS}-00f067aa0ba902b7-01"))
     assert server.trace_id.hex() != THEIRS
     assert server.parent_span_id == b""
     assert [(link.trace_id.hex(), link.span_id.hex()) for link in server.links] == [(THEIRS, "00f067aa0ba902b7")]
@@ -179,7 +198,7 @@ def test_a_resources_address_is_content_and_stays_out() -> None:
 
 @pytest.mark.requirement("TEL-05")
 def test_nothing_recorded_in_time_is_lost_however_many_calls_there_are() -> None:
-    many = [replace(EVIDENCE, audit_id=new_audit_id()) for _ in range(1500)]
+    many = [replace(EVIDENCE, run=None, audit_id=new_audit_id()) for _ in range(1500)]
     with Sink() as sink:
         telemetry = Telemetry(sink.url, gather_seconds=0.01)
         for one in many:
@@ -196,7 +215,7 @@ def test_nothing_recorded_in_time_is_lost_however_many_calls_there_are() -> None
 def test_a_collector_that_is_away_for_a_moment_gets_everything_once() -> None:
     with Sink(503) as sink:
         telemetry = Telemetry(sink.url, gather_seconds=0.01)
-        telemetry.record(EVIDENCE)
+        telemetry.record(replace(EVIDENCE, run=None))
         assert sink.asked.wait(5)
         sink.asked.clear()
         assert sink.asked.wait(5), "it is tried again"

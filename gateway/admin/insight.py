@@ -1,0 +1,74 @@
+"""What operators are shown beyond rows of the journal: counters, the audit, policies in force, redaction on trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from durable.audit_rows import AuditFilter, AuditPage, AuditTotals, Erased
+    from durable.verification import Verification
+    from gateway.metrics import Metrics, Sample
+    from gateway.outbox import OutboxView
+    from gateway.policies import Policies
+    from policy.decision import Question
+    from policy.explain import Explanation
+
+
+class AuditRows(Protocol):
+    """What operators need of the audit (`durable.audit_book`)."""
+
+    async def search_audit(self, wanted: AuditFilter) -> AuditPage:
+        """Return records newest first, and where to go on."""
+        ...
+
+    async def people(self, aliases: Sequence[str]) -> Mapping[str, str]:
+        """Return who the names in records stand for; those erased are left out."""
+        ...
+
+    async def erase_person(self, domain: str, user: str, audit: Sequence[Mapping[str, object]]) -> Erased:
+        """Forget who a person was, and the originals kept for them."""
+        ...
+
+    async def totals(self) -> AuditTotals:
+        """Return what waits for somebody."""
+        ...
+
+
+class Tries(Protocol):
+    """Redacts a text as a call's would be, keeping nothing."""
+
+    async def __call__(self, text: str, profile: str) -> tuple[str, Mapping[str, int]]:
+        """Return the redacted text and counts by entity. Raises `LookupError`, `DetectionError`, `Refusal`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """One configured upstream, as operators see it."""
+
+    name: str
+    domain: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Insight:
+    """The parts of the admin API that look into the running gateway.
+
+    `verify` goes over the whole audit beside the running gateway; `export` yields its lines.
+    """
+
+    metrics: Metrics
+    samples: Callable[[], Awaitable[list[Sample]]]
+    audit: AuditRows
+    verify: Callable[[], Awaitable[Verification]]
+    outbox: Callable[[], OutboxView | None]
+    policies: Policies
+    explain: Callable[[Question], Explanation]
+    try_redaction: Tries
+    profiles: tuple[str, ...]
+    upstreams: tuple[Upstream, ...]
+    domains: tuple[str, ...]

@@ -1,0 +1,143 @@
+"""Gathers, when asked, what the running gateway knows of itself: gauges for Prometheus, and what the console shows."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from durable.chain import read_anchors, read_links
+from durable.postgres import read_postgres_anchors, read_postgres_links
+from durable.verification import Witnesses, verify
+from gateway.admin.insight import Insight, Upstream
+from gateway.managed import ANY_SHAPE
+from gateway.metrics import Sample
+from gateway.outward import Veil
+from policy.explain import explain
+from redaction.finding import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from durable.verification import Verification
+    from gateway.app import Gateway
+    from gateway.budgets.ledger import Ledger
+
+_BREAKER: Final = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
+_KEY_BYTES: Final = 32
+#: Budgets given to Prometheus at most; subjects come from verified credentials, but there may be many.
+BUDGETS_MAX: Final = 500
+
+
+def insight_of(gateway: Gateway, ledger: Ledger) -> Insight:
+    """Return what operators are shown of a running gateway."""
+
+    async def samples() -> list[Sample]:
+        return await gathered(gateway, ledger)
+
+    async def verified() -> Verification:
+        return await verification(gateway)
+
+    async def tried(text: str, profile: str) -> tuple[str, Mapping[str, int]]:
+        # a scope of its own, kept nowhere: what is tried cannot be restored
+        scope = Scope(id="console", key=secrets.token_bytes(_KEY_BYTES))
+        veil = Veil(profile=gateway.redaction.profile_named(profile), scope=scope)
+        redacted = await gateway.redaction.tree([text], ANY_SHAPE, veil)
+        if redacted.blocked:
+            kinds = sorted({entity for entity, _ in redacted.blocked})
+            return f"blocked: {', '.join(kinds)}", redacted.counts
+        tree = redacted.tree
+        return str(tree[0]) if isinstance(tree, list) else text, redacted.counts  # pyright: ignore[reportUnknownArgumentType] - a list of one text
+
+    config = gateway.config
+    upstreams = [
+        Upstream(name=f"model/{name}", domain=model.domain, where=_host(model.url))
+        for name, model in config.models.items()
+    ]
+    upstreams += [
+        Upstream(name=f"mcp/{name}", domain=server.domain, where=_host(server.url) if server.url else "command")
+        for name, server in config.mcp_servers.items()
+    ]
+    return Insight(
+        metrics=gateway.metrics, samples=samples, audit=gateway.journal, verify=verified,
+        outbox=lambda: None if gateway.outbox is None else gateway.outbox.view, policies=gateway.policies,
+        explain=lambda question: explain(gateway.policies.current.live, question), try_redaction=tried,
+        profiles=gateway.redaction.profile_names, upstreams=tuple(upstreams),
+        domains=("default", *sorted(set(config.trust_domains) - {"default"})),
+    )  # fmt: skip
+
+
+async def gathered(gateway: Gateway, ledger: Ledger) -> list[Sample]:
+    """Return every value that is not counted as it happens. Raises `JournalUnavailable`."""
+    totals = await gateway.journal.totals()
+    samples = [
+        Sample("oncegate_calls_in_flight", totals.in_flight),
+        Sample("oncegate_calls_in_doubt", totals.in_doubt),
+        Sample("oncegate_calls_held", totals.held),
+        Sample("oncegate_approvals_waiting", totals.approvals),
+        Sample("oncegate_audit_lost_total", gateway.journal.audit_lost),
+        Sample("oncegate_checkpoint_failures_total", gateway.checkpoints.failures),
+        Sample("oncegate_traces_dropped_total", gateway.traces_lost),
+        Sample("oncegate_policy_reloads_total", gateway.policies.reloads, ("good",)),
+        Sample("oncegate_policy_reloads_total", gateway.policies.reloads_failed, ("failed",)),
+        Sample("oncegate_policy_valid", float(gateway.policies.last_error is None)),
+        *_outbox(gateway),
+        *_upstreams(gateway),
+    ]
+    if gateway.config.state.postgres is None:
+        samples.append(Sample("oncegate_journal_bytes", await asyncio.to_thread(_bytes, gateway)))
+    for one in await ledger.standings(budget=None, subject=None, limit=BUDGETS_MAX):
+        labels = (one.budget, one.subject, one.measure)
+        samples += [
+            Sample("oncegate_budget_spent", one.spent, labels),
+            Sample("oncegate_budget_reserved", one.reserved, labels),
+            Sample("oncegate_budget_most", one.most, labels),
+        ]
+    return samples
+
+
+async def verification(gateway: Gateway) -> Verification:
+    """Go over the whole audit, on connections and in a thread of its own."""
+    state = gateway.config.state
+    if state.postgres is None:
+        return await asyncio.to_thread(
+            lambda: verify(read_links(state.path), Witnesses(anchors=read_anchors(state.path)))
+        )
+    password = None if gateway.config.state_password is None else gateway.config.state_password.read()
+    anchors = await read_postgres_anchors(state.postgres, password)
+    links = [link async for link in read_postgres_links(state.postgres, password)]
+    return await asyncio.to_thread(verify, links, Witnesses(anchors=anchors))
+
+
+def _outbox(gateway: Gateway) -> Iterator[Sample]:
+    if gateway.outbox is None:
+        return
+    view = gateway.outbox.view
+    labels = (view.sink,)
+    yield Sample("oncegate_audit_outbox_records", view.waiting, labels)
+    yield Sample("oncegate_audit_outbox_age_seconds", view.age_seconds, labels)
+    yield Sample("oncegate_audit_delivered_total", view.delivered, labels)
+    yield Sample("oncegate_audit_delivery_failures_total", view.failures, labels)
+    yield Sample("oncegate_audit_rejections_total", view.rejections, labels)
+
+
+def _upstreams(gateway: Gateway) -> Iterator[Sample]:
+    for one in gateway.gates.views():
+        labels = (one.upstream,)
+        if one.breaker is not None:
+            yield Sample("oncegate_breaker_state", _BREAKER[one.breaker], labels)
+            yield Sample("oncegate_breaker_opened_total", one.opened, labels)
+        if one.in_flight is not None:
+            yield Sample("oncegate_upstream_in_flight", one.in_flight, labels)
+            yield Sample("oncegate_upstream_waiting", one.waiting, labels)
+            yield Sample("oncegate_upstream_refused_total", one.refused, labels)
+
+
+def _bytes(gateway: Gateway) -> int:
+    path = gateway.config.state.path
+    return sum(one.stat().st_size for one in (path, path.with_name(f"{path.name}-wal")) if one.exists())
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2]

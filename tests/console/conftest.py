@@ -1,0 +1,49 @@
+"""One gateway with an MCP server for all browser tests, and a browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from tests.approvals.stand import POLICY, Office, office
+from tests.mcp.stand import TOP
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from playwright.sync_api import Browser
+
+ROLES = """
+g, agent:boss, role:admin, acme
+g, agent:watcher, role:viewer, acme
+p, agent:boss, acme, admin/approvals/finance, approve, -, allow, -
+"""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Generator[Browser]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("no Chromium here; `make test-parts` brings Debian's")
+    with sync_playwright() as playwright:
+        # as root Chromium runs only without its sandbox
+        options = ["--no-sandbox"] if os.geteuid() == 0 else []
+        running = playwright.chromium.launch(executable_path=path, args=options)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Office]:
+    with office(tmp_path_factory.mktemp("console"), wait="20s") as running:
+        admin = (TOP / "policies" / "admin.csv").read_text(encoding="utf-8").replace("g, agent:operator", "# ")
+        running.write_policy(POLICY + admin + ROLES)
+        for name in ("boss", "watcher"):
+            made = running.oncegate("token", "create", "--agent", name, "--domain", "acme", "--admin")
+            assert made.returncode == 0, made.stderr
+            running.keys[name] = made.stdout.strip().split()[-1]
+        yield running

@@ -1,0 +1,23 @@
+"""Requirements of this area: id, text, source."""
+
+from __future__ import annotations
+
+from tests.requirement import Requirement
+
+_ISSUE = "issue 9"
+
+REQUIREMENTS: tuple[Requirement, ...] = (
+    Requirement("CON-01", "Every page opens in a real browser, without an error, for whom policy lets see it.", _ISSUE),
+    Requirement("CON-02", "A browser logs in with an operator's credential and is out when that is revoked.", _ISSUE),
+    Requirement("CON-03", "What changes something needs the session's secret and comes from this site.", _ISSUE),
+    Requirement("CON-04", "Text of tools, models and agents is shown as text, wherever it stands.", _ISSUE),
+    Requirement("CON-05", "A call that waits is approved in the browser and goes on; there is no bulk.", _ISSUE),
+    Requirement("CON-06", "No page runs a script or loads a thing that is not shipped.", _ISSUE),
+    Requirement("CON-07", "`/metrics` has every series that is declared, and no value of a caller as a label.", _ISSUE),
+    Requirement("CON-08", "Dashboard and alert rules speak of series that exist.", _ISSUE),
+    Requirement("CON-09", "The admin API is described, paged, and answers `304` to who has the same.", _ISSUE),
+    Requirement(
+        "CON-10", "Who a person was is forgotten at an operator's word, and the audit says that it was.", _ISSUE
+    ),
+    Requirement("CON-11", "`top` draws how a gateway stands; `doctor` looks at exporters and checkpoints.", _ISSUE),
+)
