@@ -77,8 +77,8 @@ def spans_of(evidence: Evidence, resource: Resource, scope: InstrumentationScope
     found = [
         ReadableSpan(
             name, server, above, resource, _server_attributes(evidence), _events(evidence),
-            _links(evidence.traceparent), SpanKind.SERVER, None, _status(_server_error(evidence)), round(evidence.start * _NANO),
-            round(evidence.end * _NANO), scope,
+            _links(evidence.traceparent), SpanKind.SERVER, None, _status(_server_error(evidence)),
+            round(evidence.start * _NANO), round(evidence.end * _NANO), scope,
         )
     ]  # fmt: skip
     if evidence.upstream_start is not None and evidence.upstream_end is not None:

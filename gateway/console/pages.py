@@ -179,10 +179,12 @@ async def tool_page(request: Request, allowed: _Tooler, wanted: Annotated[tools.
 async def agent_list(request: Request, allowed: _Budgeter) -> Response:
     """Show who calls, and what is left of budgets."""
     insight = audit.insight_of(allowed)
-    standings = await budgets.standings(allowed)
+    standings, parts, principal = await budgets.standings(allowed), allowed.parts, allowed.principal
+    may = principal.method == "socket" or parts.decide(principal, "admin/blocks", "read").allowed
     return rendered(
-        request, "agents.html", agents=insight.metrics.agents_seen(), budgets=standings, domains=insight.domains
-    )
+        request, "agents.html", agents=insight.metrics.agents_seen(), budgets=standings, domains=insight.domains,
+        blocks=await parts.blocks.list_blocks() if may else [],
+    )  # fmt: skip
 
 
 async def redaction_page(request: Request, allowed: _Redacter) -> Response:

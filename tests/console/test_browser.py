@@ -179,3 +179,14 @@ def test_it_is_used_by_keyboard_alone(browser: Browser, desk: Office) -> None:
         assert page.evaluate("location.hash") == "#main"
         fields = "[...document.querySelectorAll('input,select,textarea')].filter(e => e.type !== 'hidden')"
         assert page.evaluate(f"{fields}.every(e => e.labels.length)")
+
+
+@pytest.mark.requirement("CON-12")
+def test_an_agent_is_blocked_and_let_in_again_from_its_page(browser: Browser, desk: Office) -> None:
+    with page_of(browser, desk) as page:
+        for button, shown in (("Block", "test of the switch"), ("Let in again", "nobody, or not yours to see")):
+            page.goto("/agents")
+            page.fill("#subject", "agent:acme/billing")
+            page.fill("#reason", "test of the switch")
+            page.click(f"button:text-is('{button}')")
+            page.wait_for_selector(f"td:has-text('{shown}')")
