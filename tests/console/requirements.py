@@ -19,5 +19,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(
         "CON-10", "Who a person was is forgotten at an operator's word, and the audit says that it was.", _ISSUE
     ),
+    Requirement("CON-12", "The kill switch is thrown and taken back from the agents page.", _ISSUE),
     Requirement("CON-11", "`top` draws how a gateway stands; `doctor` looks at exporters and checkpoints.", _ISSUE),
 )
