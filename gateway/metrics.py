@@ -89,7 +89,9 @@ _BY_NAME: Final = {family.name: family for family in FAMILIES}
 
 
 @dataclass(slots=True)
-class _Distribution:
+class Distribution:
+    """One histogram: how many by bucket (the last is beyond every bound), their sum, their number."""
+
     counts: list[int]
     total: float = 0.0
     number: int = 0
@@ -129,6 +131,15 @@ class Sample:
     labels: Labels = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One family as it stands: values by labels, or distributions by labels."""
+
+    family: Family
+    values: Mapping[Labels, float]
+    distributions: Mapping[Labels, Distribution]
+
+
 class Metrics:
     """The counters of one process."""
 
@@ -142,7 +153,7 @@ class Metrics:
         self._counters: dict[str, defaultdict[Labels, float]] = {
             family.name: defaultdict(float) for family in FAMILIES if family.kind == "counter"
         }
-        self._distributions: dict[tuple[str, Labels], _Distribution] = {}
+        self._distributions: dict[tuple[str, Labels], Distribution] = {}
         self._committing: float | None = None
         self.minutes: deque[Minute] = deque(maxlen=MINUTES_KEPT)
         #: by policy line: how often it decided
@@ -158,7 +169,7 @@ class Metrics:
         found = self._distributions.get((name, labels))
         if found is None:
             buckets = _BY_NAME[name].buckets
-            found = self._distributions[name, labels] = _Distribution([0] * (len(buckets) + 1))
+            found = self._distributions[name, labels] = Distribution([0] * (len(buckets) + 1))
         found.counts[bisect_left(_BY_NAME[name].buckets, seconds)] += 1
         found.total += seconds
         found.number += 1
@@ -233,22 +244,27 @@ class Metrics:
             self.observe("oncegate_journal_commit_seconds", clock - self._committing)
             self._committing = None
 
+    def readings(self, samples: Iterable[Sample]) -> list[Reading]:
+        """Return every family with what is known of it now, and with what was gathered elsewhere."""
+        gathered: dict[str, dict[Labels, float]] = defaultdict(dict)
+        for sample in samples:
+            gathered[sample.name][sample.labels] = sample.value
+        found: list[Reading] = []
+        for family in FAMILIES:
+            values = dict(self._counters.get(family.name, {})) | gathered.get(family.name, {})
+            known = {labels: one for (name, labels), one in self._distributions.items() if name == family.name}
+            found.append(Reading(family, values, known))
+        return found
+
     def text(self, samples: Iterable[Sample]) -> str:
         """Return everything, with what was gathered elsewhere, in Prometheus' text format 0.0.4."""
-        gathered: dict[str, list[Sample]] = defaultdict(list)
-        for sample in samples:
-            gathered[sample.name].append(sample)
         lines: list[str] = []
-        for family in FAMILIES:
+        for one in self.readings(samples):
+            family = one.family
             lines += [f"# HELP {family.name} {family.help}", f"# TYPE {family.name} {family.kind}"]
-            if family.kind == "histogram":
-                lines += self._histogram(family)
-                continue
-            values = dict(self._counters.get(family.name, {})) | {
-                one.labels: one.value for one in gathered.get(family.name, ())
-            }
+            lines += _histogram(family, one.distributions)
             lines += [
-                f"{family.name}{_labels(family.labels, names)} {_number(value)}" for names, value in values.items()
+                f"{family.name}{_labels(family.labels, names)} {_number(value)}" for names, value in one.values.items()
             ]
         return "\n".join(lines) + "\n"
 
@@ -293,19 +309,18 @@ class Metrics:
             self.minutes.append(Minute(number))
         return self.minutes[-1]
 
-    def _histogram(self, family: Family) -> list[str]:
-        lines: list[str] = []
-        for (name, labels), found in list(self._distributions.items()):
-            if name != family.name:
-                continue
-            running = 0
-            for bound, number in zip((*family.buckets, math.inf), found.counts, strict=True):
-                running += number
-                said = _labels((*family.labels, "le"), (*labels, "+Inf" if bound == math.inf else _number(bound)))
-                lines.append(f"{name}_bucket{said} {running}")
-            own = _labels(family.labels, labels)
-            lines += [f"{name}_sum{own} {_number(found.total)}", f"{name}_count{own} {found.number}"]
-        return lines
+
+def _histogram(family: Family, distributions: Mapping[Labels, Distribution]) -> list[str]:
+    lines: list[str] = []
+    for labels, found in distributions.items():
+        running = 0
+        for bound, number in zip((*family.buckets, math.inf), found.counts, strict=True):
+            running += number
+            said = _labels((*family.labels, "le"), (*labels, "+Inf" if bound == math.inf else _number(bound)))
+            lines.append(f"{family.name}_bucket{said} {running}")
+        own = _labels(family.labels, labels)
+        lines += [f"{family.name}_sum{own} {_number(found.total)}", f"{family.name}_count{own} {found.number}"]
+    return lines
 
 
 def _labels(names: Labels, values: Labels) -> str:

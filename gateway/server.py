@@ -30,6 +30,7 @@ from gateway.budgets.ledger import Ledger
 from gateway.config import ConfigInvalid, load
 from gateway.console.site import build_console
 from gateway.observed import insight_of
+from gateway.otlp_metrics import MetricsExport
 from gateway.secrets import SecretError
 from gateway.trying import Trying
 from policy.decision import Question
@@ -93,10 +94,12 @@ class _Server(uvicorn.Server):
 
 async def _serve(config: Config, crash_point: Callable[[str], None] | None) -> None:
     gateway = await Gateway.open(config, fatal=_end, crash_point=crash_point)
+    exporting: MetricsExport | None = None
     try:
         agents, operators = _listening(config.listen), _listening(config.admin)
         owner = bind(socket_path(config.state.path))
         parts = _parts(gateway)
+        exporting = _exporting(gateway, parts)
         pairs = [
             (_Server(_settings(gateway.front)), agents),
             (_Server(_settings(_site(parts))), operators),
@@ -111,6 +114,8 @@ async def _serve(config: Config, crash_point: Callable[[str], None] | None) -> N
         _log.info("agents: http://%s  operators: http://%s", config.listen, config.admin)
         await asyncio.gather(*(server.serve(sockets=[listening]) for server, listening in pairs))
     finally:
+        if exporting is not None:
+            await exporting.aclose()
         await gateway.aclose()
         with contextlib.suppress(OSError):
             socket_path(config.state.path).unlink()
@@ -144,6 +149,16 @@ def _listening(address: Address) -> socket.socket:
     listening.listen(2048)
     listening.settimeout(0)
     return listening
+
+
+def _exporting(gateway: Gateway, parts: AdminParts) -> MetricsExport | None:
+    """Return what sends metrics to the collector, sending already; `None` where there is none."""
+    url, insight = gateway.config.telemetry.otlp_url, parts.insight
+    if url is None or insight is None:
+        return None
+    exporting = MetricsExport(gateway.metrics, insight.samples, url)
+    exporting.start()
+    return exporting
 
 
 def _site(parts: AdminParts) -> ASGIApp:

@@ -20,5 +20,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "CON-10", "Who a person was is forgotten at an operator's word, and the audit says that it was.", _ISSUE
     ),
     Requirement("CON-12", "The kill switch is thrown and taken back from the agents page.", _ISSUE),
+    Requirement("CON-13", "Pages come within 300 ms from a journal of 100,000 calls.", _ISSUE),
+    Requirement("CON-14", "No planted value is in pages, series, audit, log or files.", _ISSUE),
     Requirement("CON-11", "`top` draws how a gateway stands; `doctor` looks at exporters and checkpoints.", _ISSUE),
 )

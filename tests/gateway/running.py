@@ -65,7 +65,8 @@ class RunningGateway:
     def __init__(self, folder: Path, upstream: str, *, inspects: bool = True) -> None:
         self.folder = folder
         self.port = free_port()
-        values: Mapping[str, object] = {"port": self.port, "admin": free_port(), "upstream": upstream}
+        self.admin_port = free_port()
+        values: Mapping[str, object] = {"port": self.port, "admin": self.admin_port, "upstream": upstream}
         self.config = folder / "oncegate.yaml"
         self.config.write_text(CONFIG % values, encoding="utf-8")
         (folder / "policies").mkdir()

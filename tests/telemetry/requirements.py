@@ -14,5 +14,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "TEL-11", "What waits for a sink is known by number and age; a cursor outlives the process.", "issue 9"
     ),
     Requirement("TEL-13", "A run is one connected trace; audit records carry the trace of their call.", "issue 9"),
+    Requirement("TEL-14", "A collector gets the same series as `/metrics`.", "issue 9"),
     Requirement("TEL-12", "What an ended instance has left is brought by another.", "DESIGN section 11"),
 )

@@ -1,0 +1,52 @@
+"""Planted personal data and secrets, searched for wherever evidence is kept or shown."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+if TYPE_CHECKING:
+    from tests.approvals.stand import Office
+
+PLANTED = ("planted.person@example.org", "4111 1111 1111 1111", "DE89370400440532013000")
+SHOWN = (
+    "/", "/runs", "/calls", "/approvals", "/policies", "/tools", "/agents", "/redaction", "/audit", "/audit/export",
+    "/metrics", "/api/v1/audit", "/api/v1/calls", "/api/v1/overview", "/api/v1/budgets",
+)  # fmt: skip
+
+
+@pytest.mark.requirement("CON-14")
+def test_no_planted_value_is_in_anything_that_is_shown_or_kept(desk: Office) -> None:
+    async def call() -> None:
+        async with desk.client() as client:
+            await client.call_tool("effect", {"word": " and ".join(PLANTED)})
+
+    async def both() -> None:
+        waiting = asyncio.create_task(call())
+        async with httpx.AsyncClient(headers={"authorization": f"Bearer {desk.keys['boss']}"}) as people:
+            api = f"http://127.0.0.1:{desk.admin}/api/v1/approvals"
+            found: list[dict[str, str]] = []
+            async with asyncio.timeout(20):
+                while not found:
+                    found = (await people.get(f"{api}?state=pending")).json()
+            shown = await people.get(f"{api}/{found[0]['id']}")
+            assert [value for value in PLANTED if value in shown.text] == []
+            assert (await people.post(f"{api}/{found[0]['id']}/approve", json={})).status_code == 200
+        await waiting
+
+    asyncio.run(both())
+    assert desk.counted()  # the tool was called
+    with httpx.Client(headers={"authorization": f"Bearer {desk.keys['boss']}"}, timeout=30) as client:
+        base = f"http://127.0.0.1:{desk.admin}"
+        newest = client.get(f"{base}/api/v1/calls", params={"limit": 1}).json()[0]["id"]
+        for path in (*SHOWN, f"/calls/{newest}"):
+            answer = client.get(base + path)
+            assert answer.status_code == 200
+            assert [value for value in PLANTED if value in answer.text] == [], path
+    for file in desk.folder.rglob("*"):
+        if file.is_file() and file.name != desk.effects.name:
+            content = file.read_bytes()
+            assert [value for value in PLANTED if value.encode() in content] == [], file.name
