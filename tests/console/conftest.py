@@ -24,7 +24,8 @@ p, agent:boss, acme, admin/approvals/finance, approve, -, allow, -
 """
 
 
-@pytest.fixture(scope="session")
+# Playwright's loop runs in this thread as long as it lives: for the tests of one module, not for all that follow
+@pytest.fixture(scope="module")
 def browser() -> Generator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:

@@ -16,6 +16,9 @@ from tests.mcp.stand import TOP
 if TYPE_CHECKING:
     from tests.approvals.stand import Office
 
+# the first test of a session starts the gateway, with its language model, on a machine that may be busy
+pytestmark = pytest.mark.timeout(180)
+
 NAME = re.compile(r"\boncegate_[a-z0-9_]+\b")
 LABELS = re.compile(r"\bby \(([^)]*)\)")
 

@@ -11,6 +11,9 @@ import pytest
 if TYPE_CHECKING:
     from tests.approvals.stand import Office
 
+# the first test of a session starts the gateway, with its language model, on a machine that may be busy
+pytestmark = pytest.mark.timeout(180)
+
 PLANTED = ("planted.person@example.org", "4111 1111 1111 1111", "DE89370400440532013000")
 SHOWN = (
     "/", "/runs", "/calls", "/approvals", "/policies", "/tools", "/agents", "/redaction", "/audit", "/audit/export",

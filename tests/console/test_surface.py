@@ -14,6 +14,9 @@ from gateway.console.render import HERE, environment
 if TYPE_CHECKING:
     from tests.approvals.stand import Office
 
+# the first test of a session starts the gateway, with its language model, on a machine that may be busy
+pytestmark = pytest.mark.timeout(180)
+
 HOSTILE = "<img src=x onerror=alert(1)>\"'"
 COOKIE = re.compile(r"oncegate_session=([^;]+); Path=/; HttpOnly; SameSite=Strict; Max-Age=\d+")
 
