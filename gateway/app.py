@@ -53,7 +53,7 @@ from gateway.providers.target import ModelTarget
 from gateway.recognizing import recognizers_of
 from gateway.resilience.cache import Answers
 from gateway.resilience.fallback import falling_back
-from gateway.resilience.gates import Gates
+from gateway.resilience.gates import Gates, upstreams_of
 from gateway.resilience.rules import Rulebook
 from gateway.responses_entry import ResponsesEntry
 from gateway.restoring import Originals
@@ -88,23 +88,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("oncegate.app")
 #: Whose cursors hold the audit back from being pruned.
 SINKS = (OTLP,)
-
-
-def upstreams_of(config: Config) -> list[str]:
-    """Return the names of all configured upstreams, as resources begin with them."""
-    models = [resource_name("model", name) for name in config.models]
-    return models + [resource_name("mcp", name) for name in config.mcp_servers]
-
-
-def _timed(metrics: Metrics, crash_point: Callable[[str], None] | None) -> Callable[[str], None]:
-    """Return what is told of the points around each commit: there its time is taken, for any store alike."""
-
-    def point(name: str) -> None:
-        metrics.commit_point(name, time.perf_counter())
-        if crash_point is not None:
-            crash_point(name)
-
-    return point
 
 
 class Gateway:
@@ -169,7 +152,7 @@ class Gateway:
         gateway.redaction = Redaction(gateway._detection, profiles, config.redaction.default_profile)
         gateway._telemetry = Telemetry(config.telemetry.otlp_url, metrics=gateway.metrics)
         gateway.journal = await open_store(
-            config, Keyring(secrets), fatal=fatal, crash_point=_timed(gateway.metrics, crash_point)
+            config, Keyring(secrets), fatal=fatal, crash_point=gateway.metrics.timing(crash_point)
         )
         gateway.journal.audit_best_effort = config.telemetry.audit == "best_effort"
         gateway._book = Book(gateway.journal, config.mcp_servers)

@@ -7,6 +7,7 @@ those of the configuration, everything else is `other`. A second process counts 
 from __future__ import annotations
 
 import math
+import time
 from bisect import bisect_left
 from collections import defaultdict, deque
 from dataclasses import dataclass
@@ -235,6 +236,16 @@ class Metrics:
         """Return `model/<name>` or `mcp/<server>` of the configuration, else `other`."""
         upstream = "/".join(resource.split("/", _UPSTREAM_PARTS)[:_UPSTREAM_PARTS])
         return upstream if upstream in self._known else "other"
+
+    def timing(self, crash_point: Callable[[str], None] | None) -> Callable[[str], None]:
+        """Return what is told of the points around each commit: there its time is taken, for any store alike."""
+
+        def point(name: str) -> None:
+            self.commit_point(name, time.perf_counter())
+            if crash_point is not None:
+                crash_point(name)
+
+        return point
 
     def commit_point(self, name: str, clock: float) -> None:
         """Take a crash point around a commit (`before_intent_commit`, `after_…`) as the begin or end of one."""

@@ -155,7 +155,8 @@ async def policy_page(request: Request, allowed: _Policer) -> Response:
     asked = {name: query.get(name, "") for name in ("subject", "resource", "action", "user")}
     return rendered(
         request, "policies.html", digest=policies.current.digest, reloads=policies.reloads, error=policies.last_error,
-        asked=asked, problem=problem, found=found, lines=audit.lines_of(insight), diff=_reloaded(allowed), mode=policies.current.mode,
+        asked=asked, problem=problem, found=found, lines=audit.lines_of(insight), diff=_reloaded(allowed),
+        mode=policies.current.mode,
         suspended=sorted(insight.metrics.by("oncegate_policy_suspended_total").items()),
         candidate=sorted(insight.metrics.by("oncegate_policy_candidate_total").items()),
         candidate_error=policies.candidate_error,

@@ -16,12 +16,13 @@ from gateway.call import NotSent
 from gateway.config import setting_for
 from gateway.resilience.breaker import BreakerState
 from gateway.resilience.bulkhead import Places
+from policy.resources import resource_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from gateway.call import Refusal
-    from gateway.config import Breaker, Bulkhead, Resilience
+    from gateway.config import Breaker, Bulkhead, Config, Resilience
     from gateway.resilience.breaker import State
 
 #: `model/<name>`, `mcp/<server>`.
@@ -106,6 +107,12 @@ class Gate:
             in_flight_max=None if self._bulkhead is None else self._bulkhead.in_flight_max,
             waiting=0 if places is None else places.waiting, refused=0 if places is None else places.refused,
         )  # fmt: skip
+
+
+def upstreams_of(config: Config) -> list[str]:
+    """Return the names of all configured upstreams, as resources begin with them."""
+    models = [resource_name("model", name) for name in config.models]
+    return models + [resource_name("mcp", name) for name in config.mcp_servers]
 
 
 class Gates:
