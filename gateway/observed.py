@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -11,21 +10,17 @@ from durable.chain import read_anchors, read_links
 from durable.postgres import read_postgres_anchors, read_postgres_links
 from durable.verification import Witnesses, verify
 from gateway.admin.insight import Insight, Upstream
-from gateway.managed import ANY_SHAPE
 from gateway.metrics import Sample
-from gateway.outward import Veil
 from policy.explain import explain
-from redaction.finding import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from durable.verification import Verification
     from gateway.app import Gateway
     from gateway.budgets.ledger import Ledger
 
 _BREAKER: Final = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
-_KEY_BYTES: Final = 32
 #: Budgets given to Prometheus at most; subjects come from verified credentials, but there may be many.
 BUDGETS_MAX: Final = 500
 
@@ -39,17 +34,6 @@ def insight_of(gateway: Gateway, ledger: Ledger) -> Insight:
     async def verified() -> Verification:
         return await verification(gateway)
 
-    async def tried(text: str, profile: str) -> tuple[str, Mapping[str, int]]:
-        # a scope of its own, kept nowhere: what is tried cannot be restored
-        scope = Scope(id="console", key=secrets.token_bytes(_KEY_BYTES))
-        veil = Veil(profile=gateway.redaction.profile_named(profile), scope=scope)
-        redacted = await gateway.redaction.tree([text], ANY_SHAPE, veil)
-        if redacted.blocked:
-            kinds = sorted({entity for entity, _ in redacted.blocked})
-            return f"blocked: {', '.join(kinds)}", redacted.counts
-        tree = redacted.tree
-        return str(tree[0]) if isinstance(tree, list) else text, redacted.counts  # pyright: ignore[reportUnknownArgumentType] - a list of one text
-
     config = gateway.config
     upstreams = [
         Upstream(name=f"model/{name}", domain=model.domain, where=_host(model.url))
@@ -62,7 +46,7 @@ def insight_of(gateway: Gateway, ledger: Ledger) -> Insight:
     return Insight(
         metrics=gateway.metrics, samples=samples, audit=gateway.journal, verify=verified,
         outbox=lambda: None if gateway.outbox is None else gateway.outbox.view, policies=gateway.policies,
-        explain=lambda question: explain(gateway.policies.current.live, question), try_redaction=tried,
+        explain=lambda question: explain(gateway.policies.current.live, question),
         profiles=gateway.redaction.profile_names, upstreams=tuple(upstreams),
         domains=("default", *sorted(set(config.trust_domains) - {"default"})),
     )  # fmt: skip

@@ -55,10 +55,6 @@ class Redaction:
         """The names of all profiles."""
         return tuple(self._profiles)
 
-    def profile_named(self, name: str) -> Profile:
-        """Return a profile by its name. Raises `LookupError`."""
-        return self._profiles[name]
-
     @property
     def strictest(self) -> Profile:
         """All profiles as one: what is redacted while nobody can say which of them counts."""

@@ -1,4 +1,4 @@
-"""`/metrics`, `/api/v1/audit`, `/api/v1/policies`, `/api/v1/redaction`, `/api/v1/overview`: evidence, by policy."""
+"""`/metrics`, `/api/v1/audit`, `/api/v1/policies`, `/api/v1/overview`: evidence, by policy."""
 
 import time
 from typing import Annotated, Literal, cast
@@ -15,16 +15,12 @@ from gateway.admin.permit import Permit, permit
 from gateway.admin.problem import Problem
 from policy.case_file import CaseUnusable, checked_action, checked_resource, subject
 from policy.decision import Principal, Question
-from redaction.finding import DetectionError
 
 _AuditReader = Annotated[Permit, Depends(permit("admin/audit", "read"))]
 _AuditChanger = Annotated[Permit, Depends(permit("admin/audit", "change"))]
 _MetricsReader = Annotated[Permit, Depends(permit("admin/metrics", "read"))]
 _PolicyReader = Annotated[Permit, Depends(permit("admin/policies", "read"))]
-_RedactionReader = Annotated[Permit, Depends(permit("admin/redaction", "read"))]
 _Word = Annotated[str, StringConstraints(max_length=2048)]
-#: What may be tried: some pages of text.
-TEXT_CHARACTERS_MAX = 20_000
 _MICROSECONDS = 1_000_000
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -130,20 +126,6 @@ class QuestionQuery(Form):
     user: Annotated[str, StringConstraints(max_length=1000)] | None = None
 
 
-class Trial(Form):
-    """A text to redact on trial."""
-
-    text: Annotated[str, StringConstraints(max_length=TEXT_CHARACTERS_MAX)]
-    profile: Annotated[str, StringConstraints(max_length=64)]
-
-
-class Tried(Form):
-    """What became of it."""
-
-    text: str
-    counts: dict[str, int]
-
-
 def insight_of(allowed: Permit) -> Insight:
     """Return the gateway's insight. Raises `Problem` where this admin API has none."""
     if allowed.parts.insight is None:
@@ -169,8 +151,6 @@ def routes() -> APIRouter:
                          tags=["policies"])  # fmt: skip
     router.add_api_route(f"{api}/policies/explain", _explain, methods=["GET"], summary="Say how a question is decided",
                          tags=["policies"])  # fmt: skip
-    router.add_api_route(f"{api}/redaction/try", _try, methods=["POST"], summary="Redact a text on trial",
-                         tags=["redaction"])  # fmt: skip
     return router
 
 
@@ -271,16 +251,6 @@ async def _explain(allowed: _PolicyReader, wanted: Annotated[QuestionQuery, Quer
             for person in found.subjects for one in person.candidates
         ],
     }  # fmt: skip
-
-
-async def _try(allowed: _RedactionReader, wanted: Trial) -> Tried:
-    try:
-        text, counts = await insight_of(allowed).try_redaction(wanted.text, wanted.profile)
-    except LookupError:
-        raise Problem(422, "invalid", f"there is no profile `{wanted.profile}`") from None
-    except DetectionError:
-        raise Problem(503, "unavailable", "the text could not be inspected; try again") from None
-    return Tried(text=text, counts=dict(counts))
 
 
 def _micro(seconds: float | None) -> int | None:

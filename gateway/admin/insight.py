@@ -1,4 +1,4 @@
-"""What operators are shown beyond rows of the journal: counters, the audit, policies in force, redaction on trial."""
+"""What operators are shown beyond rows of the journal: counters, the audit, policies in force."""
 
 from __future__ import annotations
 
@@ -37,14 +37,6 @@ class AuditRows(Protocol):
         ...
 
 
-class Tries(Protocol):
-    """Redacts a text as a call's would be, keeping nothing."""
-
-    async def __call__(self, text: str, profile: str) -> tuple[str, Mapping[str, int]]:
-        """Return the redacted text and counts by entity. Raises `LookupError`, `DetectionError`, `Refusal`."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
     """One configured upstream, as operators see it."""
@@ -68,7 +60,6 @@ class Insight:
     outbox: Callable[[], OutboxView | None]
     policies: Policies
     explain: Callable[[Question], Explanation]
-    try_redaction: Tries
     profiles: tuple[str, ...]
     upstreams: tuple[Upstream, ...]
     domains: tuple[str, ...]

@@ -113,7 +113,7 @@ def test_the_try_box_verify_now_and_explain_answer_on_their_pages(browser: Brows
         page.fill("#text", f"write to ada@example.com {HOSTILE}")
         page.select_option("#profile", "standard")
         page.click("text=Redact >> nth=-1")
-        page.wait_for_selector("[data-result]:has-text('counts')")
+        page.wait_for_selector("[data-result]:has-text('findings')")
         assert "ada@example.com" not in page.locator("[data-result]").inner_text()
         page.goto("/audit")
         page.click("text=Verify now")

@@ -71,7 +71,7 @@ def test_a_cookie_alone_changes_nothing(desk: Office) -> None:
         page = client.get("/policies")
         csrf = re.search(r'name="oncegate-csrf" content="([^"]+)"', page.text)
         assert csrf is not None
-        target, said = "/api/v1/redaction/try", {"text": "x", "profile": "standard"}
+        target, said = "/api/v1/redaction/try", {"content": "x", "profile": "standard"}
         proof = {"x-oncegate-csrf": csrf.group(1)}
         assert client.post(target, json=said, headers={"origin": own}).json()["code"] == "csrf"
         assert client.post(target, json=said, headers=proof).json()["code"] == "foreign_origin"
