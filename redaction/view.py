@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -14,7 +15,11 @@ _ESCAPED: Final = re.compile(
 #: One other character as URLs (RFC 3986, UTF-8) and JSON strings (RFC 8259, also in two halves) write it.
 _IN_BYTES: Final = re.compile(r"%(?:25)?(?:[CcDd][0-9A-Fa-f]|[EeFf][0-7A-Fa-f])(?:%(?:25)?[89ABab][0-9A-Fa-f]){1,3}")
 _IN_HALVES: Final = re.compile(r"\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}")
-_MAY_BE_ESCAPED: Final = re.compile(r"%|\\u|&#")
+#: A line end or tab inside JSON inside a string, also twice over: no letter of the word after it.
+_BLANK: Final = re.compile(r"\\{1,3}[nrt]")
+_MAY_BE_ESCAPED: Final = re.compile(r"%|\\[unrt]|&#")
+#: Where something may be written otherwise than it is seen.
+_TELLING: Final = re.compile(r"[%\\&]|[^\x00-\x7f]")
 #: Characters nobody sees that are not of category Cf: joiners, fillers, variation selectors.
 _UNSEEN: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0") | frozenset(
     chr(place) for place in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), 0x20E3)
@@ -47,17 +52,25 @@ def view_of(text: str) -> View:
     """Return the normalised view of `text`; plain ASCII without escapes is its own view."""
     if text.isascii() and _MAY_BE_ESCAPED.search(text) is None:
         return View(text)
-    characters: list[str] = []
+    parts: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
-    place = 0
-    while place < len(text):
+    plain = 0
+    for match in _TELLING.finditer(text):
+        place = match.start()
+        if place < plain:
+            continue
         shown, width = _read(text, place)
-        characters.extend(shown)
-        starts.extend([place] * len(shown))
-        place += width
-        ends.extend([place] * len(shown))
-    seen = "".join(characters)
+        if width == 1 and shown == text[place]:
+            continue
+        parts += (text[plain:place], shown)
+        starts += (*range(plain, place), *[place] * len(shown))
+        ends += (*range(plain + 1, place + 1), *[place + width] * len(shown))
+        plain = place + width
+    parts.append(text[plain:])
+    starts += range(plain, len(text))
+    ends += range(plain + 1, len(text) + 1)
+    seen = "".join(parts)
     if not seen.isascii():
         seen = _WORD.sub(_latin, seen) if _OTHER.search(seen) else seen
     return View(text) if seen == text else View(seen, tuple(starts), tuple(ends))
@@ -73,13 +86,17 @@ def _read(text: str, place: int) -> tuple[str, int]:
         return chr(int(hexadecimal, 16) if hexadecimal else int(match.group(3))), len(match.group())
     if character == "%" and (match := _IN_BYTES.match(text, place)) is not None:
         return _in_bytes(match.group())
-    if character == "\\" and (match := _IN_HALVES.match(text, place)) is not None:
+    return _in_json(text, place) if character == "\\" else (character, 1)
+
+
+def _in_json(text: str, place: int) -> tuple[str, int]:
+    if (match := _BLANK.match(text, place)) is not None:
+        return "\n", len(match.group())
+    if (match := _IN_HALVES.match(text, place)) is not None:
         halves = bytes.fromhex(match.group().replace("\\u", ""))
-        try:
+        with contextlib.suppress(UnicodeDecodeError):
             return _shown(halves.decode("utf-16-be")), len(match.group())
-        except UnicodeDecodeError:
-            return character, 1
-    return character, 1
+    return "\\", 1
 
 
 def _in_bytes(written: str) -> tuple[str, int]:

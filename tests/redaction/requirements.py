@@ -40,5 +40,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("RED-26", "What cannot be looked into is said or blocked; files of text are opened.", "issue 8"),
     Requirement("RED-27", "Originals are erased by value and by user, everywhere, and nothing else is.", "issue 8"),
     Requirement("RED-28", "A content can be tried by who looks after redaction; nothing of it is kept.", "issue 8"),
+    Requirement("RED-29", "A stream cut anywhere is redacted as the whole is, on every API.", "issue 8; DESIGN 10"),
+    Requirement(
+        "RED-30",
+        "Values planted anywhere in calls and answers reach no upstream, store, log, trace or audit.",
+        "issue 8",
+    ),
     Requirement("RED-20", "A segment is its own only segment, and no longer than a detector takes.", "facts 4"),
 )

@@ -26,6 +26,7 @@ ROWS: list[tuple[str, str, list[tuple[str, str]]]] = [
     ("7", "eyJlbWFpbCI6ImJvYkBleGFtcGxlLmNvbSJ9", [("SECRET", "eyJlbWFpbCI6ImJvYkBleGFtcGxlLmNvbSJ9")]),
     ("6b", "?q=jonas%40m%C3%BCller.de&p=2", [("EMAIL", "jonas%40m%C3%BCller.de")]),
     ("6c", r'{"a": "jonas@m\u00fcller.de"}', [("EMAIL", r"jonas@m\u00fcller.de")]),
+    ("in JSON", r'{"a": "x\nBSN 111222333\nend"}', [("NATIONALID", "111222333")]),
     ("8", "postgres://admin:S3cretPw!@db.int/app", [("SECRET", "S3cretPw!")]),
     ("9", "jörg@müller.de", [("EMAIL", "jörg@müller.de")]),
     ("10", "my name is rahul sharma", [("PERSON", "rahul sharma")]),
