@@ -32,7 +32,7 @@ models:
   claude: {{provider: anthropic, url: "{url}/v1", upstream_model: up}}
 telemetry: {{otlp: "{sink}"}}
 """
-BATCH = 10
+BATCH = 15
 MCP_HEADERS = {"accept": "application/json, text/event-stream", "mcp-protocol-version": "2025-06-18"}
 
 

