@@ -63,13 +63,21 @@ class Doorkeeper:
             raise
         closed = self._blocks.of_caller(found.principal, None if found.run is None else found.run.id)
         if closed is not None:
-            person = await person_of(self._journal, found.principal)
-            record = {"event": "blocked", **principal_record(found.principal, person), "rule": closed.rule or "-"}
-            await self._note(f"blocked {found.principal.name}", record, closed.status)
+            if closed.rule is not None:  # else the store is away, and with it the audit
+                await self._note_block(found.principal, closed.rule)
             raise closed
         if found.run is not None and not found.own_tokens:
             await self._desk.admit(found.principal, found.run)
         return found
+
+    async def _note_block(self, principal: Principal, rule: str) -> None:
+        try:
+            person = await person_of(self._journal, principal)
+        except JournalUnavailable:
+            _log.warning("a refused credential could not be audited: %s", rule)
+            return
+        record = {"event": "blocked", **principal_record(principal, person), "rule": rule}
+        await self._note(f"{rule} {principal.name}", record, 403)
 
     async def note_scopes(self, principal: Principal, resource: str) -> None:
         """Audit that a token's scopes did not suffice for `resource`."""

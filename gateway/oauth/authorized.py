@@ -84,9 +84,8 @@ class Authorizing:
 
     def _subject(self, exchange: Exchange) -> Subject:
         shown = header(exchange.headers, b"authorization") or header(exchange.headers, b"x-api-key") or b""
-        token = shown.decode("latin-1").strip()
-        if token[:7].lower() == "bearer ":
-            token = token[7:].strip()
+        # behind its scheme, `Bearer` or `DPoP`, where it has one; it was verified at the door
+        token = shown.decode("latin-1").strip().rpartition(" ")[2]
         if exchange.principal.method == "jwt" and token.count(".") == 2:  # noqa: PLR2004 - a signed token
             return Own(token, _expiry(token))
         if self._vouch is not None and exchange.principal.method != "anonymous":

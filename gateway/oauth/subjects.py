@@ -117,7 +117,15 @@ class Vouching:
             "jti": random.token_urlsafe(16), "sub": principal.name, "client_id": principal.name,
         }  # fmt: skip
         if principal.user is not None:
-            claims |= {"sub": f"user:{principal.domain}/{principal.user}", "act": {"sub": principal.name}}
+            chain: dict[str, object] | None = None
+            for actor in reversed(principal.actors):
+                one: dict[str, object] = {"sub": f"agent:{principal.domain}/{actor}"}
+                chain = one if chain is None else one | {"act": chain}
+            acting: dict[str, object] = {"sub": principal.name}
+            claims |= {
+                "sub": f"user:{principal.domain}/{principal.user}",
+                "act": acting if chain is None else acting | {"act": chain},
+            }
         if principal.scopes is not None:
             claims["scope"] = " ".join(sorted(principal.scopes))
         return jwt.encode(claims, self._key, algorithm="ES256", headers={"kid": str(self._public[0]["kid"])})

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.mcp.wire import Answered
 
 OURS = "https://gateway.partner.example"
+THEIRS = "https://gateway.acme.example"
 #: acme's gateway; `theirs` belongs to partner and is called by nobody of acme
 ACME = """mcp_servers:
   ledger: {url: "@ledger@", era: modern, domain: acme, tools: {erase: {effect: once}}}
@@ -52,9 +53,12 @@ p, role:any, acme, mcp/**, call, -, allow, -
 
 
 class Companies:
-    """Acme's gateway before a server, partner's before acme's, partner's issuer."""
+    """Acme's gateway before a server, partner's before acme's, partner's issuer and acme's own."""
 
-    def __init__(self, acme: RunningGateway, partner: RunningGateway, idp: Authority, ledger: Ledger) -> None:
+    def __init__(
+        self, acme: RunningGateway, partner: RunningGateway, idp: Authority, own: Authority, ledger: Ledger
+    ) -> None:
+        self.own = own
         self.acme = acme
         self.partner = partner
         self.idp = idp
@@ -87,14 +91,14 @@ def extend(gateway: RunningGateway, servers: str, domains: str) -> None:
 
 @pytest.fixture(scope="module")
 def companies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Companies]:
-    idp, ledger = Authority(clients={"partner-gateway": "s3cret"}), Ledger()
+    idp, own, ledger = Authority(clients={"partner-gateway": "s3cret"}), Authority(), Ledger()
     acme, partner = (
         RunningGateway(tmp_path_factory.mktemp(name), "http://127.0.0.1:9/v1", inspects=False)
         for name in ("acme", "partner")
     )
     theirs = issuer(idp, f"{acme.url}/mcp/ledger", ", delegation: accept, agents: [partner-gateway]")
-    extend(acme, ACME.replace("@ledger@", ledger.url),
-           f"{{acme: {{api_keys_file: keys.yaml}}, partner: {{issuers: [{theirs}]}}}}")  # fmt: skip
+    known = f"acme: {{api_keys_file: keys.yaml, issuers: [{issuer(own, THEIRS)}]}}, partner: {{issuers: [{theirs}]}}"
+    extend(acme, ACME.replace("@ledger@", ledger.url), f"{{{known}}}")
     acme.write_policies(ACME_RULES)
     servers = PARTNER.replace("@acme@", acme.url).replace("@token@", f"{idp.url}/token")
     extend(partner, servers, f"{{acme: {{api_keys_file: keys.yaml, issuers: [{issuer(idp, OURS)}]}}}}")
@@ -103,10 +107,11 @@ def companies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Companies]:
     (partner.folder / "client.secret").chmod(0o600)
     acme.start()
     partner.start()
-    yield Companies(acme, partner, idp, ledger)
+    yield Companies(acme, partner, idp, own, ledger)
     for one in (partner, acme):
         one.stop()
     idp.close()
+    own.close()
     ledger.close()
 
 
@@ -134,9 +139,12 @@ def test_both_the_other_gateway_and_who_called_it_must_be_allowed(companies: Com
 @pytest.mark.requirement("FED-02")
 def test_a_flow_has_one_direction(companies: Companies) -> None:
     message = called("note", {"text": "x"})
-    headers = headers_for(message) | {"authorization": f"Bearer {companies.acme.keys['billing']}"}
+    headers = headers_for(message) | {"authorization": f"Bearer {companies.own.sign('partner-gateway', THEIRS)}"}
     assert post(f"{companies.acme.url}/mcp/ledger", message, headers).text == "noted"
+    # an agent of acme's issuer is acme's, whatever its name, and acme may call nothing of partner's
     assert "not allowed by policy" in post(f"{companies.acme.url}/mcp/theirs", message, headers).text
+    record = next(one for one in reversed(companies.audited()) if one.get("decision") == "deny")
+    assert (record["principal"], record["domain"]) == ("agent:acme/partner-gateway", "partner")
 
 
 @pytest.mark.requirement("FED-02")

@@ -204,17 +204,25 @@ def test_a_caller_without_a_token_is_vouched_for_by_the_gateway_where_the_file_s
 @pytest.mark.requirement("OAU-15")
 def test_the_gateways_keys_follow_from_its_secret_keys_and_a_new_one_is_published_before_it_signs() -> None:
     old, new = b"o" * 32, b"n" * 32
-    principal = Principal(agent="billing", domain="acme", user="ada", method="run_token", scopes=frozenset({"b", "a"}))
+    principal = Principal(
+        agent="billing",
+        domain="acme",
+        user="ada",
+        method="run_token",
+        scopes=frozenset({"b", "a"}),
+        actors=("planner", "desk"),
+    )
     before, between, after = (Vouching("https://gateway.example", keys) for keys in ([old], [old, new], [new, old]))
     published = {str(key["kid"]): key for key in cast("list[dict[str, object]]", between.key_set()["keys"])}
     assert len(published) == 2
     assert all(key.keys() == {"crv", "kty", "x", "y", "kid", "use", "alg"} for key in published.values())
     kids: list[str] = []
+    acts = {"sub": "agent:acme/billing", "act": {"sub": "agent:acme/planner", "act": {"sub": "agent:acme/desk"}}}
     for one in (before, between, after):
         token = one.sign(principal, "https://idp.example")
         kids.append(jwt.get_unverified_header(token)["kid"])
         said = jwt.decode(token, jwt.PyJWK(published[kids[-1]]), ["ES256"], audience="https://idp.example")
-        assert (said["sub"], said["act"]) == ("user:acme/ada", {"sub": "agent:acme/billing"})
+        assert (said["sub"], said["act"]) == ("user:acme/ada", acts)
         assert said["scope"] == "a b"
     assert kids[0] == kids[1] != kids[2]
 
