@@ -110,7 +110,7 @@ def _options() -> argparse.Namespace:
     options.add_argument("--pieces", type=int, default=2)
     options.add_argument("--table", type=int, default=40)
     options.add_argument("--dropout", type=float, default=0.2)
-    options.add_argument("--epochs", type=int, default=5)
+    options.add_argument("--epochs", type=int, default=6)
     options.add_argument("--generated", type=int, default=30_000, help="texts made from templates")
     return options.parse_args()
 
