@@ -16,6 +16,7 @@ from gateway.identity import Authenticator, Unidentified
 from policy.decision import Principal
 from tests.gateway.running import HERE
 from tests.identity.authority import CONFIG, SECRET, bearer, claims, sign, write_config
+from tests.identity.test_bound_tokens import JKT, proof
 from tests.mcp.stand import eventually
 from tests.mcp.wire import LEGACY, called, headers_for, modern, post
 from tests.oauth.authority import Authority
@@ -50,7 +51,9 @@ inside: 'under(args.path, "/data")'
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     authority, ledger = Authority(), Ledger()
-    with stand(tmp_path_factory.mktemp("cases"), SERVERS, authority=authority, ledger=ledger) as found:
+    with stand(
+        tmp_path_factory.mktemp("cases"), SERVERS, authority=authority, ledger=ledger, more=", dpop: accept"
+    ) as found:
         folder, before = found.gateway.folder / "policies", digest(found)
         (folder / "conditions.yaml").write_text(CONDITIONS, encoding="utf-8")
         kept = RULES.replace("mcp/**, call", "mcp/scoped/**, call")
@@ -98,6 +101,25 @@ def test_case_50_a_denial_is_403_for_a_model_and_a_result_for_a_tool(running: St
     assert (answered.status, answered.last["result"]["isError"]) == (200, True)
     assert "rule default" in answered.text
     assert answered.headers["oncegate-correlation"]
+
+
+@pytest.mark.requirement("IDN-15", "IDN-21")
+def test_cases_52_and_53_a_bound_token_opens_the_gateway_with_a_proof_for_this_request_once(running: Stand) -> None:
+    place = running.endpoint("open")
+    token = running.token(cnf={"jkt": JKT})
+    message = called("note", {"amount": 5})
+
+    def send(shown: str, made: str) -> Answered:
+        return post(place, message, headers_for(message) | {"authorization": f"{shown} {token}", "dpop": made})
+
+    good = proof(token, changes={"htu": place})
+    assert send("DPoP", good).text == "noted"
+    replayed = send("DPoP", good)
+    assert replayed.status == 401
+    assert replayed.headers["www-authenticate"].startswith('DPoP error="invalid_dpop_proof"')
+    assert send("Bearer", proof(token, changes={"htu": place})).status == 401
+    assert send("DPoP", proof(token, changes={"htu": f"{place}x"})).status == 401
+    assert send("DPoP", proof(token, changes={"htu": place, "htm": "GET"})).status == 401
 
 
 @pytest.mark.requirement("IDN-21")

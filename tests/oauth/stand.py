@@ -60,11 +60,14 @@ class Stand:
 
 
 @contextlib.contextmanager
-def stand(folder: Path, servers: str, *, authority: Authority, ledger: Ledger) -> Generator[Stand]:
-    """Run the gateway; in `servers` `@ledger@`, `@token@` are the URLs of the server and the token endpoint."""
+def stand(folder: Path, servers: str, *, authority: Authority, ledger: Ledger, more: str = "") -> Generator[Stand]:
+    """Run the gateway, with `more` settings of the issuer.
+
+    In `servers` `@ledger@`, `@token@` are the URLs of the server and the token endpoint.
+    """
     gateway = RunningGateway(folder, "http://127.0.0.1:9/v1", inspects=False)
     text = gateway.config.read_text(encoding="utf-8")
-    issuer = f'{{issuer: "{authority.url}", algorithms: [ES256], audience: "{AUDIENCE}"}}'
+    issuer = f'{{issuer: "{authority.url}", algorithms: [ES256], audience: "{AUDIENCE}"{more}}}'
     text = text.replace("acme: {api_keys_file: keys.yaml}", f"acme: {{api_keys_file: keys.yaml, issuers: [{issuer}]}}")
     servers = servers.replace("@ledger@", ledger.url).replace("@token@", f"{authority.url}/token")
     servers = servers.replace("@issuer@", authority.url)
