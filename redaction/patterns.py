@@ -66,7 +66,7 @@ _BASE58: Final = re.compile(r"(?<![A-Za-z0-9])[139ADLMTX][1-9A-HJ-NP-Za-km-z]{25
 _BASE58_DIGITS: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _BITCOIN_BYTES: Final = 25
 #: ISO 3779; the letters I, O and Q are not used.
-_VIN: Final = re.compile(r"(?<![A-Za-z0-9])(?=[A-HJ-NPR-Z]{0,9}\d)[A-HJ-NPR-Z\d]{17}(?![A-Za-z0-9])", re.IGNORECASE)
+_VIN: Final = re.compile(r"(?<![A-Za-z0-9])[A-HJ-NPR-Za-hj-npr-z\d]{17}(?![A-Za-z0-9])")
 _VIN_WORDS: Final = re.compile(r"(?i)\bvin\b|vehicle|chassis|vin[_\- ]?(?:no|number)|fahrgestell")
 _DOB: Final = re.compile(
     r"(?i)\b(?:born(?: on)?|birth ?date|date of birth|d\.?o\.?b\.?|birthday)\b\W{0,4}(?:is |was |on )?"
