@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redaction import redactor
@@ -144,6 +144,18 @@ def test_restoring_what_was_redacted_gives_the_tree_back(tree: object) -> None:
     )
     assert restored == tree
     assert changed == bool(redacted.minted)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.requirement("RED-03")
+@settings(max_examples=10_000, deadline=None)
+@given(TREES)
+def test_restoring_what_was_redacted_gives_ten_thousand_trees_back(tree: object) -> None:
+    redacted = redact(tree)
+    known = originals(redacted)
+    restored, _ = redactor.restore(redacted.tree, known, entities=frozenset(), pointer=None, shape=NO_SHAPE)
+    assert restored == tree
 
 
 @pytest.mark.requirement("RED-03")
