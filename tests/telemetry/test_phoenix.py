@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 PROGRAM = "PHOENIX"
 
 
@@ -87,7 +87,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _wait(ready: object, seconds: float = 90.0) -> None:
+def _wait(ready: object, seconds: float = 150.0) -> None:
     until, pause = time.monotonic() + seconds, threading.Event()
     assert callable(ready)
     while not ready():
