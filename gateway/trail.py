@@ -251,6 +251,10 @@ def principal_record(principal: Principal, person: str | None = None) -> dict[st
         record["user"] = person or principal.user
     if principal.actors:
         record["actors"] = list(principal.actors)
+    # what a decision was made on besides, so that it can be made again (`oncegate policy replay`)
+    for name, names in (("roles", principal.roles), ("groups", principal.groups), ("user_roles", principal.user_roles)):
+        if names:
+            record[name] = sorted(names)
     return record
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CASES_MAX: Final = 10_000
 _FIELDS: Final = frozenset({
     "name", "as", "domain", "roles", "groups", "on_behalf_of", "user_roles", "actors", "resource", "resource_domain",
-    "action", "args", "time", "run", "expect", "rule", "obligations",
+    "action", "args", "time", "run", "expect", "rule", "obligations", "table",
 })  # fmt: skip
 _EXPECTED: Final = ("allow", "deny", "approval")
 #: Cases have no clock; conditions on the time name theirs.
@@ -64,10 +64,38 @@ def read_cases(file: str, text: str, problems: list[Problem]) -> list[Case]:
     for item in cast("list[object]", tree):
         line = cast("int", getattr(getattr(item, "lc", None), "line", 0)) + 1
         try:
-            cases.append(_case(file, line, item))
+            rows = _rows(item, line)
         except CaseUnusable as error:
             problems.append(Problem(file, line, str(error)))
+            continue
+        for at, row in rows:
+            try:
+                cases.append(_case(file, at, row))
+            except CaseUnusable as error:
+                problems.append(Problem(file, at, str(error)))
+    if len(cases) > CASES_MAX:
+        problems.append(Problem(file, 1, f"expected at most {CASES_MAX} cases"))
     return cases
+
+
+def _rows(item: object, line: int) -> list[tuple[int, object]]:
+    """Return the cases an item stands for: one, or one for each row of its `table` with what all of them share."""
+    if not isinstance(item, dict) or "table" not in item:
+        return [(line, cast("object", item))]
+    shared = {key: value for key, value in cast("dict[object, object]", item).items() if key != "table"}
+    table = cast("object", item["table"])
+    if not isinstance(table, list) or not table:
+        raise CaseUnusable("`table`: expected a list of rows, each a map")
+    rows: list[tuple[int, object]] = []
+    for row in cast("list[object]", table):
+        if not isinstance(row, dict) or "table" in row:
+            raise CaseUnusable("`table`: expected a list of rows, each a map")
+        at = cast("int", getattr(getattr(cast("object", row), "lc", None), "line", line - 1)) + 1
+        own = cast("dict[object, object]", row)
+        if again := next((key for key in own if key in shared and key != "name"), None):
+            raise CaseUnusable(f"`table`: a row says `{again}` again, which all of them share")
+        rows.append((at, shared | own))
+    return rows
 
 
 def subject(text: str, domain: str | None) -> tuple[str, str]:
@@ -134,7 +162,7 @@ def _question(fields: Mapping[str, object]) -> Question:
     return Question(
         principal=principal, resource=checked_resource(_text(fields, "resource")),
         resource_domain=_maybe(fields, "resource_domain") or domain, arguments=fields.get("args"),
-        action=checked_action(_maybe(fields, "action") or "call"), time=_time(fields.get("time")),
+        action=checked_action(_maybe(fields, "action") or "call"), time=read_time(fields.get("time")),
         run=read_history(fields.get("run")),
     )  # fmt: skip
 
@@ -201,7 +229,8 @@ def _names(fields: Mapping[str, object], name: str) -> list[str]:
     return [one.partition(":")[2] or one for one in cast("list[str]", value)]
 
 
-def _time(value: object) -> float:
+def read_time(value: object) -> float:
+    """Return a time as seconds since the epoch; UTC where no zone is said. Raises `CaseUnusable`."""
     if value is None:
         return _TIME.timestamp()
     try:

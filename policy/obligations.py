@@ -61,6 +61,17 @@ def of_line(obligations: Obligations, line: str, *, of_user: bool = False) -> Ob
     return replace(obligations, limits=tuple(replace(one, line=line, of_user=of_user) for one in obligations.limits))
 
 
+def text_of(obligations: Obligations) -> str:
+    """Return them as a line's column writes them, in a fixed order; empty for none."""
+    restores = [
+        f"restore={'+'.join(sorted(one.entities)) or '*'}@{one.pointer if one.target == 'tool' else one.target}"
+        for one in obligations.restores
+    ]
+    parts = [*(f"redact={one}" for one in obligations.profiles), *(f"approval={one}" for one in obligations.approvals)]
+    parts += restores + [f"limit={one.calls}/{one.seconds}s" for one in obligations.limits]
+    return ";".join(sorted(parts + [f"label={one}" for one in obligations.labels]))
+
+
 def merge(first: Obligations, second: Obligations) -> Obligations:
     """Return both: demands add up, grants are the union."""
     if first == NONE:

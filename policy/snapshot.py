@@ -101,6 +101,10 @@ class Snapshot:
         """Return whether a condition that may count asks what the run did before, or what time it is."""
         return self._near(question).recalls
 
+    def fitting(self, question: Question, names: frozenset[str]) -> tuple[Rule, ...]:
+        """Return the lines about one of `names` that fit but for their conditions, in their order."""
+        return self._of(self._near(question), names)
+
     def _near(self, question: Question) -> _Near:
         key = (question.principal.domain, question.resource, question.action)
         found = self._candidates.get(key)

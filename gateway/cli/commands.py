@@ -42,7 +42,7 @@ COMMANDS: dict[str, Entry] = {
     "blocks": Entry("block", "List what is blocked."),
     "upstreams": Entry("upstreams", "List the breakers and places of models and servers.", group=True),
     "budgets": Entry("budgets", "List what is spent, reserved and left of budgets.", group=True),
-    "policy": Entry("policy", "Test and explain policies.", group=True),
+    "policy": Entry("policy", "Test, explain, lint and compare policies.", group=True),
     "redact": Entry("redact", "Show what redaction finds in a text."),
     "erase": Entry("erase", "Erase somebody's originals from the vault."),
     "model": Entry("model", "Install the language model.", group=True),

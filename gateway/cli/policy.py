@@ -1,4 +1,4 @@
-"""`oncegate policy`: try a policy folder's cases, and say why a question is decided as it is. Reads files only."""
+"""`oncegate policy`: try a policy folder's cases, and say why a question is decided as it is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from rich.text import Text
 from gateway import body
 from gateway.cli import options
 from gateway.cli.output import NO, USAGE, Column, Failure, note, print_json, print_pairs, print_table, screen, visible
-from policy.case_file import CaseUnusable, checked_action, checked_resource, subject
+from gateway.cli.policy_compare import diff, replay
+from gateway.cli.policy_junit import junit
+from gateway.cli.policy_lint import lint
+from policy.case_file import CaseUnusable, checked_action, checked_resource, read_history, read_time, subject
 from policy.cases import Report, run_cases
 from policy.decision import Decision, LineRef, Principal, Question
 from policy.explain import Candidate, Explanation, explain
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from policy.decision import Obligations
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
+app.command("lint")(lint)
+app.command("diff")(diff)
+app.command("replay")(replay)
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder of policy files.")]
 _JsonOption = options.JsonOption
@@ -36,6 +42,9 @@ def try_cases(
     engine: Annotated[
         Literal["compiled", "both"], typer.Option(help="`both` asks stock Casbin too; a difference is a failure.")
     ] = "compiled",
+    junit_file: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Write the report as JUnit XML too.")
+    ] = None,
     as_json: _JsonOption = False,
 ) -> None:
     """Try the cases in `*_test.yaml`; exits 1 when one fails or there are none."""
@@ -43,6 +52,11 @@ def try_cases(
         report = run_cases(folder, engine)
     except PolicyInvalid as invalid:
         raise Failure(USAGE, str(invalid)) from None
+    if junit_file is not None:
+        try:
+            junit_file.write_text(junit(report), encoding="utf-8")
+        except OSError as error:
+            raise Failure(USAGE, f"`{junit_file}`: {(error.strerror or 'cannot be written').lower()}") from None
     if as_json:
         print_json(_report(report))
     else:
@@ -64,6 +78,12 @@ def explain_question(
     role: Annotated[list[str] | None, typer.Option(help="A role in the caller's token; may be repeated.")] = None,
     group: Annotated[list[str] | None, typer.Option(help="A group in the caller's token; may be repeated.")] = None,
     on_behalf_of: Annotated[str | None, typer.Option(metavar="USER", help="The user behind the agent.")] = None,
+    actor: Annotated[list[str] | None, typer.Option(help="An actor in between; may be repeated.")] = None,
+    at_time: Annotated[str | None, typer.Option("--time", help="When it is asked (ISO 8601); left out, now.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="JSON", help='What the run did before: {"labels": ["x"], "calls": ["mcp/s/tool/t"]}.'),
+    ] = None,
     as_json: _JsonOption = False,
 ) -> None:
     """Say how a question is decided and by which line; exits 1 when the answer is deny."""
@@ -73,10 +93,11 @@ def explain_question(
             principal=Principal(
                 agent=agent, domain=domain, method="api_key", user=on_behalf_of,
                 roles=frozenset(name.removeprefix("role:") for name in role or ()),
-                groups=frozenset(name.removeprefix("group:") for name in group or ()),
+                groups=frozenset(name.removeprefix("group:") for name in group or ()), actors=tuple(actor or ()),
             ),
             resource=checked_resource(resource), resource_domain=resource_domain or domain,
-            action=checked_action(action), arguments=_arguments(arguments), time=time.time(),
+            action=checked_action(action), arguments=_json("--args", arguments),
+            time=time.time() if at_time is None else read_time(at_time), run=read_history(_json("--run", run)),
         )  # fmt: skip
         found = explain(load(folder), question)
     except (PolicyInvalid, CaseUnusable) as error:
@@ -88,13 +109,13 @@ def explain_question(
     raise typer.Exit(NO if found.decision.effect == "deny" else 0)
 
 
-def _arguments(text: str | None) -> object:
+def _json(option: str, text: str | None) -> object:
     if text is None:
         return None
     try:
         return body.parse(text.encode())
     except body.MalformedBody as error:
-        raise Failure(USAGE, f"`--args`: expected JSON: {error}".lower()) from None
+        raise Failure(USAGE, f"`{option}`: expected JSON: {error}".lower()) from None
 
 
 def _show_report(report: Report, folder: Path, engine: str) -> None:
@@ -163,6 +184,7 @@ def _demands(obligations: Obligations) -> tuple[tuple[str, str], ...]:
         ("approval", " ".join(obligations.approvals)),
         ("restore", " ".join(restores)),
         ("limit", " ".join(f"{one.calls}/{one.seconds}s" for one in obligations.limits)),
+        ("label", " ".join(obligations.labels)),
     )
 
 

@@ -52,6 +52,9 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "SHADOW-01", "Shadow mode suspends denies and approvals, nothing else, and says so.", "DESIGN section 8"
     ),
     Requirement("SHADOW-02", "A candidate is asked beside the live set and decides nothing.", "issue 7.4"),
+    Requirement("POLICY-32", "The linter finds what is hardly meant, and nothing that is.", "issue 7.3"),
+    Requirement("POLICY-33", "Two sets differ in what principals may do, not in how lines are written.", "issue 7.3"),
+    Requirement("POLICY-34", "What was recorded is decided again; a made call that is lost is a no.", "issue 7.3"),
     Requirement("TRAP-01", "A glob never skips characters nor explodes.", "facts/policy.md A3.1"),
     Requirement("TRAP-02", "No regular expression decides on names.", "facts/policy.md A3.2"),
     Requirement("TRAP-03", "What stands after a `*` counts, and dots are dots.", "facts/policy.md A3.3"),

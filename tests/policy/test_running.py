@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.policy.company import Company, company
+from tests.policy.sets import folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 POLICY = """\
@@ -119,6 +122,40 @@ async def test_a_flow_leads_one_way_and_has_a_redaction_of_its_own(running: Comp
         async with running.client("web", theirs):
             pass
     assert "no flow line allows calls from domain `partner` to `acme`" in str(_leaf(caught.value))
+
+
+@pytest.mark.requirement("POLICY-34")
+async def test_what_was_recorded_is_decided_again_under_other_files(running: Company, tmp_path: Path) -> None:
+    opened = running.run("assistant")
+    async with running.client("web", opened["token"]) as web:
+        assert not (await web.call_tool("echo", {"text": "replayed later"})).is_error
+    async with running.client("mail", opened["token"]) as mail:
+        assert (await mail.call_tool("effect", {"word": "refused"})).is_error
+
+    def replayed(policy: str, *more: str) -> tuple[int, list[dict[str, Any]]]:
+        folder = tmp_path / "next"
+        folder_of(folder, policy, CONDITIONS)
+        words = ("policy", "replay", "--since", "1h", "--against", str(folder), "--json", *more)
+        done = running.oncegate(*words, "-c", str(running.folder / "oncegate.yaml"))
+        assert done.returncode in {0, 1}, done.stderr
+        return done.returncode, json.loads(done.stdout)["changed"]
+
+    assert replayed(POLICY) == (0, [])
+    stricter = POLICY.replace(
+        "mcp/web/tool/echo, call, -, allow, label=untrusted", "mcp/web/tool/echo, call, -, deny, -"
+    )
+    status, changed = replayed(stricter)
+    assert status == 1
+    assert {(one["resource"], one["new"]["decision"]) for one in changed if one["lost"]} == {
+        ("mcp/web/tool/echo", "deny")
+    }
+    (tmp_path / "expected").write_text("# we know\nagent:acme/assistant call mcp/web/**\n")
+    assert replayed(stricter, "--expect", str(tmp_path / "expected"))[0] == 0
+    # without the label, what was refused would be allowed
+    status, changed = replayed(POLICY.replace("label=untrusted", "-"))
+    assert status == 0
+    gained = [one for one in changed if one["run"] == opened["id"] and not one["made"]]
+    assert {(one["resource"], one["new"]["decision"]) for one in gained} == {("mcp/mail/tool/effect", "allow")}
 
 
 def _leaf(error: BaseException) -> BaseException:
