@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from policy.case_file import Case, read_cases
 from policy.explain import explain, grants_used
 from policy.lines import Problem
-from policy.source import PolicyInvalid, load
+from policy.source import PolicyInvalid, files_in, load
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -78,9 +78,8 @@ def cases_in(folder: Path) -> list[Case]:
     """Return the cases in the `*_test.yaml` files of `folder`. Raises `PolicyInvalid` for unusable ones."""
     problems: list[Problem] = []
     cases: list[Case] = []
-    for path in sorted(folder.rglob("*_test.yaml")):
-        name = path.relative_to(folder).as_posix()
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+    for name, path in files_in(folder):
+        if not name.endswith("_test.yaml"):
             continue
         try:
             cases += read_cases(name, path.read_text(encoding="utf-8"), problems)

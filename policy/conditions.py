@@ -9,6 +9,7 @@ that cannot be evaluated raises `ConditionError`, and the line it stands on deci
 
 from __future__ import annotations
 
+import logging
 import math
 import posixpath
 import re
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
     from policy.decision import Question
     from policy.history import History
+
+# each call that a condition cannot be evaluated for would be a line in the log, and callers choose their arguments
+logging.getLogger("cel").disabled = True
 
 EXPRESSION_CHARACTERS_MAX: Final = 4096
 #: Nodes of an argument that are converted at most; more is an error, never a cut.

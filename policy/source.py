@@ -20,7 +20,7 @@ from policy.roles import cycles
 from policy.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from policy.decision import Decision, Question
@@ -74,7 +74,10 @@ def load(folder: Path, *, profiles: Collection[str] | None = None, domains: Coll
     for name in sorted(texts):
         if name.endswith(".csv"):
             read_lines(name, texts[name], lines)
-    conditions = _conditions(texts.get(CONDITIONS_FILE), lines.problems)
+    conditions: dict[str, Condition] = {}
+    for name in sorted(texts):
+        if name.endswith(CONDITIONS_FILE):
+            _conditions(name, texts[name], conditions, lines.problems)
     _check_names(lines, conditions, profiles, domains)
     lines.problems += cycles(lines.grants)
     model = texts.get(MODEL_FILE, SHIPPED_MODEL)
@@ -91,16 +94,28 @@ def load(folder: Path, *, profiles: Collection[str] | None = None, domains: Coll
     return PolicySet(snapshot, model, changed)
 
 
+def files_in(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the files of a set, each with its name in it, in order: those of all folders below, whatever their depth.
+
+    Left out is what is hidden (editors' and mounted volumes' own copies), and a folder with a `model.conf` of its
+    own, which is another set.
+    """
+    for path in sorted(folder.rglob("*")):
+        inner = path.relative_to(folder)
+        if any(part.startswith(".") for part in inner.parts) or not path.is_file():
+            continue
+        above = [folder.joinpath(*inner.parts[:depth]) for depth in range(1, len(inner.parts))]
+        if not any((one / MODEL_FILE).is_file() for one in above):
+            yield inner.as_posix(), path
+
+
 def _texts(folder: Path, problems: list[Problem]) -> dict[str, str]:
     if not folder.is_dir():
         raise PolicyInvalid([Problem(str(folder), 0, "expected a folder of policy files")])
     texts: dict[str, str] = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if not (path.suffix == ".csv" or name in {CONDITIONS_FILE, MODEL_FILE}) or not path.is_file():
+    for name, path in files_in(folder):
+        if not (path.suffix == ".csv" or path.name == CONDITIONS_FILE or name == MODEL_FILE):
             continue
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue  # editors' and mounted volumes' own copies
         try:
             content = path.read_bytes()
             texts[name] = content.decode()
@@ -114,32 +129,31 @@ def _texts(folder: Path, problems: list[Problem]) -> dict[str, str]:
     return texts
 
 
-def _conditions(text: str | None, problems: list[Problem]) -> dict[str, Condition]:
-    if text is None:
-        return {}
+def _conditions(file: str, text: str, into: dict[str, Condition], problems: list[Problem]) -> None:
     try:
         tree: object = YAML(typ="rt", pure=True).load(text)  # pyright: ignore[reportUnknownMemberType] - untyped
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = 1 if mark is None else cast("int", mark.line) + 1
-        problems.append(Problem(CONDITIONS_FILE, line, "not usable YAML (a name twice, or a syntax error)"))
-        return {}
+        problems.append(Problem(file, line, "not usable YAML (a name twice, or a syntax error)"))
+        return
     if tree is None:
-        return {}
+        return
     if not isinstance(tree, dict):
-        problems.append(Problem(CONDITIONS_FILE, 1, "expected a flat map of names to CEL expressions"))
-        return {}
-    found: dict[str, Condition] = {}
+        problems.append(Problem(file, 1, "expected a flat map of names to CEL expressions"))
+        return
     for name, expression in cast("dict[object, object]", tree).items():
         line = _line_of(cast("object", tree), name)
         if not isinstance(name, str) or not isinstance(expression, str):
-            problems.append(Problem(CONDITIONS_FILE, line, f"`{name}`: expected a name and a CEL expression in quotes"))
+            problems.append(Problem(file, line, f"`{name}`: expected a name and a CEL expression in quotes"))
+            continue
+        if name in into:
+            problems.append(Problem(file, line, f"`{name}`: another file of the set has a condition of that name"))
             continue
         try:
-            found[name] = compile_condition(name, expression)
+            into[name] = compile_condition(name, expression)
         except ConditionUnusable as error:
-            problems.append(Problem(CONDITIONS_FILE, line, f"`{name}`: {error}"))
-    return found
+            problems.append(Problem(file, line, f"`{name}`: {error}"))
 
 
 def _line_of(tree: object, name: object) -> int:

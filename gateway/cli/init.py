@@ -76,7 +76,9 @@ def init(
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(policies_folder(), folder / "policies", ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        shutil.copytree(
+            policies_folder(), folder / "policies", ignore=shutil.ignore_patterns("__pycache__", ".*", "sets")
+        )
         for name, (text, mode) in files.items():
             _write(folder / name, text, mode)
     except OSError as error:
