@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -33,7 +34,8 @@ def test_a_row_of_the_truth_table_is_so(tmp_path: Path, lines: str, asked: str, 
         raise AssertionError(lines)
     effect, *demands = decided.replace("`", "").split()
     defaults = {"as": "agent:acme/a", "resource": "mcp/s/tool/t", "time": "2026-01-01T12:00:00Z"}
-    question = YAML(typ="safe", pure=True).load(asked.strip("`"))
+    reader: Any = YAML(typ="safe", pure=True)
+    question: dict[str, object] = reader.load(asked.strip("`"))
     resource_domain = {} if "resource_domain" in question or "as" in question else {"resource_domain": "acme"}
     case = defaults | resource_domain | question | {"expect": effect}
     if demands:
@@ -41,7 +43,7 @@ def test_a_row_of_the_truth_table_is_so(tmp_path: Path, lines: str, asked: str, 
     (tmp_path / "set").mkdir()
     folder = folder_of(tmp_path / "set", policy, CONDITIONS)
     with (folder / "row_test.yaml").open("w", encoding="utf-8") as file:
-        YAML(typ="safe", pure=True).dump([case], file)
+        reader.dump([case], file)
     report = run_cases(folder, "both")
     assert report.ok, report.failed[0].failures
 
