@@ -15,9 +15,9 @@ _LETTERED: Final = re.compile(r"[A-Z0-9]{1,8}")
 _COUNTRY: Final = re.compile(r"[A-Z]{2}\d{2}")
 _CHARACTERS_MAX: Final = 10
 _PIECES_MIN: Final = 2
-_CARD_PIECES_MAX: Final = 5
+#: How people divide card numbers; two numbers of eight digits are two numbers.
+_CARD_PIECES: Final = frozenset({(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 5)})
 _IBAN_PIECES_MAX: Final = 9
-_CARD_CHARACTERS_MAX: Final = 19
 #: Longer lists of numbers are data; some of them would pass for a card.
 LIST_PIECES_MAX: Final = 9
 
@@ -52,7 +52,7 @@ def _value_at(pieces: list[str]) -> tuple[int, str]:
         text += piece
         if count < _PIECES_MIN:
             continue
-        if count <= _CARD_PIECES_MAX and len(text) <= _CARD_CHARACTERS_MAX and text.isdigit() and is_card(text):
+        if tuple(map(len, pieces[:count])) in _CARD_PIECES and text.isdigit() and is_card(text):
             return count, "CARD"
         if _COUNTRY.match(text) and is_iban(text):
             return count, "IBAN"

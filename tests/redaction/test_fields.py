@@ -37,7 +37,7 @@ HINTED: list[tuple[str, object, str]] = [
 PLAIN: list[object] = [
     {"a": 2019, "b": 2020, "c": 2021, "d": 2022}, {"first": "page", "last": "page"}, {"phone": "n/a", "dob": None},
     {"street": "", "passport": "none"}, {"values": [1, 2, 3, 4]}, {"a": "4111", "b": "1111", "c": "1111", "d": "1112"},
-    {"phone": True, "pin": "main"}, {"tel": "call me"},
+    [62427299, 62427299], {"phone": True, "pin": "main"}, {"tel": "call me"},
 ]  # fmt: skip
 
 
