@@ -1,19 +1,22 @@
 """What both name finders say of a text, made one: what is found, with how much to be said for it.
 
 The network's finds count by their probability. The language model's count where the network does not rule them out:
-trained on news and the web, it takes products, identifiers and titles for people. A text in which the network rules
-everything out need not be shown to the language model at all; nothing that would count is lost by that.
+trained on news and the web, it takes products, identifiers and titles for people. But what is written as a whole name
+is, two or three capitalised words, counts whatever the network says: nobody's name is a product to lose. A text that
+holds no such words and in which the network rules everything out need not be shown to the language model at all;
+nothing that would count is lost by that.
 The bounds were chosen on development texts (`training/ner/corpus.py`), never on those that are reported on.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from redaction.ner.network import ENTITIES, Tagged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from redaction.ner.network import Floats
 
@@ -26,23 +29,27 @@ RULED_OUT: Final = 0.05
 #: What the language model's find counts for by itself, and with the network.
 _ALONE: Final = 0.5
 _BOTH: Final = 0.85
+#: Words of a name that the network does not get to rule out.
+_PARTS_MAX: Final = 3
 
 
-def may_hold(chances: Floats) -> bool:
+def may_hold(chances: Floats, words: Sequence[str]) -> bool:
     """Return whether a text may hold a name that the language model should be asked for.
 
-    `chances` holds the network's probability of each kind at each word.
+    `chances` holds the network's probability of each kind at each of its `words`.
     """
-    return bool((chances >= RULED_OUT).any())
+    if (chances >= RULED_OUT).any():
+        return True
+    return any(_as_name(one) and _as_name(other) for one, other in pairwise(words))
 
 
-def agreed(chances: Floats, ours: Iterable[Tagged], theirs: Iterable[Tagged]) -> list[Tagged]:
+def agreed(chances: Floats, words: Sequence[str], ours: Iterable[Tagged], theirs: Iterable[Tagged]) -> list[Tagged]:
     """Return the entities of one text, in order and apart; where both overlap, the whole, by who is surer.
 
-    `chances` holds the network's probability of each kind at each word.
+    `chances` holds the network's probability of each kind at each of its `words`.
     """
     found: list[Tagged] = []
-    known = [Tagged(one.start, one.end, one.entity, _score(chances, one)) for one in theirs]
+    known = [Tagged(one.start, one.end, one.entity, _score(chances, words, one)) for one in theirs]
     counting = [one for one in (*ours, *known) if one.score >= SCORE_MIN]
     for one in sorted(counting, key=lambda tagged: (tagged.start, tagged.end)):
         before = found[-1] if found else None
@@ -61,6 +68,14 @@ def _stronger(one: Tagged, other: Tagged) -> str:
     return one.entity if one.score >= other.score else other.entity
 
 
-def _score(chances: Floats, one: Tagged) -> float:
+def _score(chances: Floats, words: Sequence[str], one: Tagged) -> float:
     chance = float(chances[one.start : one.end, ENTITIES.index(one.entity)].max())
-    return _ALONE + (1 - _ALONE) * chance if chance >= RULED_OUT else 0.0
+    if chance >= RULED_OUT:
+        return _ALONE + (1 - _ALONE) * chance
+    parts = words[one.start : one.end]
+    whole = one.entity == "PERSON" and 1 < len(parts) <= _PARTS_MAX and all(map(_as_name, parts))
+    return _ALONE if whole else 0.0
+
+
+def _as_name(word: str) -> bool:
+    return len(word) > 1 and word[0].isupper() and word[1:].islower()

@@ -7,6 +7,7 @@ of spaCy's.
 from __future__ import annotations
 
 import re
+from itertools import compress
 from typing import TYPE_CHECKING, Final, cast
 
 import spacy
@@ -117,15 +118,16 @@ class Names(NlpEngine):
 
     def _entities(self, documents: Sequence[Doc]) -> Iterator[list[Tagged]]:
         network = cast("Network", self._network)
-        scores = network.scores([[token.text for token in document] for document in documents])
+        texts = [[token.text for token in document] for document in documents]
+        scores = network.scores(texts)
         chances = [kinds(row) for row in scores]
-        asked = [document for document, row in zip(documents, chances, strict=True) if may_hold(row)]
-        answers = iter(cast("Transitions", self._transitions).entities(asked))
-        for row, kind in zip(scores, chances, strict=True):
-            if may_hold(kind):
+        asked = [may_hold(kind, words) for kind, words in zip(chances, texts, strict=True)]
+        answers = iter(cast("Transitions", self._transitions).entities(list(compress(documents, asked))))
+        for row, kind, words, ask in zip(scores, chances, texts, asked, strict=True):
+            if ask:
                 listed = next(answers)
                 theirs = [Tagged(start, end, _LABELS[label], 1.0) for start, end, label in listed if label in _LABELS]
-                yield agreed(kind, network.spans(row, LENIENCE), theirs)
+                yield agreed(kind, words, network.spans(row, LENIENCE), theirs)
             else:
                 yield []
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from spacy.language import Language
 
     from redaction.ner.network import Floats
+    from redaction.presidio import PresidioDetector
 
+WORDS = ["acme", "corp"]
 TEXTS = [["Please", "ask", "Ada", "Lovelace", "now", "."], [], ["Paris"], ["John", "Smith", "-", "London"]]
 
 
@@ -84,15 +86,36 @@ def _scores(*chances: dict[str, float]) -> Floats:
 def test_a_find_of_the_language_model_counts_unless_the_network_rules_it_out() -> None:
     scores = _scores({"O": 0.9, "U-PERSON": 0.1}, {"O": 0.99, "U-PERSON": 0.001})
     theirs = [Tagged(0, 1, "PERSON", 1.0), Tagged(1, 2, "PERSON", 1.0)]
-    assert [(one.start, one.end) for one in agreed(kinds(scores), [], theirs)] == [(0, 1)]
+    assert [(one.start, one.end) for one in agreed(kinds(scores), ["joy", "wind"], [], theirs)] == [(0, 1)]
+
+
+@pytest.mark.requirement("NER-08")
+def test_a_whole_name_that_the_language_model_finds_counts_whatever_the_network_says() -> None:
+    scores = _scores(*[{"O": 0.999, "U-PERSON": 0.0001}] * 3)
+    theirs = [Tagged(0, 2, "PERSON", 1.0), Tagged(2, 3, "PERSON", 1.0)]
+    words = ["Grace", "Hopper", "Hopper"]
+    assert may_hold(kinds(scores), words)
+    assert [(one.start, one.end) for one in agreed(kinds(scores), words, [], theirs)] == [(0, 2)]
+    for written in (["grace", "hopper", "x"], ["GRACE", "HOPPER", "x"], ["G", "Hopper", "x"]):
+        assert agreed(kinds(scores), written, [], theirs) == []
+        assert not may_hold(kinds(scores), written)
+
+
+@pytest.mark.requirement("NER-05")
+@pytest.mark.parametrize("name", ["Grace Hopper", "Bill Gates", "Ada Lovelace", "Edsger Dijkstra", "Alan Turing"])
+def test_people_who_are_called_like_things_are_people(detector: PresidioDetector, name: str) -> None:
+    texts = [f"Please pay {name} today.", f'{{"customer": "{name}", "amount": 120.0}}', name]
+    for text, found in zip(texts, detector.find(texts), strict=True):
+        people = [text[one.start : one.end] for one in found if one.entity == "PERSON"]
+        assert name in people, text
 
 
 @pytest.mark.requirement("NER-08")
 def test_overlapping_finds_are_one_and_a_person_rather_than_an_organisation() -> None:
     scores = _scores({"U-PERSON": 0.5, "O": 0.5}, {"U-ORGANIZATION": 0.6, "O": 0.4})
-    both = agreed(kinds(scores), [Tagged(0, 1, "PERSON", 0.5)], [Tagged(0, 2, "ORGANIZATION", 1.0)])
+    both = agreed(kinds(scores), WORDS, [Tagged(0, 1, "PERSON", 0.5)], [Tagged(0, 2, "ORGANIZATION", 1.0)])
     assert [(one.start, one.end, one.entity) for one in both] == [(0, 2, "PERSON")]
-    surer = agreed(kinds(scores), [Tagged(0, 1, "PERSON", 0.5), Tagged(0, 2, "LOCATION", 0.9)], [])
+    surer = agreed(kinds(scores), WORDS, [Tagged(0, 1, "PERSON", 0.5), Tagged(0, 2, "LOCATION", 0.9)], [])
     assert [(one.start, one.end, one.entity) for one in surer] == [(0, 2, "LOCATION")]
 
 
@@ -102,15 +125,16 @@ def test_what_the_network_rules_out_holds_nothing_the_language_model_would_add(
 ) -> None:
     texts = [one.text for several in judging(150).values() for one in several[:150]]
     documents = [language.make_doc(text) for text in texts]
-    scores = network.scores([[token.text for token in document] for document in documents])
+    words = [[token.text for token in document] for document in documents]
+    scores = network.scores(words)
     labels = {"PERSON": "PERSON", "GPE": "LOCATION", "ORG": "ORGANIZATION"}
     entities = Transitions(language.get_pipe("ner")).entities(documents)  # pyright: ignore[reportArgumentType] - has no type
     ruled_out = 0
-    for row, listed in zip(scores, entities, strict=True):
+    for row, listed, said in zip(scores, entities, words, strict=True):
         theirs = [Tagged(start, end, labels[label], 1.0) for start, end, label in listed if label in labels]
-        if not may_hold(kinds(row)):
+        if not may_hold(kinds(row), said):
             ruled_out += 1
-            assert agreed(kinds(row), network.spans(row, LENIENCE), theirs) == []
+            assert agreed(kinds(row), said, network.spans(row, LENIENCE), theirs) == []
     assert ruled_out > 50
 
 
