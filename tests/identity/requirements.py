@@ -44,6 +44,8 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("IDN-20", "Keys are listed without their secret, replaced with an overlap, revoked with their runs.",
                 "issue 7 item 6"),
     Requirement("IDN-21", "Every token case of the facts has the answer written there.", "facts/policy.md B4"),
+    Requirement("IDN-23", "An issuer's metadata leads to keys over https outside our own network, or nowhere.",
+                "issue 7 item 6; RFC 8414 6"),
     Requirement("FED-01", "Another company's gateway calls from its own domain, for who called it; both are decided.",
                 "issue 7 item 8"),
     Requirement("FED-02", "Between trust domains only what a flow allows passes, in its direction.",
