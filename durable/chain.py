@@ -99,7 +99,7 @@ def read_anchors(path: Path) -> list[str]:
         database.text_factory = bytes
         try:
             rows = cast("list[tuple[object]]", database.execute("SELECT DISTINCT line FROM audit_anchor").fetchall())
-        except sqlite3.Error:
+        except (sqlite3.Error, ValueError):  # the driver's own message may be damaged too; the records are read next
             return []
     return [str(line, "utf-8", "replace") if isinstance(line, bytes) else "" for (line,) in rows]
 

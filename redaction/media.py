@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 #: Fields that hold a file in base64, as the protocols name them, and those that say what it is.
 _CONTENT_KEYS: Final = ("data", "blob", "b64_json", "file_data", "partial_image_b64")
 _TYPE_KEYS: Final = ("mimeType", "media_type", "mime_type", "mediaType", "format", "type")
+#: Looked at whole: whatever else stands in it is text, wherever it stands.
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-\r\n]{16,}={0,2}\s*")
-_CHECKED_CHARACTERS: Final = 4096
+_BODY: Final = re.compile(r"[A-Za-z0-9+/_\-\r\n]*={0,2}\s*")
 #: RFC 2397.
 _DATA_URL: Final = re.compile(r"data:([A-Za-z0-9.+\-]{1,64}/[A-Za-z0-9.+\-]{1,64})?((?:;[^;,]{1,128}){0,8});base64,")
 _TEXT: Final = re.compile(
@@ -31,15 +32,20 @@ def media_field(fields: Mapping[str, object]) -> tuple[str, str] | None:
         if isinstance(content, str) and content and not content.startswith("data:"):
             said = [fields[name] for name in _TYPE_KEYS if isinstance(fields.get(name), str)]
             media = next((one for one in said if isinstance(one, str) and _is_type(one)), None)
-            plain = _BASE64.fullmatch(content[:_CHECKED_CHARACTERS]) is not None
+            plain = _BASE64.fullmatch(content) is not None
             return (key, media) if media is not None and plain else None
     return None
 
 
 def data_url(value: str) -> tuple[str, str] | None:
-    """Return the head of a data URL in base64 and its media type, `None` for every other text."""
+    """Return the head of a data URL in base64 and its media type, `None` for every other text.
+
+    One that only says that it is in base64 is text.
+    """
     match = _DATA_URL.match(value)
-    return None if match is None else (match.group(), match.group(1) or "text/plain")
+    if match is None or _BODY.fullmatch(value, match.end()) is None:
+        return None
+    return match.group(), match.group(1) or "text/plain"
 
 
 def is_text(media: str) -> bool:

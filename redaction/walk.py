@@ -99,7 +99,8 @@ class _Walk:
         inner = opened(value[len(head) :]) if is_text(media) else None
         if inner is None:
             self.visit(Text("", "", pointer(path), media=media))
-            return value
+            # what says it is text and cannot be read as such is at least looked at as it stands
+            return self.visit(Text(value, "", pointer(path))) if is_text(media) else value
         after = self.visit(Text(inner, "", pointer(path), is_fixed=self.fixed.fits(path)))
         return value if after == inner else head + closed(after or "")
 

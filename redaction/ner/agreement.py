@@ -29,6 +29,8 @@ RULED_OUT: Final = 0.05
 #: What the language model's find counts for by itself, and with the network.
 _ALONE: Final = 0.5
 _BOTH: Final = 0.85
+#: From where on the network's place is no person, whatever the language model says.
+_SURE: Final = 0.9
 #: Words of a name that the network does not get to rule out.
 _PARTS_MAX: Final = 3
 
@@ -62,10 +64,13 @@ def agreed(chances: Floats, words: Sequence[str], ours: Iterable[Tagged], theirs
 
 
 def _stronger(one: Tagged, other: Tagged) -> str:
-    # profiles are milder with organisations than with people: in doubt, a person
-    if {one.entity, other.entity} == {"PERSON", "ORGANIZATION"}:
-        return "PERSON"
-    return one.entity if one.score >= other.score else other.entity
+    surer = one if one.score >= other.score else other
+    if "PERSON" not in {one.entity, other.entity}:
+        return surer.entity
+    # profiles are milder with organisations than with people, and a name is given back to whom it was taken from
+    # under what it is: in doubt, a person
+    sure = surer.entity == "LOCATION" and surer.score >= _SURE
+    return surer.entity if sure else "PERSON"
 
 
 def _score(chances: Floats, words: Sequence[str], one: Tagged) -> float:

@@ -261,7 +261,7 @@ async def test_a_role_without_the_right_to_change_the_schema_serves_and_cannot_c
     for statement in ("UPDATE audit SET record = '{}'", "DELETE FROM audit", "TRUNCATE audit"):
         with pytest.raises(AssertionError, match="permission denied"):
             cluster.psql(name, f"SET ROLE {role}; {statement}")
-        with pytest.raises(AssertionError, match="never changed or deleted"):
+        with pytest.raises(AssertionError, match=r"audit records are never (changed|deleted)"):
             cluster.psql(name, statement)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[2]
-FILE_BYTES_MAX = 400_000
+FILE_BYTES_MAX = 600_000
 
 
 def cramped(folder: Path) -> dict[str, object]:

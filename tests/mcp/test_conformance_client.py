@@ -63,6 +63,11 @@ class Standing:
         self._agent.url = f"{self._url}/mcp/{name_of(row)}"
         return run(self._agent, row[0], row[1])
 
+    @property
+    def error(self) -> str:
+        """What went wrong for the agent the last time."""
+        return self._agent.error
+
     def directly(self, revision: str, scenario: str) -> tuple[frozenset[str], frozenset[str]]:
         """Run a scenario without the gateway, by a client of the server's era."""
         self._agent.mode = "legacy" if revision == "2025-11-25" else "2026-07-28"
@@ -96,5 +101,5 @@ def test_the_suite_sees_no_worse_a_client_through_the_gateway_than_directly(
     passed, failed = standing.directly(row[0], row[1])
     through_passed, through_failed = standing.through(row)
     assert passed
-    assert passed - through_passed == EXCEPTIONS.get(row, set())
+    assert passed - through_passed == EXCEPTIONS.get(row, set()), standing.error
     assert through_failed - failed == EXCEPTIONS.get(row, set())

@@ -149,6 +149,8 @@ async def test_encrypted_reasoning_and_pictures_pass_byte_for_byte() -> None:
         ({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "E" + MAIL}, True),
         ({"role": "user", "content": [{"type": "input_image", "image_url": f"data:image/png;base64,{MAIL}"}]}, True),
         ({"role": "user", "content": [{"type": "input_file", "file_data": f"data:text/plain;base64,{MAIL}"}]}, False),
+        ({"role": "user", "content": [{"type": "input_file", "file_data": f"data:image/png;base64,{MAIL}"}]}, False),
+        ({"content": [{"type": "input_file", "file_data": f"data:image/png;base64,{'A' * 5000} {MAIL}"}]}, False),
         ({"role": "user", "content": [{"type": "input_image", "image_url": f"https://h/{MAIL}"}]}, False),
         ({"type": "function_call", "id": "fc_1", "call_id": MAIL, "name": "f", "arguments": "{}"}, False),
         ({"type": "function_call", "id": "fc_1", "call_id": "c_1", "name": "f", "arguments": json.dumps({"a": MAIL})},
