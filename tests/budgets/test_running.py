@@ -97,7 +97,9 @@ def test_over_budget_is_said_in_the_protocol_with_the_same_text_and_its_end_in_h
 
 
 @pytest.mark.requirement("BUD-05")
-@pytest.mark.parametrize("shared", [False, True], ids=["file", "database"])
+@pytest.mark.parametrize(
+    "shared", [pytest.param(False, marks=pytest.mark.slow, id="file"), pytest.param(True, id="database")]
+)
 def test_a_killed_gateway_leaves_its_reservation_standing(
     tmp_path: Path, upstream: ModelUpstream, database: str, *, shared: bool
 ) -> None:

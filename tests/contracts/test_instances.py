@@ -176,7 +176,7 @@ async def test_an_instance_stopped_past_its_lease_may_not_send_and_its_late_outc
 
 
 @pytest.mark.requirement("INST-05")
-@pytest.mark.parametrize("how", ["crash", "stop"])
+@pytest.mark.parametrize("how", [pytest.param("crash", marks=pytest.mark.slow), "stop"])
 async def test_a_database_that_restarts_in_mid_traffic_loses_and_doubles_nothing(
     cluster: Cluster, database: str, how: str
 ) -> None:

@@ -271,6 +271,7 @@ def test_one_gateway_obeys_the_laws_of_the_journal_on_a_file() -> None:
         obeyed(lambda: Laws(FilePlace(Path(folder))), 40)
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("DUR-17", "DUR-06", "DUR-08", "INST-03", "INST-04")
 def test_two_gateways_obey_the_laws_of_the_journal_on_one_database(database: str) -> None:
     obeyed(lambda: SharedLaws(DatabasePlace(database)), 6)

@@ -89,7 +89,7 @@ def test_a_client_that_goes_away_in_mid_stream_gets_all_of_it_when_it_asks_again
     assert [call["state"] for call in gateway.calls()] == ["done"]
 
 
-@pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions"])
+@pytest.mark.parametrize("path", ["/v1/messages", pytest.param("/v1/chat/completions", marks=pytest.mark.slow)])
 def test_a_gateway_killed_in_mid_stream_asks_once_more_and_the_whole_answer_is_kept(
     gateway: RunningGateway, held: Held, path: str
 ) -> None:

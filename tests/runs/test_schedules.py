@@ -186,7 +186,7 @@ def test_a_run_resumed_from_a_frameworks_own_checkpoint_gets_what_it_has_not_see
 
 
 @pytest.mark.requirement("RUN-26")
-@pytest.mark.parametrize("way", ["execute", "hold", "fail"])
+@pytest.mark.parametrize("way", [*(pytest.param(one, marks=pytest.mark.slow) for one in ("execute", "fail")), "hold"])
 def test_a_restarted_attempt_that_asks_something_else_is_told_by_path_and_dealt_with_as_configured(
     tmp_path: Path, database: str, way: str
 ) -> None:
