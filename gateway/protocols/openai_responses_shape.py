@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
 
 from redaction.finding import Shape
+from redaction.media import data_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +60,7 @@ def request_shape(tree: dict[str, object]) -> Shape:
             if key in _ID_KEYS:
                 ids = ids and _ID.fullmatch(value) is not None
             elif key in _MEDIA_KEYS:
-                media = media and _BINARY.match(value) is not None
+                media = media and _BINARY.match(value) is not None and data_url(value) is not None
     return _request_shape(ids, media, results)
 
 

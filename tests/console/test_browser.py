@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.approvals.stand import Office
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 PAGES = ("/", "/runs", "/calls", "/approvals", "/policies", "/tools", "/agents", "/redaction", "/audit")
 #: what a browser writes of an answer that the test asked for
@@ -32,7 +32,7 @@ HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>
 def page_of(browser: Browser, desk: Office, who: str | None = "boss") -> Generator[Page]:
     """Give a page, logged in; no error may have come up on it."""
     context = browser.new_context(base_url=f"http://127.0.0.1:{desk.admin}", viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(60_000)
     page = context.new_page()
     errors: list[str] = []
     page.on("console", lambda said: errors.append(said.text) if said.type in {"error", "warning"} else None)

@@ -139,7 +139,7 @@ def test_a_401_that_nobody_challenges_is_not_sent_again(running: Stand) -> None:
 @pytest.mark.requirement("OAU-09")
 def test_without_a_token_nothing_is_sent_and_the_step_stays_open(running: Stand) -> None:
     running.authority.answers += [(503, {"error": "temporarily_unavailable"})]
-    running.ledger.revoked.add(running.authority.given[-1])
+    running.ledger.revoked.update(running.authority.given)
     running.ledger.challenges = False  # lets go of the kept one
     running.call("own")
     running.ledger.headers.clear()

@@ -147,7 +147,8 @@ async def test_encrypted_reasoning_and_pictures_pass_byte_for_byte() -> None:
     ("item", "kept"),
     [
         ({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "E" + MAIL}, True),
-        ({"role": "user", "content": [{"type": "input_image", "image_url": f"data:image/png;base64,{MAIL}"}]}, True),
+        ({"content": [{"type": "input_image", "image_url": f"data:image/png;base64,{'aGVsbG8' * 9}"}]}, True),
+        ({"content": [{"type": "input_image", "image_url": f"data:image/png;base64,{MAIL}"}]}, False),
         ({"role": "user", "content": [{"type": "input_file", "file_data": f"data:text/plain;base64,{MAIL}"}]}, False),
         ({"role": "user", "content": [{"type": "input_file", "file_data": f"data:image/png;base64,{MAIL}"}]}, False),
         ({"content": [{"type": "input_file", "file_data": f"data:image/png;base64,{'A' * 5000} {MAIL}"}]}, False),
