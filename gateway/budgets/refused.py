@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from durable.step import Looping, OverBudget, Unit
 
 #: Past this, official SDKs do not wait for `retry-after` but ask again at once.
-_RETRY_SECONDS_MAX: Final = 60
+RETRY_SECONDS_MAX: Final = 60
 _MEASURES: Final = {
     "requests": "calls", "model_calls": "calls of models", "tool_calls": "calls of tools", "usd": "US dollars",
 }  # fmt: skip
@@ -33,7 +33,7 @@ def over_budget(over: OverBudget) -> Refusal:
         f"and has no room for this call; nothing was executed, {then}",
         status=429,
         # clients that try again by themselves do so within seconds
-        final=wait is None or wait > _RETRY_SECONDS_MAX,
+        final=wait is None or wait > RETRY_SECONDS_MAX,
         retry_after_seconds=wait,
         detail=f"budget={charge.budget} measure={charge.measure} subject={charge.subject} used={used} of={most} "
         f"wanted={_amount(charge.unit, charge.amount)} until={ends}",
