@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import logging
 import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
 from fastapi import FastAPI
@@ -74,7 +75,7 @@ from redaction.profile import ProfilesInvalid, load_profiles
 from redaction.worker import PresidioInWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from durable.records import CallRecord
     from durable.step import Outcome
@@ -151,32 +152,51 @@ class Gateway:
         gateway._detection = Detection(PresidioInWorker(folder, wanted), version)
         gateway.redaction = Redaction(gateway._detection, profiles, config.redaction.default_profile)
         gateway._telemetry = Telemetry(config.telemetry.otlp_url, metrics=gateway.metrics)
-        gateway.journal = await open_store(
-            config, Keyring(secrets), fatal=fatal, crash_point=gateway.metrics.timing(crash_point)
-        )
-        gateway.journal.audit_best_effort = config.telemetry.audit == "best_effort"
-        gateway._book = Book(gateway.journal, config.mcp_servers)
-        await gateway._book.open()
-        gateway.blocks = Blocks(gateway.journal)
-        await gateway.blocks.open()
-        await gateway._compose(secrets)
+        async with gateway._detecting():
+            await gateway._begin(secrets, fatal, crash_point)
         if any(profile.masks for profile in profiles.values()):
             await asyncio.to_thread(masking_operator)
-        if any(profile.inspects for profile in profiles.values()):  # else nobody needs the model's memory
-            await gateway._detection.start()
-        gateway.checkpoints = await Checkpoints.open(
-            gateway.journal, config, SINKS if config.telemetry.otlp_url else ()
-        )
-        if config.telemetry.otlp_url is not None:
-            gateway.outbox = Outbox(gateway.journal, OtlpSink(config.telemetry.otlp_url))
-            gateway.outbox.start()
-        gateway.policies.watch()
-        gateway._housekeeping = Housekeeping(gateway.journal, config)
-        gateway._housekeeping.start()
-        gateway._invoker.start()
-        gateway._verifying.start()
         gateway.ready = True
         return gateway
+
+    @asynccontextmanager
+    async def _detecting(self) -> AsyncGenerator[None]:
+        """Load the model beside what happens inside, where a line in force can need it; else the first text does."""
+        if not self.redaction.inspects(self.policies.profiles()):
+            yield
+            return
+        loading = asyncio.create_task(self._detection.start())
+        try:
+            yield
+            await loading
+        except BaseException:
+            loading.cancel()
+            await asyncio.gather(loading, return_exceptions=True)
+            await self._detection.aclose()
+            raise
+
+    async def _begin(
+        self, secrets: tuple[bytes, ...], fatal: Callable[[str], None], crash_point: Callable[[str], None] | None
+    ) -> None:
+        config = self.config
+        self.journal = await open_store(
+            config, Keyring(secrets), fatal=fatal, crash_point=self.metrics.timing(crash_point)
+        )
+        self.journal.audit_best_effort = config.telemetry.audit == "best_effort"
+        self._book = Book(self.journal, config.mcp_servers)
+        await self._book.open()
+        self.blocks = Blocks(self.journal)
+        await self.blocks.open()
+        await self._compose(secrets)
+        self.checkpoints = await Checkpoints.open(self.journal, config, SINKS if config.telemetry.otlp_url else ())
+        if config.telemetry.otlp_url is not None:
+            self.outbox = Outbox(self.journal, OtlpSink(config.telemetry.otlp_url))
+            self.outbox.start()
+        self.policies.watch()
+        self._housekeeping = Housekeeping(self.journal, config)
+        self._housekeeping.start()
+        self._invoker.start()
+        self._verifying.start()
 
     async def aclose(self) -> None:
         """Finish what is under way, bounded, and let everything go."""

@@ -70,6 +70,8 @@ class Detection:
         self._find: Callable[[tuple[str, ...]], list[tuple[Finding, ...]]] = _find
         self._workers = workers
         self._pool: Executor | None = None
+        self._begun = False
+        self._loaded = False
         self._calls: deque[deque[_Look]] = deque()
         self._serving: set[asyncio.Task[None]] = set()
         # keyed, so that what is remembered of a text is nothing without this process
@@ -84,16 +86,21 @@ class Detection:
         found = cls(lambda: detector, version)
         found._find = detector.find
         found._pool = ThreadPoolExecutor(1)
+        found._begun = found._loaded = True
         return found
 
     async def start(self) -> None:
-        """Start the workers and wait until they hold the model. Raises `DetectionError`."""
-        self._pool = self._fresh()
-        await self._ask(("ready?",), _START_SECONDS_MAX)
+        """Start the workers and wait until they hold the model. Raises `DetectionError`.
+
+        Without it they are started by the first text somebody asks about.
+        """
+        self._begin()
+        await self._load()
 
     async def aclose(self) -> None:
         """End the workers; calls still waiting fail."""
         pool, self._pool = self._pool, None
+        self._begun = True
         for task in self._serving:
             task.cancel()
         for look in list(self._under_way.values()):
@@ -140,7 +147,20 @@ class Detection:
             for look in looks.values():
                 look.waiters -= 1
 
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._pool = self._fresh()
+
+    async def _load(self) -> None:
+        """Wait for workers that are new: loading takes seconds, which are no turn of a text's."""
+        while not self._loaded:
+            pool = self._pool
+            await self._ask(("ready?",), _START_SECONDS_MAX)
+            self._loaded = pool is self._pool
+
     def _enqueue(self, looks: deque[_Look]) -> None:
+        self._begin()
         if self._pool is None:
             raise DetectionError("detection is not running")
         if len(self._calls) >= WAITING_MAX:
@@ -155,6 +175,7 @@ class Detection:
     async def _serve(self) -> None:
         while looks := self._turn():
             try:
+                await self._load()
                 results = await self._ask(tuple(look.text for look in looks), self._seconds_max)
             except DetectionError as error:
                 for look in looks:
@@ -226,6 +247,7 @@ class Detection:
         if self._pool is pool:
             self._end(pool)
             self._pool = self._fresh()
+            self._loaded = False
 
     def _fresh(self) -> ProcessPoolExecutor:
         # spawned, not forked: a fork would copy the journal's threads and locks in whatever state they are

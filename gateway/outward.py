@@ -60,6 +60,10 @@ class Redaction:
         """All profiles as one: what is redacted while nobody can say which of them counts."""
         return combine(list(self._profiles.values()))
 
+    def inspects(self, names: Iterable[str | None]) -> bool:
+        """Return whether one of the profiles so named, `None` for the default one, looks at anything."""
+        return any(self._profiles[name or self._default].inspects for name in names)
+
     def named(self, name: str | None) -> Profile:
         """Return a profile by its name, the default one for `None`. Raises `LookupError`."""
         if name is not None and name not in self._profiles:

@@ -78,6 +78,19 @@ class Policies:
         for one in (*snapshot.rules, *snapshot.flows):
             yield from one.obligations.limits
 
+    def profiles(self) -> Iterator[str | None]:
+        """Yield the redaction profiles that calls may pass under, `None` for the default one; some twice."""
+        if self._mode == "shadow":
+            yield from sorted(self._profiles)
+        for one in self.current.snapshot.rules:
+            # the gateway's own interface passes nothing of anyone's on
+            if one.effect == "allow" and not one.pattern_text.startswith("admin/"):
+                yield from one.obligations.profiles or (None,)
+        for flow in self.current.snapshot.flows:
+            yield from flow.obligations.profiles
+        for other in self.named.values():
+            yield from other.profiles()
+
     def watch(self) -> None:
         """Reload whenever a file changes."""
         if self._mode == "shadow":

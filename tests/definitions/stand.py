@@ -127,6 +127,7 @@ def shop(folder: Path, servers: str = "", options: str = "") -> Generator[Shop]:
             (folder / "oncegate.yaml").write_text(
                 f"version: 1\ndevelopment: true\nlisten: 127.0.0.1:{found.port}\nadmin: 127.0.0.1:{free_port()}\n"
                 "state: sqlite:///oncegate.db\nsecret_key: file:oncegate.key\npolicies: policies\n"
+                "redaction: {default_profile: 'off'}\n"
                 f"mcp_servers:\n  shop: {{url: '{url}'{options}}}\n{servers}",
                 encoding="utf-8",
             )

@@ -74,8 +74,12 @@ def stand(
 
 
 def write(folder: Path, *, policy: str, servers: str, more: str = "") -> None:
-    """Write a configuration of these MCP servers, with its policies and key; `more` are further sections."""
+    """Write a configuration of these MCP servers, with its policies and key; `more` are further sections.
+
+    Nothing is redacted where no line says so."""
     port, admin = free_port(), free_port()
+    if "redact=" not in policy and "redaction:" not in more:
+        more += "redaction: {default_profile: 'off'}\n"  # else each gateway would load the language model
     (folder / "policies").mkdir()
     shutil.copy(TOP / "policies" / "redaction.yaml", folder / "policies" / "redaction.yaml")
     (folder / "policies" / "mcp.csv").write_text(policy, encoding="utf-8")
