@@ -6,7 +6,6 @@ import asyncio
 import hmac
 import logging
 import time
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
 from fastapi import FastAPI
@@ -75,7 +74,7 @@ from redaction.profile import ProfilesInvalid, load_profiles
 from redaction.worker import PresidioInWorker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from durable.records import CallRecord
     from durable.step import Outcome
@@ -152,28 +151,12 @@ class Gateway:
         gateway._detection = Detection(PresidioInWorker(folder, wanted), version)
         gateway.redaction = Redaction(gateway._detection, profiles, config.redaction.default_profile)
         gateway._telemetry = Telemetry(config.telemetry.otlp_url, metrics=gateway.metrics)
-        async with gateway._detecting():
+        async with gateway._detection.loading(early=gateway.redaction.inspects(gateway.policies.profiles())):
             await gateway._begin(secrets, fatal, crash_point)
         if any(profile.masks for profile in profiles.values()):
             await asyncio.to_thread(masking_operator)
         gateway.ready = True
         return gateway
-
-    @asynccontextmanager
-    async def _detecting(self) -> AsyncGenerator[None]:
-        """Load the model beside what happens inside, where a line in force can need it; else the first text does."""
-        if not self.redaction.inspects(self.policies.profiles()):
-            yield
-            return
-        loading = asyncio.create_task(self._detection.start())
-        try:
-            yield
-            await loading
-        except BaseException:
-            loading.cancel()
-            await asyncio.gather(loading, return_exceptions=True)
-            await self._detection.aclose()
-            raise
 
     async def _begin(
         self, secrets: tuple[bytes, ...], fatal: Callable[[str], None], crash_point: Callable[[str], None] | None

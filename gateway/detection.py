@@ -19,6 +19,7 @@ import threading
 from collections import OrderedDict, deque
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Final, Self
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Final, Self
 from redaction.finding import DetectionError, Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
     from multiprocessing.context import SpawnProcess
 
     from redaction.finding import Detector
@@ -90,12 +91,28 @@ class Detection:
         return found
 
     async def start(self) -> None:
-        """Start the workers and wait until they hold the model. Raises `DetectionError`.
-
-        Without it they are started by the first text somebody asks about.
-        """
+        """Start the workers and wait until they hold the model. Raises `DetectionError`."""
         self._begin()
         await self._load()
+
+    @asynccontextmanager
+    async def loading(self, *, early: bool) -> AsyncGenerator[None]:
+        """Start beside what happens inside the block, ready at its end; not `early`: when the first text comes.
+
+        Raises `DetectionError`.
+        """
+        if not early:
+            yield
+            return
+        starting = asyncio.create_task(self.start())
+        try:
+            yield
+            await starting
+        except BaseException:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            await self.aclose()
+            raise
 
     async def aclose(self) -> None:
         """End the workers; calls still waiting fail."""
