@@ -9,9 +9,12 @@ from redaction.national import NationalIds
 from redaction.patterns import find_forms
 from redaction.recognizers import Recognizers, Searcher
 from redaction.secrets import find_secrets
+from redaction.traits import traits_of
+from redaction.view import view_of
 
 if TYPE_CHECKING:
     from redaction.finding import Finding
+    from redaction.traits import Traits
 
 
 class Forms:
@@ -24,7 +27,17 @@ class Forms:
 
     def find(self, text: str) -> list[Finding]:
         """Return what is found in a normalised text, overlapping finds included."""
-        return [*self._plain(text), *find_encoded(text, self._plain)]
+        traits = traits_of(text)
+        found = self.with_traits(text, traits)
+        return [*found, *find_encoded(text, self._inside)] if traits.token else found
 
-    def _plain(self, text: str) -> list[Finding]:
-        return [*find_secrets(text), *find_forms(text), *self._national.find(text), *self._own.find(text)]
+    def with_traits(self, text: str, traits: Traits) -> list[Finding]:
+        """Return what is found in `text` itself, which can hold no more than `traits` say."""
+        return [
+            *find_secrets(text, traits), *find_forms(text, traits), *self._national.find(text, traits),
+            *self._own.find(text),
+        ]  # fmt: skip
+
+    def _inside(self, text: str) -> list[Finding]:
+        seen = view_of(text).text
+        return self.with_traits(seen, traits_of(seen))

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Final
 from redaction import checksums
 from redaction.finding import Finding
 from redaction.placeholder import luhn
+from redaction.traits import NATIONAL_DIGITS_MIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from redaction.checksums import Check
+    from redaction.traits import Traits
 
 Shape = tuple[int, ...]
 
@@ -173,14 +175,16 @@ class NationalIds:
             if form.lettered:
                 self._lettered.append((form, re.compile(form.lettered)))
 
-    def find(self, text: str) -> Iterator[Finding]:
-        """Yield every such number in `text`, overlapping ones included."""
-        for match in _DIGITS.finditer(text):
-            if match.end() - match.start() > 6:  # noqa: PLR2004 - nothing shorter is anyone's
-                yield from self._grouped(text, match)
-        for pattern in (_TOKEN, _SPACED):
-            for match in pattern.finditer(text):
-                yield from self._with_letters(text, *match.span())
+    def find(self, text: str, traits: Traits) -> Iterator[Finding]:
+        """Yield every such number in `text`, overlapping ones included; `traits` say what it can hold."""
+        if traits.national:
+            for match in _DIGITS.finditer(text):
+                if match.end() - match.start() >= NATIONAL_DIGITS_MIN:
+                    yield from self._grouped(text, match)
+        for pattern, may_be in ((_TOKEN, traits.lettered), (_SPACED, traits.spaced)):
+            if may_be:
+                for match in pattern.finditer(text):
+                    yield from self._with_letters(text, *match.span())
 
     def _grouped(self, text: str, match: re.Match[str]) -> Iterator[Finding]:
         if text[match.start() - 1 : match.start()] == "+" or _ADDRESS.match(text, match.start()):

@@ -7,14 +7,15 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING, Final
 
-import phonenumbers
-
 from redaction import checksums
 from redaction.finding import Finding
+from redaction.phones import is_international, is_national
 from redaction.placeholder import luhn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from redaction.traits import Traits
 
 #: Groups of digits with what people put between them; a card is looked for at every group of them.
 _DIGITS: Final = re.compile(r"(?<!\d)\d+(?:[ .\-_/+]{1,2}\d+)*")
@@ -80,34 +81,53 @@ _STREET_EN: Final = re.compile(
 _STREET_DE: Final = re.compile(
     r"\b[A-ZÄÖÜ][\wäöüß.\-]{1,30}(?:straße|strasse|str\.|weg|platz|allee|gasse|ring|ufer|damm) \d{1,4} ?[a-z]?(?:, \d{5} [A-ZÄÖÜ][\wäöüß]{1,30})?"
 )
+_STREET_DE_END: Final = re.compile(r"(?:straße|strasse|str\.|weg|platz|allee|gasse|ring|ufer|damm) \d")
 _STREET_ROMANCE: Final = re.compile(
     r"\b(?:\d{1,4}(?: bis| ter)?,? )?(?:[Rr]ue|[Aa]venue|[Bb]oulevard|[Cc]hemin|[Pp]lace|[Cc]alle|[Aa]venida|[Pp]aseo|[Vv]ia|[Vv]iale|[Pp]iazza|[Cc]orso)"
     r" (?:(?:de|du|des|de la|del|della|dei|di|d'|l') ?)?[A-ZÀ-Ý][\wÀ-ÿ'’\-]{1,30}(?: [A-ZÀ-Ý][\wÀ-ÿ'’\-]{1,30}){0,3}"
     r"(?:,? (?:n\.?º? ?)?\d{1,4})?(?:,? \d{5} [A-ZÀ-Ý][\wÀ-ÿ\-]{1,30})"
 )
 _CARD_DIGITS: Final = range(13, 20)
+#: Signs between the bytes of a hardware address; colons of an internet address.
+_MAC_SIGNS: Final = 5
+_COLONS_MIN: Final = 2
 #: Beside a point a long number is the fraction or the whole part of a decimal number, save for `.00`.
 _FRACTION: Final = re.compile(r"\.(?!0{1,2}(?!\d))\d")
 
 
-def find_forms(text: str) -> list[Finding]:
-    """Return every value with a form in `text`, overlapping ones included."""
+def find_forms(text: str, traits: Traits) -> list[Finding]:
+    """Return every value with a form in `text`, overlapping ones included; `traits` say what it can hold."""
     found: list[Finding] = []
-    if any(character.isdigit() for character in text):
-        found += _cards(text)
-        found += _ibans(text)
-        found += _phones(text)
-        found += _simple(text)
-        found += _addresses(text)
+    if traits.digit:
+        found += _with_digits(text, traits)
     if "@" in text:
         found += [Finding(*match.span(), "EMAIL", 1.0, "email") for match in _EMAIL.finditer(text)]
-    if ":" in text:
+    if text.count(":") >= _COLONS_MIN:
         found += _ipv6(text)
     return found
 
 
+def _with_digits(text: str, traits: Traits) -> Iterator[Finding]:
+    if traits.card:
+        yield from _cards(text)
+    if traits.iban:
+        yield from _ibans(text)
+    if traits.phone:
+        yield from _phones(text)
+    yield from _simple(text, traits)
+    if traits.ipv4:
+        yield from _ipv4(text)
+    if traits.base58:
+        yield from _bitcoins(text)
+    if traits.vehicle:
+        yield from _vehicles(text)
+    yield from _addresses(text, traits)
+
+
 def _cards(text: str) -> Iterator[Finding]:
     for match in _DIGITS.finditer(text):
+        if match.end() - match.start() < _CARD_DIGITS.start:
+            continue
         groups = [group.span() for group in _GROUP.finditer(text, *match.span())]
         place = 0
         while place < len(groups):
@@ -175,46 +195,48 @@ def _phones(text: str) -> Iterator[Finding]:
             continue
         telling = bool(_PHONE_WORDS.search(text, max(0, match.start() - 40), match.start()))
         if written.startswith("+"):
-            fits = _possible(written, None)
+            fits = is_international(written)
         elif _GROUPED.fullmatch(written) or telling:
-            fits = any(_possible(written, region) for region in ("US", "GB", "DE", "FR"))
-            fits = fits and (telling or _valid(written))
+            fits = (telling or _has_length(written)) and is_national(written)
         else:
             fits = False
         if fits:
             yield Finding(*match.span(1), "PHONE", 0.8 if telling or written.startswith("+") else 0.6, "phone")
 
 
-def _possible(written: str, region: str | None) -> bool:
-    try:
-        number = phonenumbers.parse(written, region)
-    except phonenumbers.NumberParseException:
-        return False
-    return phonenumbers.is_valid_number(number) or (region is None and phonenumbers.is_possible_number(number))
-
-
-def _valid(written: str) -> bool:
+def _has_length(written: str) -> bool:
     return sum(character.isdigit() for character in written) in {10, 11}
 
 
-#: Values that their pattern alone tells: which group of it, entity, score, name.
-_SIMPLE: Final = (
-    (_SSN, 0, "SSN", 0.9, "ssn"), (_SSN_PLAIN, 1, "SSN", 0.9, "ssn"), (_MAC, 0, "MAC", 0.9, "mac"),
-    (_CRYPTO, 0, "CRYPTO", 0.9, "crypto"), (_DOB, 1, "DOB", 0.9, "birth date"),
-)  # fmt: skip
+def _simple(text: str, traits: Traits) -> Iterator[Finding]:
+    """Yield values that their pattern alone tells."""
+    if traits.ssn:
+        yield from _all(_SSN, text, 0, "SSN", "ssn")
+    if traits.ssn_named:
+        yield from _all(_SSN_PLAIN, text, 1, "SSN", "ssn")
+    if text.count(":") >= _MAC_SIGNS or text.count("-") >= _MAC_SIGNS:
+        yield from _all(_MAC, text, 0, "MAC", "mac")
+    if "0x" in text or "bc1" in text:
+        yield from _all(_CRYPTO, text, 0, "CRYPTO", "crypto")
+    if traits.birth:
+        yield from _all(_DOB, text, 1, "DOB", "birth date")
 
 
-def _simple(text: str) -> Iterator[Finding]:
-    for pattern, group, entity, score, name in _SIMPLE:
-        for match in pattern.finditer(text):
-            yield Finding(*match.span(group), entity, score, name)
+def _all(pattern: re.Pattern[str], text: str, group: int, entity: str, name: str) -> Iterator[Finding]:
+    for match in pattern.finditer(text):
+        yield Finding(*match.span(group), entity, 0.9, name)
+
+
+def _ipv4(text: str) -> Iterator[Finding]:
     for match in _IPV4.finditer(text):
         if not _VERSION_BEFORE.search(text, max(0, match.start() - 12), match.start()):
             yield Finding(*match.span(), "IP", 0.9, "ipv4")
+
+
+def _bitcoins(text: str) -> Iterator[Finding]:
     for match in _BASE58.finditer(text):
         if _is_bitcoin(match.group()):
             yield Finding(*match.span(), "CRYPTO", 1.0, "crypto")
-    yield from _vehicles(text)
 
 
 def _vehicles(text: str) -> Iterator[Finding]:
@@ -237,16 +259,22 @@ def _is_bitcoin(written: str) -> bool:
     return hashlib.sha256(hashlib.sha256(content[:-4]).digest()).digest()[:4] == content[-4:]
 
 
-def _addresses(text: str) -> Iterator[Finding]:
-    for pattern in (_STREET_EN, _STREET_DE, _STREET_ROMANCE):
-        for match in pattern.finditer(text):
-            yield Finding(*match.span(), "ADDRESS", 0.8, "address")
+def _addresses(text: str, traits: Traits) -> Iterator[Finding]:
+    kinds = (
+        (_STREET_EN, traits.street),
+        (_STREET_DE, traits.street_number_last and _STREET_DE_END.search(text)),
+        (_STREET_ROMANCE, traits.street_code),
+    )
+    for pattern, may_be in kinds:
+        if may_be:
+            for match in pattern.finditer(text):
+                yield Finding(*match.span(), "ADDRESS", 0.8, "address")
 
 
 def _ipv6(text: str) -> Iterator[Finding]:
     for match in _IPV6.finditer(text):
         written = match.group()
-        if written.count(":") < 2 or len(written) < 4:  # noqa: PLR2004 - `::1` and times are not worth a find
+        if written.count(":") < _COLONS_MIN or len(written) < 4:  # noqa: PLR2004 - `::1` and times are not worth a find
             continue
         try:
             ipaddress.IPv6Address(written)

@@ -25,9 +25,11 @@ ENTITIES: Final = (
 )  # fmt: skip
 
 _SEPARATOR: Final = r"(?:\\?_{1,2}|%5[Ff]|[ \-\u00a0])"
-#: A placeholder as models hand it back: other case, another separator, escaped, quoted, in a URL.
+_REST: Final = rf"{_SEPARATOR}([{_ALPHABET}]{{{_BODY}}})(?![A-Za-z0-9])"
+#: A placeholder as models hand it back: other case, another separator, escaped, quoted, in a URL. Its shape comes
+#: first: few words have it, and each would be tried as every entity.
 CANDIDATE: Final = re.compile(
-    rf"(?<![A-Za-z0-9])({'|'.join(ENTITIES)}){_SEPARATOR}([{_ALPHABET}]{{{_BODY}}})(?![A-Za-z0-9])", re.IGNORECASE
+    rf"(?<![A-Za-z0-9])(?=[A-Z]{{2,12}}{_REST.replace('([', '(?:[')})({'|'.join(ENTITIES)}){_REST}", re.IGNORECASE
 )
 #: No candidate is longer; streams hold back at most this many characters.
 CANDIDATE_CHARACTERS_MAX: Final = 42

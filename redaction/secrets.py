@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from redaction.finding import Finding
+
+if TYPE_CHECKING:
+    from redaction.traits import Traits
 
 #: Known forms; each is anchored by its vendor's prefix. Those of open length need a digit: `sk-learn-…` is a word.
 _TOKENS: Final = re.compile(
@@ -69,24 +72,28 @@ _WORDS_THAT_ARE_NO_SECRET: Final = frozenset({
 })  # fmt: skip
 
 
-def find_secrets(text: str) -> list[Finding]:
-    """Return the secrets in `text`, overlapping ones included."""
-    found = [Finding(match.start(), match.end(), "SECRET", 1.0, "token") for match in _TOKENS.finditer(text)]
-    if "ey" in text:
+def find_secrets(text: str, traits: Traits) -> list[Finding]:
+    """Return the secrets in `text`, overlapping ones included; `traits` say what it can hold."""
+    found: list[Finding] = []
+    if traits.token or "ogr_" in text:
+        found += [Finding(match.start(), match.end(), "SECRET", 1.0, "token") for match in _TOKENS.finditer(text)]
+    if "eyJ" in text or ".ey" in text:
         found += [Finding(match.start(), match.end(), "SECRET", 1.0, "jwt") for match in _JWT.finditer(text)]
     if "-----BEGIN" in text:
         found += [Finding(match.start(), match.end(), "SECRET", 1.0, "pem") for match in _PEM.finditer(text)]
-    if "/" in text:
+    if "hooks.slack.com/" in text or "/api/webhooks/" in text:
         found += [Finding(*match.span(1), "SECRET", 1.0, "web hook") for match in _HOOK.finditer(text)]
-    if "://" in text:
+    if "://" in text and "@" in text:
         found += [Finding(*match.span(1), "SECRET", 1.0, "url password") for match in _URL_PASSWORD.finditer(text)]
-    found += [
-        Finding(*match.span(match.lastindex or 0), "SECRET", 0.9, "named")
-        for match in _NAMED.finditer(text)
-        if _is_value(match.group(match.lastindex or 0))
-    ]
-    found += [Finding(*match.span(1), "SECRET", 0.9, "bearer") for match in _BEARER.finditer(text)]
-    if _TELLING.search(text):
+    if traits.named:
+        found += [
+            Finding(*match.span(match.lastindex or 0), "SECRET", 0.9, "named")
+            for match in _NAMED.finditer(text)
+            if _is_value(match.group(match.lastindex or 0))
+        ]
+    if traits.bearer:
+        found += [Finding(*match.span(1), "SECRET", 0.9, "bearer") for match in _BEARER.finditer(text)]
+    if traits.random and _TELLING.search(text):
         found += [
             Finding(match.start(), match.end(), "SECRET", 0.7, "random")
             for match in _RANDOM.finditer(text)

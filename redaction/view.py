@@ -17,7 +17,6 @@ _IN_BYTES: Final = re.compile(r"%(?:25)?(?:[CcDd][0-9A-Fa-f]|[EeFf][0-7A-Fa-f])(
 _IN_HALVES: Final = re.compile(r"\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}")
 #: A line end or tab inside JSON inside a string, also twice over: no letter of the word after it.
 _BLANK: Final = re.compile(r"\\{1,3}[nrt]")
-_MAY_BE_ESCAPED: Final = re.compile(r"%|\\[unrt]|&#")
 #: Where something may be written otherwise than it is seen.
 _TELLING: Final = re.compile(r"[%\\&]|[^\x00-\x7f]")
 #: Characters nobody sees that are not of category Cf: joiners, fillers, variation selectors.
@@ -50,7 +49,7 @@ class View:
 
 def view_of(text: str) -> View:
     """Return the normalised view of `text`; plain ASCII without escapes is its own view."""
-    if text.isascii() and _MAY_BE_ESCAPED.search(text) is None:
+    if text.isascii() and "%" not in text and "\\" not in text and "&#" not in text:
         return View(text)
     parts: list[str] = []
     starts: list[int] = []

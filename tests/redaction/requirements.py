@@ -46,5 +46,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "Values planted anywhere in calls and answers reach no upstream, store, log, trace or audit.",
         "issue 8",
     ),
+    Requirement("RED-40", "What is skipped or computed otherwise for speed changes no find.", "issue 8"),
     Requirement("RED-20", "A segment is its own only segment, and no longer than a detector takes.", "facts 4"),
 )

@@ -10,6 +10,7 @@ from redaction.forms import Forms
 from redaction.national import COUNTRIES, NationalIds
 from redaction.recognizers import Recognizers, RecognizersInvalid, load_recognizers
 from redaction.slowness import slow_patterns
+from redaction.traits import ANYTHING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,8 +61,8 @@ def test_an_empty_file_changes_nothing_and_countries_choose_national_numbers(tmp
     path.write_text("# nothing yet\n", encoding="utf-8")
     assert load_recognizers(path) == Recognizers()
     assert Recognizers().countries == COUNTRIES
-    assert list(NationalIds(["DE"]).find("DNI 12345678Z")) == []
-    assert [one.recognizer for one in NationalIds(["ES"]).find("DNI 12345678Z")] == ["dni"]
+    assert list(NationalIds(["DE"]).find("DNI 12345678Z", ANYTHING)) == []
+    assert [one.recognizer for one in NationalIds(["ES"]).find("DNI 12345678Z", ANYTHING)] == ["dni"]
     with pytest.raises(ValueError, match="unknown country `XY`"):
         NationalIds(["XY"])
 
