@@ -58,6 +58,7 @@ class _Forms(EntityRecognizer):
     def __init__(self, wanted: Recognizers) -> None:
         super().__init__(supported_entities=list(ENTITIES), name="forms", supported_language=LANGUAGE)
         self._forms = Forms(wanted)
+        self._looked: tuple[str, list[Finding]] = "", []
 
     def load(self) -> None:
         """Need nothing."""
@@ -65,12 +66,17 @@ class _Forms(EntityRecognizer):
     def analyze(self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts) -> list[RecognizerResult]:
         """Return the values with a form."""
         del entities, nlp_artifacts
-        found = self._forms.find(text)
         return [
             RecognizerResult(one.entity, one.start, one.end, one.score,
                              recognition_metadata={RecognizerResult.RECOGNIZER_NAME_KEY: one.recognizer})
-            for one in found
+            for one in self.found(text)
         ]  # fmt: skip
+
+    def found(self, text: str) -> list[Finding]:
+        """Return the same without Presidio's types; a text asked for twice in a row is looked at once."""
+        if self._looked[0] != text:
+            self._looked = text, self._forms.find(text)
+        return self._looked[1]
 
 
 class _People(EntityRecognizer):
@@ -125,9 +131,10 @@ class PresidioDetector:
             self._names.load()
         except (OSError, ValueError) as error:
             raise ModelUnusable(f"the language model in `{folder}` cannot be loaded ({type(error).__name__})") from None
+        self._forms = _Forms(wanted)
         registry = RecognizerRegistry(
             recognizers=[
-                _Forms(wanted),
+                self._forms,
                 _People(
                     supported_entities=self._names.get_supported_entities(), name="people", supported_language=LANGUAGE
                 ),
@@ -161,6 +168,9 @@ class PresidioDetector:
             if time.monotonic() > until:
                 raise DetectionError(f"detection took longer than {_SECONDS_PER_BATCH_MAX:g} s")
             nlp = artifacts.get(view.text) or self._names.nothing()
+            if not nlp.entities and not self._forms.found(view.text):
+                found.append(())  # what Presidio would say too, of the two recognizers it has
+                continue
             results = self._analyzer.analyze(text=view.text, language=LANGUAGE, nlp_artifacts=nlp)
             moved = [_moved(result, view.span(result.start, result.end)) for result in results]
             found.append(resolved([piece for one in moved for piece in _outside(text, one, spans)]))

@@ -55,6 +55,7 @@ class Names(NlpEngine):
         self._language: Language | None = None
         self._transitions: Transitions | None = None
         self._network: Network | None = None
+        self._nothing: NlpArtifacts | None = None
 
     def load(self) -> None:
         """Load tokenizer, recognizer and network."""
@@ -70,6 +71,7 @@ class Names(NlpEngine):
         table = cast("Table", language.vocab.vectors)  # pyright: ignore[reportUnknownMemberType] - spaCy has no type for it
         self._network = Network(network_data(), WordVectors(table, get_string_id))
         self._language = language
+        self._nothing = None
 
     def is_loaded(self) -> bool:
         """Return whether `load` was called."""
@@ -96,7 +98,9 @@ class Names(NlpEngine):
 
     def nothing(self) -> NlpArtifacts:
         """Return the artifacts of a text that cannot hold a name."""
-        return self._artifacts(cast("Language", self._language).make_doc(""), [], LANGUAGE)
+        if self._nothing is None:
+            self._nothing = self._artifacts(cast("Language", self._language).make_doc(""), [], LANGUAGE)
+        return self._nothing
 
     def is_stopword(self, word: str, language: str) -> bool:
         """Return whether `word` is a stop word."""
