@@ -13,6 +13,7 @@ import sys
 import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import urlsplit
 
 import uvicorn
 import uvloop
@@ -22,6 +23,7 @@ from durable.journal import JournalRefused
 from gateway.admin.address import socket_path
 from gateway.admin.api import build_admin
 from gateway.admin.deeds import deed_record
+from gateway.admin.openid import Logins
 from gateway.admin.parts import AdminParts
 from gateway.admin.peer import OwnerProtocol, SocketRefused, bind
 from gateway.admin.sessions import Sessions
@@ -95,10 +97,11 @@ class _Server(uvicorn.Server):
 async def _serve(config: Config, crash_point: Callable[[str], None] | None) -> None:
     gateway = await Gateway.open(config, fatal=_end, crash_point=crash_point)
     exporting: MetricsExport | None = None
+    logins = Logins.of(config)
     try:
         agents, operators = _listening(config.listen), _listening(config.admin)
         owner = bind(socket_path(config.state.path))
-        parts = _parts(gateway)
+        parts = _parts(gateway, logins)
         exporting = _exporting(gateway, parts)
         pairs = [
             (_Server(_settings(gateway.front)), agents),
@@ -116,6 +119,7 @@ async def _serve(config: Config, crash_point: Callable[[str], None] | None) -> N
     finally:
         if exporting is not None:
             await exporting.aclose()
+        await logins.aclose()
         await gateway.aclose()
         with contextlib.suppress(OSError):
             socket_path(config.state.path).unlink()
@@ -167,25 +171,31 @@ def _site(parts: AdminParts) -> ASGIApp:
     return build_admin(parts, listener="tcp", pages=build_console(parts, sessions), sessions=sessions)
 
 
-def _parts(gateway: Gateway) -> AdminParts:
+def _parts(gateway: Gateway, logins: Logins) -> AdminParts:
     def decide(principal: Principal, resource: str, action: AdminAction) -> Decision:
         question = Question(
             principal=principal, resource=resource, resource_domain=principal.domain, action=action, time=time.time()
         )
         return gateway.policies.current.decide(question)
 
-    async def authenticate(headers: Headers) -> Principal:
-        principal = await gateway.authenticator.authenticate_operator(headers)
+    def admit(principal: Principal) -> None:
         if (closed := gateway.blocks.of_caller(principal, None)) is not None:
             raise closed
+
+    async def authenticate(headers: Headers) -> Principal:
+        principal = await gateway.authenticator.authenticate_operator(headers)
+        admit(principal)
         return principal
 
     ledger = Ledger(gateway.config, gateway.journal, gateway.policies.limits)
     admin = gateway.config.admin
     names = {str(admin), f"localhost:{admin.port}"} if admin.loopback else {str(admin)}
+    if gateway.config.admin_url is not None:
+        names.add(urlsplit(gateway.config.admin_url).netloc.lower())
     return AdminParts(
         runs=gateway.journal, operator=gateway.journal, authenticate=authenticate, blocks=gateway.journal,
         named=gateway.config,
+        logins=logins, admit=admit,
         decide=decide, record=deed_record, write_audit=gateway.journal.write_audit, open_run=gateway.desk.open_as,
         given=gateway.given, accept_past=gateway.journal.accept_past,
         approvals=gateway.journal, definitions=gateway.journal, unveil=gateway.unveil,

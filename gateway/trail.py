@@ -252,7 +252,10 @@ def principal_record(principal: Principal, person: str | None = None) -> dict[st
     if principal.actors:
         record["actors"] = list(principal.actors)
     # what a decision was made on besides, so that it can be made again (`oncegate policy replay`)
-    for name, names in (("roles", principal.roles), ("groups", principal.groups), ("user_roles", principal.user_roles)):
+    for name, names in (
+        ("roles", principal.roles), ("groups", principal.groups), ("user_roles", principal.user_roles),
+        ("appointed", principal.appointed),
+    ):  # fmt: skip
         if names:
             record[name] = sorted(names)
     return record

@@ -38,6 +38,8 @@ class Principal:
     issuer: str | None = None
     #: a public id of the credential (key id, jti digest) for the audit; never the credential itself
     credential: str = "-"
+    #: roles that the configuration gives for this login; unlike `roles` they count over the gateway itself as well
+    appointed: frozenset[str] = frozenset()
     #: what the issuer limits its token to; `None`: the credential knows no scopes (API keys)
     scopes: frozenset[str] | None = None
 

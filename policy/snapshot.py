@@ -137,8 +137,8 @@ class Snapshot:
     def subjects(self, principal: Principal, resource: str = "") -> list[tuple[str, frozenset[str]]]:
         """Return agent, user and actors, each with every name it goes by: all of them must be allowed.
 
-        What a token claims counts for calls; over the gateway itself (`admin/…`) only `g` lines give
-        roles, for a foreign issuer must not appoint its operators (DESIGN section 7).
+        What a token claims counts for calls; over the gateway itself (`admin/…`) only `g` lines and the
+        configuration give roles, for a foreign issuer must not appoint its operators (DESIGN section 7).
         """
         key = (principal, resource.startswith("admin/"))
         known = self._subjects.get(key)
@@ -154,7 +154,9 @@ class Snapshot:
         if principal.user is not None:
             named.append((f"user:{principal.user}", [f"role:{role}" for role in principal.user_roles]))
         named += [(f"agent:{actor}", []) for actor in principal.actors]
-        return [(name, self.roles.of(principal.domain, [name, *(more if claims else ())])) for name, more in named]
+        found = [(name, [name, *(more if claims else ())]) for name, more in named]
+        found[0][1].extend(f"role:{role}" for role in principal.appointed)
+        return [(name, self.roles.of(principal.domain, names)) for name, names in found]
 
     def flow(self, question: Question) -> Verdict:
         """Return what the `p2` lines say about crossing from the caller's domain to the resource's."""

@@ -27,6 +27,7 @@ TREE = "oncegate.tree"
 SESSION = "oncegate.session"
 #: Open to who has no credential yet: the way to one, and the files its page needs.
 LOGIN_PATH = "/login"
+_OPEN = ("/login/", "/static/")
 _STATIC = "/static/"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _CONTENT_POLICY = (
@@ -78,7 +79,7 @@ class Door:
         if scope["path"] == HEALTH_PATH:
             return receive
         state: dict[str, object] = scope.setdefault("state", {})
-        if self._sessions is None or not (scope["path"] == LOGIN_PATH or scope["path"].startswith(_STATIC)):
+        if self._sessions is None or not (scope["path"] == LOGIN_PATH or scope["path"].startswith(_OPEN)):
             state[PRINCIPAL] = owner(state) if self._listener == "socket" else await self._known(scope, headers, state)
         elif scope["method"] not in _READING:
             _check_origin(headers)
@@ -96,7 +97,19 @@ class Door:
             if not proven(session, headers):
                 raise Problem(403, "csrf", "expected the session's secret beside its cookie; reload the page")
         state[SESSION] = session
-        return await self._verify(((b"authorization", b"Bearer " + session.credential.encode()),))
+        if isinstance(session.credential, str):
+            return await self._verify(((b"authorization", b"Bearer " + session.credential.encode()),))
+        return self._admitted(session.credential.principal)
+
+    def _admitted(self, principal: Principal) -> Principal:
+        """Return who has logged in by a provider, unless they were blocked since."""
+        if self._parts.admit is None:
+            raise Problem(401, "unauthenticated", "expected a credential")
+        try:
+            self._parts.admit(principal)
+        except Refusal as refusal:
+            raise Problem(refusal.status, refusal.code, refusal.message) from None
+        return principal
 
     async def _verify(self, headers: Headers) -> Principal:
         try:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from durable.journal import Operator
     from durable.records import ApprovalRecord, CallRecord, RunRecord, Vote
     from gateway.admin.insight import Insight
+    from gateway.admin.openid import Logins
     from gateway.budgets.ledger import Standing
     from gateway.call import Headers
     from gateway.config import Config
@@ -73,6 +74,14 @@ class Authenticate(Protocol):
 
     async def __call__(self, headers: Headers) -> Principal:
         """Return the verified principal. Raises `gateway.call.Refusal`."""
+        ...
+
+
+class Admit(Protocol):
+    """Looks whether somebody known may still come in."""
+
+    def __call__(self, principal: Principal) -> None:
+        """Return when nothing is against it. Raises `gateway.call.Refusal` for who is blocked."""
         ...
 
 
@@ -278,5 +287,8 @@ class AdminParts:
     models: frozenset[str] = frozenset()
     policy_sets: frozenset[str] = frozenset()
     version: str = field(default="0")
+    #: who logs people in, and looks at each of their requests whether they may still come in
+    logins: Logins | None = None
+    admit: Admit | None = None
     #: what the running gateway knows of itself; without it there is no console, no metrics, no audit to search
     insight: Insight | None = None

@@ -1,7 +1,8 @@
 """Browser sessions of the admin listener: a random cookie stands for a credential that is verified at each request.
 
-So a key that was revoked, or a token past its time, opens nothing from then on, whatever the cookie says. What
-changes something needs a second secret besides the cookie, which only this site's pages know (CSRF).
+So a key that was revoked, or a token past its time, opens nothing from then on, whatever the cookie says. Where a
+person came by an OpenID provider it stands for who they were shown to be, for as long as the provider's entry says.
+What changes something needs a second secret besides the cookie, which only this site's pages know (CSRF).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.admin.openid import Person
     from gateway.call import Headers
 
 COOKIE: Final = "oncegate_session"
@@ -29,12 +31,13 @@ TOKEN_CHARACTERS_MAX: Final = 16 * 1024
 
 @dataclass(slots=True)
 class Session:
-    """One login: its credential (a secret, in memory only), its CSRF secret, when it began and was last used."""
+    """One login: its credential (a secret, in memory only) or who came, its CSRF secret, when it began and was used."""
 
-    credential: str
+    credential: str | Person
     csrf: str
     begun: float
     used: float
+    seconds_max: float
 
 
 class Sessions:
@@ -44,26 +47,27 @@ class Sessions:
         self._clock = clock
         self._open: OrderedDict[str, Session] = OrderedDict()
 
-    def begin(self, credential: str) -> str:
+    def begin(self, credential: str | Person, seconds_max: float = SESSION_SECONDS_MAX) -> str:
         """Return the name of a new session, for its cookie."""
         name, now = secrets.token_urlsafe(32), self._clock()
-        self._open[name] = Session(credential, secrets.token_urlsafe(32), now, now)
+        bound = min(seconds_max, SESSION_SECONDS_MAX)
+        self._open[name] = Session(credential, secrets.token_urlsafe(32), now, now, bound)
         while len(self._open) > SESSIONS_MAX:
             self._open.popitem(last=False)
         return name
 
-    def end(self, headers: Headers) -> None:
-        """Forget the session of a request."""
-        self._open.pop(_named(headers), None)
+    def end(self, headers: Headers) -> Session | None:
+        """Forget the session of a request, and return it."""
+        return self._open.pop(cookie_in(headers, COOKIE), None)
 
     def of(self, headers: Headers) -> Session | None:
         """Return the session of a request, `None` where there is none or its time is over."""
-        name = _named(headers)
+        name = cookie_in(headers, COOKIE)
         found = self._open.get(name)
         if found is None:
             return None
         now = self._clock()
-        if now - found.begun > SESSION_SECONDS_MAX or now - found.used > IDLE_SECONDS_MAX:
+        if now - found.begun > found.seconds_max or now - found.used > IDLE_SECONDS_MAX:
             del self._open[name]
             return None
         found.used = now
@@ -84,11 +88,12 @@ def cookie_of(name: str, *, secure: bool) -> str:
     return f"{COOKIE}={name}; Path=/; HttpOnly; SameSite=Strict; Max-Age={life}{safe}"
 
 
-def _named(headers: Headers) -> str:
+def cookie_in(headers: Headers, name: str) -> str:
+    """Return the value of a request's cookie, empty where it has none."""
     for key, value in headers:
         if key == b"cookie":
             try:
-                found = SimpleCookie(value.decode("latin-1")).get(COOKIE)
+                found = SimpleCookie(value.decode("latin-1")).get(name)
             except CookieError:
                 continue
             if found is not None:

@@ -90,6 +90,11 @@ class Config:
     public_url: Annotated[
         str, Setting("public_url", Url(), "How agents reach `listen`; left out, its address over plain http.")
     ] = ""
+    admin_url: Annotated[
+        str | None,
+        Setting("admin_url", Url(secure=True),
+                "How browsers reach `admin`; left out, its address over plain http. With https cookies are `Secure`."),
+    ] = None  # fmt: skip
     state: Annotated[
         State,
         Setting("state", StateUrl(),

@@ -24,6 +24,7 @@ from gateway.config.forms import (
     secure_url,
 )
 from gateway.config.identity import SPIFFE, Spiffe
+from gateway.config.login import LOGIN, Login
 from gateway.config.reading import ListOf, Section, Setting
 from gateway.secrets import SecretReference
 
@@ -165,11 +166,14 @@ class TrustDomain:
     spiffe: Annotated[
         Spiffe | None, Setting("spiffe", SPIFFE, "The SPIFFE trust domain whose workloads are agents of this one.")
     ] = None
+    login: Annotated[
+        Login | None, Setting("login", LOGIN, "The OpenID provider by which the domain's people log in to the console.")
+    ] = None
 
     @property
     def has_credentials(self) -> bool:
         """Whether anybody can prove to belong here."""
-        return bool(self.issuers) or self.api_keys_file is not None or self.spiffe is not None
+        return bool(self.issuers) or self.api_keys_file is not None or self.spiffe is not None or self.login is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,6 +306,11 @@ class Telemetry:
         Setting("audit", Choice(("required", "best_effort")),
                 "`required`: what cannot be audited is not done; `best_effort`: refusals and replays are."),
     ] = "required"  # fmt: skip
+    content: Annotated[
+        Literal["none", "redacted"],
+        Setting("content", Choice(("none", "redacted")),
+                "`redacted`: spans carry what the journal keeps of requests and answers, with placeholders, bounded."),
+    ] = "none"  # fmt: skip
     checkpoints: Annotated[
         Path,
         Setting("checkpoints", PathText("the path of a file"), "Where signed checkpoints of the audit are appended."),

@@ -6,19 +6,17 @@ from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
+from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from durable.journal import JournalUnavailable
-from gateway.admin.door import TREE
 from gateway.admin.parts import AdminParts
 from gateway.admin.problem import Problem
-from gateway.admin.sessions import TOKEN_CHARACTERS_MAX, Sessions, cookie_of
-from gateway.call import Refusal
-from gateway.console import pages
+from gateway.admin.sessions import Sessions
+from gateway.console import entrance, pages
 from gateway.console.render import HERE, environment, rendered
 
 #: How often is looked whether something has changed.
@@ -37,11 +35,9 @@ def build_console(parts: AdminParts, sessions: Sessions) -> FastAPI:
         app.add_exception_handler(kind, _on_problem)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     router = APIRouter()
-    router.add_api_route("/login", _login_page, methods=["GET"])
-    router.add_api_route("/login", _login, methods=["POST"])
-    router.add_api_route("/logout", _logout, methods=["POST"])
     router.add_api_route("/events", _events, methods=["GET"])
     app.include_router(router)
+    app.include_router(entrance.routes())
     app.include_router(pages.routes())
     return app
 
@@ -58,31 +54,6 @@ async def _on_problem(request: Request, error: Exception) -> Response:
     if request.method != "GET":
         return JSONResponse({"code": title, "detail": detail}, status)
     return rendered(request, "problem.html", status, number=status, title=title, detail=detail)
-
-
-async def _login_page(request: Request) -> Response:
-    return HTMLResponse(request.app.state.templates.get_template("login.html").render())
-
-
-async def _login(request: Request) -> Response:
-    tree = request.scope["state"].get(TREE)
-    token = tree.get("token") if isinstance(tree, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - narrowed below
-    if not isinstance(token, str) or not 0 < len(token) <= TOKEN_CHARACTERS_MAX or not token.isascii():
-        return JSONResponse({"code": "invalid", "detail": "expected a token"}, 422)
-    parts: AdminParts = request.app.state.parts
-    try:
-        principal = await parts.authenticate(((b"authorization", b"Bearer " + token.strip().encode()),))
-    except Refusal as refusal:
-        return JSONResponse({"code": refusal.code, "detail": refusal.message}, refusal.status)
-    await parts.write_audit([{"event": "login", "principal": principal.name, "credential": principal.credential}])
-    name = request.app.state.sessions.begin(token.strip())
-    secure = request.url.scheme == "https"
-    return JSONResponse({"id": ""}, headers={"set-cookie": cookie_of(name, secure=secure)})
-
-
-async def _logout(request: Request) -> Response:
-    request.app.state.sessions.end(tuple(request.scope["headers"]))
-    return JSONResponse({}, headers={"set-cookie": cookie_of("", secure=request.url.scheme == "https")})
 
 
 async def _events(request: Request) -> Response:

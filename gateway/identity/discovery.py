@@ -42,23 +42,39 @@ def discover(client: httpx.AsyncClient, issuer: str) -> Fetch:
     """
 
     async def fetch() -> bytes:
-        said = "the issuer's metadata cannot be had"
-        for place in places(issuer):
-            try:
-                found = await fetch_url(client, place)()
-            except KeySetUnusable as error:
-                said = f"{str(error).replace('key server', 'issuer')} when asked for its metadata"
-                continue
-            uri = _jwks_uri(found, issuer)
-            if urlsplit(uri).netloc != urlsplit(issuer).netloc:
-                await _demand_public(uri)
-            return await fetch_url(client, uri)()
-        raise KeySetUnusable(said)
+        uri = named_url(await metadata_of(client, issuer), "jwks_uri")
+        if urlsplit(uri).netloc != urlsplit(issuer).netloc:
+            await demand_public(uri, "jwks_uri")
+        return await fetch_url(client, uri)()
 
     return fetch
 
 
-async def _demand_public(uri: str) -> None:
+async def metadata_of(client: httpx.AsyncClient, issuer: str, *, openid: bool = False) -> dict[str, object]:
+    """Return what an issuer says of itself, from the first of its places that answers; `openid`: as a provider.
+
+    Raises `KeySetUnusable`.
+    """
+    said = "the issuer's metadata cannot be had"
+    for place in places(issuer)[-1:] if openid else places(issuer):
+        try:
+            found = await fetch_url(client, place)()
+        except KeySetUnusable as error:
+            said = f"{str(error).replace('key server', 'issuer')} when asked for its metadata"
+            continue
+        return _read(found, issuer)
+    raise KeySetUnusable(said)
+
+
+def named_url(metadata: dict[str, object], name: str) -> str:
+    """Return the URL that an issuer names for `name`: https, or of this machine. Raises `KeySetUnusable`."""
+    found = metadata.get(name)
+    if not isinstance(found, str) or not secure_url(found.partition("?")[0]) or "#" in found:
+        raise KeySetUnusable(f"the issuer's metadata names no `{name}` with https")
+    return found
+
+
+async def demand_public(uri: str, name: str) -> None:
     """Refuse an address of our own network that the issuer, not our configuration, has named.
 
     What the name means a moment later is the certificate's matter: the URL is https, and no inner host has one for it.
@@ -68,12 +84,13 @@ async def _demand_public(uri: str) -> None:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
     except OSError:
-        raise KeySetUnusable("the host of the issuer's `jwks_uri` cannot be found") from None
+        raise KeySetUnusable(f"the host of the issuer's `{name}` cannot be found") from None
     if not all(ipaddress.ip_address(str(one[4][0]).partition("%")[0]).is_global for one in found):
-        raise KeySetUnusable("the issuer's `jwks_uri` leads into a private network; name it as `jwks_url`")
+        instead = "; name it as `jwks_url`" if name == "jwks_uri" else ""
+        raise KeySetUnusable(f"the issuer's `{name}` leads into a private network{instead}")
 
 
-def _jwks_uri(content: bytes, issuer: str) -> str:
+def _read(content: bytes, issuer: str) -> dict[str, object]:
     try:
         tree = body.parse(content)
     except body.MalformedBody:
@@ -81,7 +98,4 @@ def _jwks_uri(content: bytes, issuer: str) -> str:
     said = cast("dict[str, object]", tree) if isinstance(tree, dict) else {}
     if said.get("issuer") != issuer:
         raise KeySetUnusable("the issuer's metadata names another issuer")
-    found = said.get("jwks_uri")
-    if not isinstance(found, str) or not secure_url(found.partition("?")[0]) or "#" in found:
-        raise KeySetUnusable("the issuer's metadata names no `jwks_uri` with https")
-    return found
+    return said

@@ -163,10 +163,12 @@ def _check_signature(token: str, key: Key, algorithm: str, entry: Issuer, audien
             options={"require": list(_REQUIRED), "enforce_minimum_key_length": True},
         )
     except jwt.PyJWTError as error:
-        for kind, reason in _FAILURES:
-            if isinstance(error, kind):
-                raise CredentialRefused(reason) from None
-        raise CredentialRefused("claim_unusable") from None
+        raise CredentialRefused(reason_of(error)) from None
+
+
+def reason_of(error: jwt.PyJWTError) -> Reason:
+    """Return what a token lacks, in our words."""
+    return next((reason for kind, reason in _FAILURES if isinstance(error, kind)), "claim_unusable")
 
 
 def _check_claims(compact: Compact, audience: tuple[str, ...]) -> None:
@@ -214,7 +216,7 @@ def _time(value: object) -> float:
 
 def _principal(compact: Compact, trusted: Trusted, subject: str) -> Principal:
     entry, claims = trusted.entry, compact.claims
-    roles, groups = _names(claims, entry.roles_claim), _names(claims, entry.groups_claim)
+    roles, groups = names_in(claims, entry.roles_claim), names_in(claims, entry.groups_claim)
     agent, user = claims.get(entry.agent_claim), _user(claims, entry)
     actors: tuple[str, ...] = ()
     user_roles = frozenset[str]()
@@ -227,7 +229,7 @@ def _principal(compact: Compact, trusted: Trusted, subject: str) -> Principal:
         chain = _chain(claims["act"], entry, subject)
         user, user_roles = subject, roles
         agent, actors = chain[0], chain[1:]
-        roles = _names(cast("dict[str, object]", claims["act"]), entry.roles_claim)
+        roles = names_in(cast("dict[str, object]", claims["act"]), entry.roles_claim)
     if not isinstance(agent, str) or not usable_name(agent) or agent == ANONYMOUS:
         raise CredentialRefused("subject_unusable")
     if not all(any(_fits(pattern, name) for pattern in entry.agents) for name in (agent, *actors)):
@@ -273,7 +275,8 @@ def _fits(pattern: str, agent: str) -> bool:
     return SegmentGlob(tuple(pattern.split("*"))).matches(agent) if "*" in pattern else pattern == agent
 
 
-def _names(claims: dict[str, object], claim: str | None) -> frozenset[str]:
+def names_in(claims: dict[str, object], claim: str | None) -> frozenset[str]:
+    """Return the names a claim holds, a list or one text; none without a claim. Raises `CredentialRefused`."""
     value = claims.get(claim) if claim is not None else None
     if value is None:
         return frozenset()

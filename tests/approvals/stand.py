@@ -43,7 +43,7 @@ admin: 127.0.0.1:{admin}
 state: sqlite:///oncegate.db
 secret_key: file:oncegate.key
 policies: policies
-trust_domains: {{acme: {{api_keys_file: keys.yaml}}}}
+trust_domains: {{acme: {{api_keys_file: keys.yaml{more}}}}}
 mcp_servers: {{pay: {{url: "{url}", domain: acme}}}}
 approvals: {{wait: {wait}}}
 """
@@ -110,8 +110,8 @@ class Office:
 
 
 @contextmanager
-def office(folder: Path, *, wait: str) -> Generator[Office]:
-    """Run everything in `folder` until the block ends."""
+def office(folder: Path, *, wait: str, more: str = "") -> Generator[Office]:
+    """Run everything in `folder` until the block ends, with `more` settings of the trust domain."""
     effects = folder / "effects.txt"
     with fixture(effects) as direct:
         found = Office(folder, free_port(), free_port(), effects)
@@ -120,7 +120,7 @@ def office(folder: Path, *, wait: str) -> Generator[Office]:
         (folder / "policies" / "office.csv").write_text(POLICY, encoding="utf-8")
         (folder / "oncegate.key").write_bytes(base64.b64encode(os.urandom(32)))
         (folder / "oncegate.key").chmod(0o600)
-        text = _CONFIG.format(port=found.port, admin=found.admin, url=direct, wait=wait)
+        text = _CONFIG.format(port=found.port, admin=found.admin, url=direct, wait=wait, more=more)
         (folder / "oncegate.yaml").write_text(text, encoding="utf-8")
         found.keys["billing"] = keys.add(folder / "keys.yaml", "billing")
         for name, agent in (("cfo", "cfo"), ("ceo", "ceo"), ("clerk", "clerk"), ("requester", "billing")):

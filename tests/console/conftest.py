@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from tests.approvals.stand import POLICY, Office, office
+from tests.console.provider import CLIENT, SECRET, OpenIdProvider
 from tests.mcp.stand import TOP
 
 if TYPE_CHECKING:
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
+LOGIN = (
+    ', login: {{issuer: "{url}", client_id: {client}, client_secret: file:client.secret, algorithms: [ES256], '
+    "roles_claim: groups, roles: {{ops: operator, finance: [approver, finance]}}, scopes: [openid, profile]}}"
+)
 ROLES = """
+p, role:finance, acme, admin/approvals/finance, approve, -, allow, -
 g, agent:boss, role:admin, acme
 g, agent:watcher, role:viewer, acme
 p, agent:boss, acme, admin/approvals/finance, approve, -, allow, -
@@ -39,8 +45,18 @@ def browser() -> Generator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Office]:
-    with office(tmp_path_factory.mktemp("console"), wait="20s") as running:
+def people() -> Generator[OpenIdProvider]:
+    """The provider by which people of `acme` log in."""
+    running = OpenIdProvider(people={"ann": {"groups": ["ops", "finance"]}, "bob": {"groups": ["ops"]}, "eve": {}})
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def desk(tmp_path_factory: pytest.TempPathFactory, people: OpenIdProvider) -> Generator[Office]:
+    folder = tmp_path_factory.mktemp("console")
+    (folder / "client.secret").write_text(SECRET, encoding="utf-8")
+    with office(folder, wait="20s", more=LOGIN.format(url=people.url, client=CLIENT)) as running:
         admin = (TOP / "policies" / "admin.csv").read_text(encoding="utf-8").replace("g, agent:operator", "# ")
         running.write_policy(POLICY + admin + ROLES)
         for name in ("boss", "watcher"):

@@ -21,6 +21,14 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     ),
     Requirement("CON-12", "The kill switch is thrown and taken back from the agents page.", _ISSUE),
     Requirement("CON-13", "Pages come within 300 ms from a journal of 100,000 calls.", _ISSUE),
+    Requirement(
+        "CON-15",
+        "People log in by their trust domain's OpenID provider (code, PKCE, nonce); the file gives them roles.",
+        _ISSUE,
+    ),
+    Requirement(
+        "CON-16", "A login is ended by the browser that began it, once and in time, and its session is bounded.", _ISSUE
+    ),
     Requirement("CON-14", "No planted value is in pages, series, audit, log or files.", _ISSUE),
     Requirement("CON-11", "`top` draws how a gateway stands; `doctor` looks at exporters and checkpoints.", _ISSUE),
 )

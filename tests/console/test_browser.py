@@ -2,67 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
-import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from tests.console.browsing import PAGES, page_of, waiting_call
+
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from pathlib import Path
 
-    from mcp.types import CallToolResult
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
     from tests.approvals.stand import Office
 
 pytestmark = pytest.mark.timeout(300)
 
-PAGES = ("/", "/runs", "/calls", "/approvals", "/policies", "/tools", "/agents", "/redaction", "/audit")
-#: what a browser writes of an answer that the test asked for
-REFUSED = re.compile(r"status of (401|403|422)")
 HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>\'">{{7*7}}'
-
-
-@contextmanager
-def page_of(browser: Browser, desk: Office, who: str | None = "boss") -> Generator[Page]:
-    """Give a page, logged in; no error may have come up on it."""
-    context = browser.new_context(base_url=f"http://127.0.0.1:{desk.admin}", viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(60_000)
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("console", lambda said: errors.append(said.text) if said.type in {"error", "warning"} else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("dialog", lambda dialog: errors.append(dialog.message))
-    if who is not None:
-        page.goto("/login")
-        page.fill("#token", desk.keys[who])
-        page.click("button")
-        page.wait_for_url("**/")
-    yield page
-    assert page.evaluate("window.hacked") is None
-    assert [one for one in errors if not REFUSED.search(one)] == []
-    context.close()
-
-
-@contextmanager
-def waiting_call(desk: Office, text: str) -> Generator[list[CallToolResult]]:
-    """Have the agent's MCP client call a tool that needs a person, in a thread of its own."""
-    answers: list[CallToolResult] = []
-
-    async def call() -> None:
-        async with desk.client() as client:
-            answers.append(await client.call_tool("effect", {"word": text}))
-
-    thread = threading.Thread(target=lambda: asyncio.run(call()))
-    thread.start()
-    yield answers
-    thread.join(30)
-    assert not thread.is_alive()
 
 
 @pytest.mark.requirement("CON-05", "CON-04")

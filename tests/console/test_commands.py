@@ -9,7 +9,7 @@ import pytest
 
 from gateway.cli import checks
 from gateway.config import load
-from tests.gateway.otlp_sink import Sink
+from tests.telemetry.collector import Collector
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,13 +36,13 @@ def test_top_draws_how_a_gateway_stands(desk: Office) -> None:
 
 @pytest.mark.requirement("CON-11")
 def test_doctor_looks_at_exporters_checkpoints_and_the_audits_key(tmp_path: Path) -> None:
-    with Sink() as sink:
+    with Collector() as sink:
         config = tmp_path / "oncegate.yaml"
         model = "models: {m: {provider: openai_compatible, url: 'http://127.0.0.1:9/v1'}}"
         config.write_text(f"version: 1\n{model}\ntelemetry: {{otlp: '{sink.url}'}}\n", encoding="utf-8")
         found = {one.subject: one for one in checks.upstreams(load(config))}
         assert {found[f"exporter of {what}"].health for what in ("traces", "the audit")} == {"ok"}
-    with Sink(200, 405) as sink:
+    with Collector("200", "405") as sink:
         config.write_text(f"version: 1\n{model}\ntelemetry: {{otlp: '{sink.url}'}}\n", encoding="utf-8")
         found = {one.subject: one for one in checks.upstreams(load(config))}
         assert found["exporter of the audit"].health == "warning"

@@ -134,6 +134,9 @@ def test_a_claim_gives_no_role_over_the_gateway(tmp_path: Path) -> None:
     assert policies.decide(replace(question, principal=principal("op"))).effect == "allow"
     claimed = principal("x", roles=("admin",), groups=("admin",))
     assert policies.decide(replace(question, principal=claimed)).effect == "deny"
+    appointed = replace(principal("x"), appointed=frozenset({"admin"}))  # by the configuration, for a login
+    assert policies.decide(replace(question, principal=appointed)).effect == "allow"
+    assert policies.reference().decide(replace(question, principal=appointed)).effect == "allow"
 
 
 @pytest.mark.requirement("POLICY-09")

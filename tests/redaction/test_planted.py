@@ -12,10 +12,10 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.gateway.otlp_sink import Sink
 from tests.mcp.stand import gateway, write
 from tests.redaction.echo import Echo
 from tests.redaction.values import KINDS
+from tests.telemetry.collector import Collector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +102,7 @@ def plant(folder: Path, count: int) -> None:
     """Send and let answer `count` values of each kind over every route, then search."""
     planted: list[str] = []
     answers: list[bytes] = []
-    with Echo() as echo, Sink() as sink:
+    with Echo() as echo, Collector() as sink:
         servers = f"  echo: {{url: '{echo.url}/mcp'}}\n"
         write(folder, policy=POLICY, servers=servers, more=MORE.format(url=echo.url, sink=sink.url))
         with gateway(folder) as (url, _), httpx.Client(base_url=url, timeout=60) as client:

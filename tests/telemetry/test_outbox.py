@@ -16,7 +16,7 @@ from gateway.outbox import BATCH_MAX, Outbox
 from tests.audit.stand import record
 from tests.contracts.place import DatabasePlace
 from tests.durable.steps import KEYRING
-from tests.telemetry.log_sink import LogSink, attribute_of
+from tests.telemetry.collector import Collector, attribute_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -54,9 +54,9 @@ async def test_nothing_is_lost_by_a_sink_that_refuses_hangs_cuts_and_rejects(tmp
     store = await open_sqlite(tmp_path / "journal.db", keyring=KEYRING)
     await filled(store, count)
     faults = [fault for turn in range(count // 400) for fault in (FAULTS[turn % len(FAULTS)], "ok", "ok")]
-    with LogSink(*FAULTS, *faults) as sink:
+    with Collector(*FAULTS, *faults) as sink:
         async with delivering(store, sink.url) as outbox:
-            assert await asyncio.to_thread(sink.holds, count + 1, 30.0)
+            assert await asyncio.to_thread(sink.holds_records, count + 1, 30.0)
             view = outbox.view
         taken = sink.ids()
         kept = {f"{link.chain}#{link.number}" for link in read_links(tmp_path / "journal.db")}
@@ -71,9 +71,9 @@ async def test_nothing_is_lost_by_a_sink_that_refuses_hangs_cuts_and_rejects(tmp
 async def test_a_record_arrives_whole_in_its_calls_trace(tmp_path: Path) -> None:
     store = await open_sqlite(tmp_path / "journal.db", keyring=KEYRING)
     await store.write_audit([record(1, audit="0199aa00bb0c0123456789abcdef0123")])
-    with LogSink() as sink:
+    with Collector() as sink:
         async with delivering(store, sink.url):
-            assert await asyncio.to_thread(sink.holds, 2)
+            assert await asyncio.to_thread(sink.holds_records, 2)
         _, found = sink.records
         *_, link = read_links(tmp_path / "journal.db")
     await store.aclose()
@@ -88,25 +88,25 @@ async def test_a_record_arrives_whole_in_its_calls_trace(tmp_path: Path) -> None
 async def test_what_waits_is_counted_and_aged_and_a_cursor_outlives_the_process(tmp_path: Path) -> None:
     store = await open_sqlite(tmp_path / "journal.db", keyring=KEYRING)
     await filled(store, 300)
-    with LogSink(*["503"] * 500) as sink:
+    with Collector(*["503"] * 500) as sink:
         async with delivering(store, sink.url) as outbox:
             assert await asyncio.to_thread(sink.asked, 3)
             view = outbox.view
         assert (view.waiting, view.delivered) == (301, 0)
         assert view.age_seconds > 0
         assert view.delivered_time is None
-    with LogSink() as sink:
+    with Collector() as sink:
         async with delivering(store, sink.url) as outbox:
-            assert await asyncio.to_thread(sink.holds, 301)
+            assert await asyncio.to_thread(sink.holds_records, 301)
         view = outbox.view
         assert (view.waiting, view.age_seconds, view.delivered) == (0, 0.0, 301)
         first = sink.requests
         assert first == -(-301 // BATCH_MAX)
     await store.aclose()
     store = await open_sqlite(tmp_path / "journal.db", keyring=KEYRING)
-    with LogSink() as sink:
+    with Collector() as sink:
         async with delivering(store, sink.url):
-            assert await asyncio.to_thread(sink.holds, 1)
+            assert await asyncio.to_thread(sink.holds_records, 1)
         assert {one.rpartition("#")[0] for one in sink.ids()} == {store.audit_chain}  # only what is new
     await store.aclose()
 
@@ -115,7 +115,7 @@ async def test_what_waits_is_counted_and_aged_and_a_cursor_outlives_the_process(
 async def test_one_record_that_is_never_taken_holds_up_no_more_than_what_follows(tmp_path: Path) -> None:
     store = await open_sqlite(tmp_path / "journal.db", keyring=KEYRING)
     await filled(store, 100)
-    with LogSink(*["400"] * 10_000) as sink:
+    with Collector(*["400"] * 10_000) as sink:
         async with delivering(store, sink.url) as outbox:
             assert await asyncio.to_thread(sink.asked, 4)
             view = outbox.view
@@ -133,8 +133,8 @@ async def test_what_an_ended_instance_has_left_is_brought_by_another(database: s
     ended = first.audit_chain
     await first.aclose()
     second = await place.open()
-    with LogSink("503") as sink:
+    with Collector("503") as sink:
         async with delivering(second, sink.url):
-            assert await asyncio.to_thread(sink.holds, 53)
+            assert await asyncio.to_thread(sink.holds_records, 53)
         assert (await second.cursors("otlp"))[ended] == (await second.audit_heads(ended))[ended].number
     await second.aclose()

@@ -48,7 +48,8 @@
         return;
       }
       say(form, "done", true);
-      if (form.dataset.then) location.assign(form.dataset.then.replace("{id}", encodeURIComponent(said.id ?? "")));
+      if (said.location) location.assign(said.location);
+      else if (form.dataset.then) location.assign(form.dataset.then.replace("{id}", encodeURIComponent(said.id ?? "")));
       else location.reload();
     } catch {
       say(form, "the gateway did not answer", false);
