@@ -168,7 +168,10 @@ def _check_signature(token: str, key: Key, algorithm: str, entry: Issuer, audien
 
 def reason_of(error: jwt.PyJWTError) -> Reason:
     """Return what a token lacks, in our words."""
-    return next((reason for kind, reason in _FAILURES if isinstance(error, kind)), "claim_unusable")
+    for kind, reason in _FAILURES:
+        if isinstance(error, kind):
+            return reason
+    return "claim_unusable"
 
 
 def _check_claims(compact: Compact, audience: tuple[str, ...]) -> None:

@@ -26,8 +26,9 @@ def page_of(
     browser: Browser, desk: Office, who: str | None = "boss", *, scheme: Literal["light", "dark"] = "light"
 ) -> Generator[Page]:
     """Give a page, logged in; no error may have come up on it."""
-    size = {"width": 1280, "height": 900}
-    context = browser.new_context(base_url=f"http://127.0.0.1:{desk.admin}", viewport=size, color_scheme=scheme)
+    context = browser.new_context(
+        base_url=f"http://127.0.0.1:{desk.admin}", viewport={"width": 1280, "height": 900}, color_scheme=scheme
+    )
     context.set_default_timeout(60_000)
     page = context.new_page()
     errors: list[str] = []

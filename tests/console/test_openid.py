@@ -194,10 +194,11 @@ async def test_what_the_provider_refuses_is_said_in_known_words_only(openid: Ope
 
 @pytest.mark.requirement("CON-16")
 async def test_a_provider_that_is_away_or_leads_elsewhere_is_not_followed(openid: OpenIdProvider, login: Login) -> None:
-    for metadata in (
+    wrong: list[dict[str, object]] = [
         {"issuer": "http://localhost:1"}, {"authorization_endpoint": "http://example.com/authorize"},
         {"authorization_endpoint": None}, {"token_endpoint": "https://10.0.0.8/token"},
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for metadata in wrong:
         openid.metadata = metadata
         async with console(login) as provider:
             with pytest.raises(LoginRefused, match="cannot be reached or used"):
