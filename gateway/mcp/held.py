@@ -29,8 +29,10 @@ IDLE_SECONDS_MAX: Final = 900.0
 OPEN_SECONDS_MAX: Final = 15.0
 _LISTEN_SECONDS_MAX: Final = 24 * 3600.0
 _BACK_OFF_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
-#: Servers that say nothing until they have something to tell are not waited for longer.
-_LISTENING_SECONDS_MAX: Final = 1.0
+#: How long a stream may take to open, and where it did not the last time: some servers say nothing, not even
+#: headers, until they have something to tell. What a server sends before its stream is open is lost.
+LISTENING_SECONDS_MAX: Final = 5.0
+_LISTENING_AGAIN_SECONDS_MAX: Final = 0.5
 _OK: Final = 200
 _NOT_FOUND: Final = 404
 _TOO_MANY_FAILURES: Final = len(_BACK_OFF_SECONDS)
@@ -83,12 +85,12 @@ class Held:
         with contextlib.suppress(NotSent, Sent):
             await whole(await self.post(message, seconds_max=OPEN_SECONDS_MAX))
 
-    async def listen(self) -> None:
-        """Read the session's GET stream from now on; what the server tells before it is open may be lost."""
-        if self._listener is None:
-            self._listener = asyncio.create_task(self._listen())
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._listens.wait(), _LISTENING_SECONDS_MAX)
+    async def listen(self, seconds_max: float) -> bool:
+        """Read the session's GET stream from now on; returns whether the server has answered within the seconds."""
+        self._listener = asyncio.create_task(self._listen())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._listens.wait(), seconds_max)
+        return self._listens.is_set()
 
     async def end(self) -> None:
         """Close the session."""
@@ -143,6 +145,7 @@ class HeldSessions:
         self._send = send
         self._held: dict[bytes, Held] = {}
         self._opening = asyncio.Lock()
+        self._listening_seconds_max = LISTENING_SECONDS_MAX
 
     async def of(self, place: str, own: Headers, opening: Tree, level: object) -> Held:
         """Return the session of a principal that declared `opening`. Raises `NotSent`."""
@@ -197,5 +200,6 @@ class HeldSessions:
         except (Sent, TimeoutError):
             # nothing but the opening was sent: the call itself was not
             raise NotSent("the server opened no session") from None
-        await held.listen()
+        listens = await held.listen(self._listening_seconds_max)
+        self._listening_seconds_max = LISTENING_SECONDS_MAX if listens else _LISTENING_AGAIN_SECONDS_MAX
         return held

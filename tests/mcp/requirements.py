@@ -92,4 +92,9 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "issue 5, It must show",
     ),
     Requirement("MCP-43", "A stream without end that its agent does not read is ended within its bound.", "STYLE 10"),
+    Requirement(
+        "MCP-44",
+        "What a server of the older era asks beside its answers is heard, also when its stream opens late.",
+        "issue 5, 2",
+    ),
 )
