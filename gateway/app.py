@@ -148,7 +148,10 @@ class Gateway:
         )  # fmt: skip
         wanted = await asyncio.to_thread(recognizers_of, config)
         version = f"{await asyncio.to_thread(verify, folder)}/{wanted.digest}"
-        gateway._detection = Detection(PresidioInWorker(folder, wanted), version)
+        gateway._detection = Detection(
+            PresidioInWorker(folder, wanted), version, seconds_max=config.redaction.seconds_max,
+            waiting_max=config.redaction.waiting_max,
+        )  # fmt: skip
         gateway.redaction = Redaction(gateway._detection, profiles, config.redaction.default_profile)
         gateway._telemetry = Telemetry(config.telemetry.otlp_url, metrics=gateway.metrics)
         async with gateway._detection.loading(early=gateway.redaction.inspects(gateway.policies.profiles())):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from durable.step import Effect, Kind, Outcome, Repeat, RunRef
     from policy.decision import Principal
-    from redaction.finding import Scope, Shape
+    from redaction.finding import Scope, Shape, Slots
 
 #: Header name in lower case and value, as ASGI gives them.
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -135,6 +135,8 @@ class Call:
     scope: Scope | None = None
     #: is asked right before the intent, or the send of what has none; raises `Refusal` when it may not go
     admit: Callable[[], Awaitable[None]] | None = None
+    #: what schemas say of the places in `tree`, asked for once `admit` has passed
+    slots: Callable[[], Slots | None] | None = None
     #: is told the answer itself as it came, before redaction (the gateway's own calls)
     hears: Callable[[object], None] | None = None
     #: the protocol that is spoken to the upstream, where it is not the adapter's own
@@ -219,13 +221,15 @@ SlotKind = Literal["text", "json", "fixed"]
 class Slot:
     """A text that arrives in pieces: which one (`key`), and where its piece stands in the unit's tree.
 
-    `json` slots (streamed tool arguments) are held to their end, then walked as JSON. `fixed` slots (signed
-    texts) can only pass as they are: what would be changed in them blocks the answer.
+    `json` slots (streamed tool arguments) are held to their end, then walked as JSON, of which `typed` says what
+    schemas say. `fixed` slots (signed texts) can only pass as they are: what would be changed in them blocks the
+    answer.
     """
 
     key: Hashable
     path: tuple[str | int, ...]
     kind: SlotKind = "text"
+    typed: Slots | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +246,8 @@ class Unit:
     raw: bytes
     tree: object = None
     slots: tuple[Slot, ...] = ()
+    #: what schemas say of the places in `tree`, where anybody says something
+    typed: Slots | None = None
     #: texts that cannot be inspected piece by piece (log probabilities); null wherever redaction is on
     blind: tuple[tuple[str | int, ...], ...] = ()
     closes: tuple[Hashable, ...] = ()

@@ -15,6 +15,7 @@ from gateway import refusals
 from gateway.body import at, encode, parse
 from gateway.managed import principal_from
 from gateway.outward import Veil, scope_in, vault_entries
+from gateway.restoring import Originals
 from gateway.tool_use import count_uses
 from policy.decision import Principal, Question
 from redaction.finding import Shape
@@ -101,7 +102,11 @@ class Giving:
         Raises `Unusable`, `Refusal` when the call's profile withholds it, `DetectionError`.
         """
         demand(record.resource, tree)
-        veil = Veil(profile=await self._profile(record), scope=await self.scope(record), direction="inward")
+        scope = await self.scope(record)
+        veil = Veil(
+            profile=await self._profile(record), scope=scope, domain=record.domain, direction="inward",
+            known=Originals(self._store, scope.id).of,
+        )  # fmt: skip
         redacted = await self._redaction.tree(tree, _SHAPE, veil)
         if redacted.blocked:
             raise refusals.blocked(redacted.blocked)

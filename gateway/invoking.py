@@ -253,7 +253,10 @@ class Invoker:
             return Failed(reason, final=not again, pause_seconds=answer.retry_after_seconds)
         keys = await self._store.run_keys(Owner(record.domain, record.agent, record.user), record.id)
         scope = Scope(id=f"run/{record.id}", key=keys.placeholder)
-        veil = Veil(profile=self._redaction.profile_of(decision), scope=scope, direction="inward")
+        veil = Veil(
+            profile=self._redaction.profile_of(decision), scope=scope, domain=record.domain, direction="inward",
+            known=Originals(self._store, scope.id).of,
+        )  # fmt: skip
         try:
             redacted = await self._redaction.tree(_value(answer.content), ANY_SHAPE, veil)
         except UnicodeDecodeError:

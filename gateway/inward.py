@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.call import AnswerReader, Slot, Unit
     from gateway.outward import Redaction, Veil
-    from redaction.finding import Minted, Redacted
+    from redaction.finding import Minted, Redacted, Slots
 
 _NO_SHAPE = Shape()
 _FIXED = Shape(fixed=("*",))
@@ -42,6 +42,7 @@ class Inward:
         self._veil = replace(veil, direction="inward")
         self._segmenters: dict[Hashable, Segmenter] = {}
         self._json: dict[Hashable, list[str]] = {}
+        self._typed: dict[Hashable, Slots] = {}
         self._fixed: set[Hashable] = set()
         self._nothing_in = b""
         self.minted: dict[str, Minted] = {}
@@ -67,7 +68,7 @@ class Inward:
         tree = unit.tree
         for path in unit.blind:
             _put(tree, path, None)
-        redacted = self._noted(await self._redaction.tree(tree, self._reader.shape, self._veil))
+        redacted = self._noted(await self._redaction.tree(tree, self._reader.shape, self._veil, unit.typed))
         if not redacted.changed and not unit.blind:
             return Clean(unit, unit.tree, unit.raw)
         return Clean(unit, redacted.tree, self._reader.encode(unit, redacted.tree))
@@ -105,6 +106,8 @@ class Inward:
     async def _piece(self, slot: Slot, text: str) -> str:
         if slot.kind == "json":
             self._json.setdefault(slot.key, []).append(text)
+            if slot.typed is not None:
+                self._typed[slot.key] = slot.typed
             return ""
         segmenter = self._segmenters.get(slot.key)
         if segmenter is None:
@@ -116,7 +119,7 @@ class Inward:
 
     async def _rest(self, key: Hashable) -> str:
         if (parts := self._json.pop(key, None)) is not None:
-            return await self._arguments("".join(parts))
+            return await self._arguments("".join(parts), self._typed.pop(key, None))
         segmenter = self._segmenters.pop(key, None)
         shape = _FIXED if key in self._fixed else _NO_SHAPE
         return "" if segmenter is None else await self._segments(segmenter.finish(), shape)
@@ -127,12 +130,12 @@ class Inward:
         redacted = self._noted(await self._redaction.tree(list(segments), shape, self._veil))
         return "".join(cast("list[str]", redacted.tree))
 
-    async def _arguments(self, text: str) -> str:
+    async def _arguments(self, text: str, typed: Slots | None) -> str:
         try:
             tree = body.parse(text.encode())
         except body.MalformedBody:
             return await self._segments([text])
-        redacted = self._noted(await self._redaction.tree(tree, _NO_SHAPE, self._veil))
+        redacted = self._noted(await self._redaction.tree(tree, _NO_SHAPE, self._veil, typed))
         return body.encode(redacted.tree).decode() if redacted.changed else text
 
     def _noted(self, redacted: Redacted) -> Redacted:

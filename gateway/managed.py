@@ -80,8 +80,9 @@ class ManagedDesk:
         run = run_id or f"run_{random_name()}"
         keys = secrets.token_bytes(_KEYS_BYTES)
         veil = Veil(
-            profile=self._redaction.profile_of(decision), scope=Scope(id=f"run/{run}", key=keys[_PLACEHOLDER_KEY])
-        )
+            profile=self._redaction.profile_of(decision), scope=Scope(id=f"run/{run}", key=keys[_PLACEHOLDER_KEY]),
+            domain=agent.domain,
+        )  # fmt: skip
         try:
             redacted = await self._redaction.tree(content, ANY_SHAPE, veil)
         except DetectionError:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final, cast
 
 from gateway import body
 from gateway.call import Sent, Unit, Verdict, header
+from gateway.definitions.slots import joined
 from gateway.providers.objects import kept
 from gateway.providers.provider import NOT_EXECUTED
 from gateway.sse import EventSplitter, EventTooLong
 from gateway.sse import read as read_event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from gateway.call import Headers
     from redaction.finding import Shape
@@ -79,6 +80,11 @@ class ModelAnswer(ABC):
         """Return the unit of an event whose data is no JSON by design, `None` when `data` is none of those."""
         del raw, data
         return None
+
+    def _schemas(self, tree: dict[str, object]) -> Mapping[str, object]:
+        """Return the schemas of what stands in a whole answer, by JSON pointer."""
+        del tree
+        return {}
 
     def _used(self) -> dict[str, int]:
         """Return the tokens used, in the gateway's words."""
@@ -211,8 +217,11 @@ class ModelAnswer(ABC):
             if self._status < _ERROR:  # an error page need not be JSON, an answer must
                 raise Sent("the answer is not usable JSON") from None
             return Unit(raw=raw, tree=self._page(raw.decode("utf-8", "replace")), hold=True, final=True)
-        blind = self._note_whole(cast("dict[str, object]", tree)) if isinstance(tree, dict) else ()
-        return Unit(raw=raw, tree=cast("object", tree), blind=blind, hold=True, final=True)
+        if not isinstance(tree, dict):
+            return Unit(raw=raw, tree=tree, hold=True, final=True)
+        whole = cast("dict[str, object]", tree)
+        blind, typed = self._note_whole(whole), joined(self._schemas(whole))
+        return Unit(raw=raw, tree=whole, typed=typed, blind=blind, hold=True, final=True)
 
 
 def is_utf8(raw: bytes) -> bool:

@@ -17,13 +17,16 @@ from redaction.finding import Minted, Redacted, Scope
 from redaction.profile import Profile, combine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from durable.journal import RunKeys
     from gateway.call import Call
     from gateway.detection import Detection
     from policy.decision import Decision, Principal
-    from redaction.finding import Direction, Finding, Shape
+    from redaction.finding import Direction, Finding, Shape, Slots
+
+    #: returns what the vault of the scope holds of these names
+    Known = Callable[[Sequence[str]], Awaitable[Mapping[str, Minted]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,11 @@ class Veil:
 
     profile: Profile
     scope: Scope
+    #: the caller's trust domain: what one had looked at is new in every other
+    domain: str
     direction: Direction = "outward"
+    #: tells which finds are stand-ins of the scope already; without it none is
+    known: Known | None = None
 
 
 class Redaction:
@@ -71,7 +78,7 @@ class Redaction:
         return self._profiles[name or self._default]
 
     async def detect(self, texts: Sequence[str]) -> dict[str, tuple[Finding, ...]]:
-        """Return the findings of each text. Raises `DetectionError`."""
+        """Return the findings of each text, asked for by no domain. Raises `DetectionError`."""
         return await self._detection.find(texts) if texts else {}
 
     def profile_of(self, *decisions: Decision) -> Profile:
@@ -93,13 +100,19 @@ class Redaction:
             known = self._digests[id(profile)] = profile, f"{profile.digest}/{self._detection.version}"
         return known[1]
 
-    async def tree(self, tree: object, shape: Shape, veil: Veil) -> Redacted:
-        """Return `tree` redacted. Raises `DetectionError`: the call fails closed."""
+    async def tree(self, tree: object, shape: Shape, veil: Veil, slots: Slots | None = None) -> Redacted:
+        """Return `tree` redacted; `slots` is what schemas say of its places.
+
+        Raises `DetectionError`: the call fails closed.
+        """
         if not veil.profile.inspects:
             return Redacted(tree=tree, changed=False)
-        plan = redactor.plan(tree, shape, veil.profile.toward(veil.direction))
-        findings = await self._detection.find(plan.texts) if plan.texts else {}
-        return redactor.finish(plan, findings, veil.scope)
+        plan = redactor.plan(tree, shape, veil.profile.toward(veil.direction), slots)
+        findings = await self._detection.find(plan.texts, veil.domain) if plan.texts else {}
+        redacted = redactor.finish(plan, findings, veil.scope)
+        if redacted.suspects and veil.known is not None and (ours := await veil.known(redacted.suspects)):
+            return redactor.finish(plan, findings, veil.scope, frozenset(ours))
+        return redacted
 
 
 def scope_of(call: Call, keys: RunKeys, run: str | None) -> Scope:

@@ -132,8 +132,8 @@ class Pipeline:
             return await self._refuse(refusal, call, trail)
         except JournalUnavailable:
             return self._refused(refusals.unwritable(), call, trail)
-        except DetectionError:
-            return await self._refuse(refusals.uninspected(), call, trail)
+        except DetectionError as error:
+            return await self._refuse(refusals.uninspected(str(error)), call, trail)
 
     async def drain(self, seconds_max: float) -> None:
         """Wait for running executions, at most `seconds_max`; those left stay in doubt."""
@@ -163,13 +163,15 @@ class Pipeline:
         await demand_received(self._journal, owner, call)
         keys = await self._deciding.keys_of(call)
         profile = self._redaction.profile_of(decision)
-        veil = Veil(profile=profile, scope=call.scope or scope_of(call, keys, run.id if run else None))
+        scope = call.scope or scope_of(call, keys, run.id if run else None)
+        originals = Originals(self._journal, scope.id, scope.key)
+        veil = Veil(profile=profile, scope=scope, domain=call.exchange.principal.domain, known=originals.of)
         trail.arguments_digest = digest_of(keys.fingerprint, call.canonical)
         step = self._deciding.step_of(call, keys)
         return Work(
             call=call, trail=trail, decision=decision, owner=owner, keys=keys, veil=veil, step=step,
             digests=f"{decision.digest}/{self._redaction.digest(profile)}",
-            originals=Originals(self._journal, veil.scope.id),
+            originals=originals,
         )  # fmt: skip
 
     async def _find_or_begin(self, work: Work) -> Known | Began:
@@ -208,7 +210,7 @@ class Pipeline:
         work.trail.turn(call)
         work.call, work.decision = call, await self._deciding.decide(call, work.trail)
         profile = self._redaction.profile_of(work.decision)
-        work.veil = Veil(profile=profile, scope=work.veil.scope)
+        work.veil = replace(work.veil, profile=profile)
         work.digests = f"{work.decision.digest}/{self._redaction.digest(profile)}"
 
     async def _inspect_key(self, work: Work) -> None:
@@ -227,7 +229,8 @@ class Pipeline:
         if work.redacted is None:
             if work.call.unreadable and work.veil.profile.inspects:
                 raise refusals.unreadable(work.call.unreadable)
-            work.redacted = await self._redaction.tree(work.call.tree, work.call.shape, work.veil)
+            slots = None if work.call.slots is None else work.call.slots()
+            work.redacted = await self._redaction.tree(work.call.tree, work.call.shape, work.veil, slots)
             if work.redacted.blocked:
                 raise refusals.blocked(work.redacted.blocked)
             work.trail.looked_at(work.redacted)

@@ -135,7 +135,7 @@ class Planning:
         if not set(decision.obligations.labels) <= set(work.decision.obligations.labels):
             trail.failed_tries.append(f"{call.resource}: would mark the run, and the call was begun without that")
             return None
-        veil = Veil(profile=self._redaction.profile_of(work.decision, decision), scope=work.veil.scope)
+        veil = replace(work.veil, profile=self._redaction.profile_of(work.decision, decision))
         redacted = await self._redaction.tree(call.tree, call.shape, veil)
         if redacted.blocked:
             trail.failed_tries.append(f"{call.resource}: holds what must not leave")

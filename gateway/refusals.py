@@ -209,10 +209,11 @@ def unwritten() -> Refusal:
     )
 
 
-def uninspected() -> Refusal:
-    """Return the refusal of a call that could not be inspected."""
+def uninspected(why: str = "") -> Refusal:
+    """Return the refusal of a call that could not be inspected; `why`, without content, is for the audit."""
     return Refusal(
         code="unavailable",
+        detail=why,
         message="the call could not be inspected for personal data; nothing was sent, ask again later",
         status=503,
         final=False,

@@ -24,11 +24,15 @@ _NO_SHAPE = Shape()
 
 
 class Originals:
-    """Looks placeholders of one scope up: first among those just minted, then in the vault."""
+    """Looks placeholders of one scope up: first among those just minted, then in the vault.
 
-    def __init__(self, journal: Journal, scope: str) -> None:
+    `key` is the scope's; without it stand-ins that took the form of their value are not seen.
+    """
+
+    def __init__(self, journal: Journal, scope: str, key: bytes | None = None) -> None:
         self._journal = journal
         self._scope = scope
+        self.key = key
         self.minted: dict[str, Minted] = {}
 
     async def of(self, tokens: Sequence[str]) -> Mapping[str, Minted]:
@@ -60,7 +64,7 @@ async def restore_arguments(
     grants = [restore for restore in decision.obligations.restores if restore.target == "tool"]
     if not grants:
         return tree
-    found = await originals.of(redactor.tokens_in(tree, shape))
+    found = await originals.of(redactor.tokens_in(tree, shape, originals.key))
     if not found:
         return tree
     base = "".join(f"/{part}" for part in prefix)
@@ -134,7 +138,7 @@ class Restoring:
         return cast("list[str]", tree)[0]
 
     async def _tree(self, tree: object, shape: Shape, grant: frozenset[str]) -> tuple[object, bool]:
-        tokens = redactor.tokens_in(tree, shape)
+        tokens = redactor.tokens_in(tree, shape, self._originals.key)
         if not tokens:
             return tree, False
         found = await self._originals.of(tokens)

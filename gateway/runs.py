@@ -17,6 +17,7 @@ from gateway.call import Refusal
 from gateway.identity.run_header import usable_run_id
 from gateway.managed import ANY_SHAPE, details_of, owner_of, principal_from, run_resource
 from gateway.outward import Veil, vault_entries
+from gateway.restoring import Originals
 from gateway.trail import person_of, principal_record
 from policy.decision import Principal, Question
 from redaction.finding import DetectionError, Scope
@@ -155,9 +156,11 @@ class RunDesk:
         keys = await self._journal.run_keys(owner, record.id)
         scope = Scope(id=f"run/{record.id}", key=keys.placeholder)
         try:
-            redacted = await self._redaction.tree(
-                result, ANY_SHAPE, Veil(profile=self._redaction.default_profile, scope=scope)
-            )
+            veil = Veil(
+                profile=self._redaction.default_profile, scope=scope, domain=record.domain,
+                known=Originals(self._journal, scope.id).of,
+            )  # fmt: skip
+            redacted = await self._redaction.tree(result, ANY_SHAPE, veil)
         except DetectionError:
             raise refusals.uninspected() from None
         if redacted.blocked:

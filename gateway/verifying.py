@@ -191,7 +191,7 @@ class Verifying:
         return Sought(key, (redacted, await self._restored(redacted, scope)))
 
     async def _restored(self, tree: object, scope: Scope) -> object:
-        found = await Originals(self._store, scope.id).of(redactor.tokens_in(tree, _NO_SHAPE))
+        found = await Originals(self._store, scope.id).of(redactor.tokens_in(tree, _NO_SHAPE, scope.key))
         return redactor.restore(tree, found, entities=frozenset(), pointer=None, shape=_NO_SHAPE)[0]
 
     async def _unclaimed(

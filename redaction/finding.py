@@ -58,6 +58,27 @@ class Shape:
     fixed: tuple[str, ...] = ()
 
 
+class Slot(Protocol):
+    """A place in a tree of which a schema says what may stand there."""
+
+    @property
+    def formats(self) -> frozenset[str]:
+        """The formats its schema names (JSON Schema Validation section 7.3)."""
+        ...
+
+    def fits(self, value: object) -> bool:
+        """Return whether `value` may stand there."""
+        ...
+
+
+class Slots(Protocol):
+    """What schemas say of the places of a tree."""
+
+    def at(self, pointer: str) -> Slot | None:
+        """Return what is said of the place at a JSON pointer, `None` where nothing is."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
     """Within which a value always gets the same placeholder, and outside which it is inert.
@@ -93,5 +114,7 @@ class Redacted:
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
     minted: tuple[Minted, ...] = ()
     blocked: tuple[tuple[str, str], ...] = ()
+    #: names of finds that may be stand-ins of the scope already; what its vault holds of them is none
+    suspects: tuple[str, ...] = ()
     #: what passed as it was: not looked into (`image`, `names in cyrillic`), or found by a shadow (`shadow EMAIL`)
     passed: Mapping[str, int] = field(default_factory=dict[str, int])

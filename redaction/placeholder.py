@@ -38,7 +38,7 @@ CANDIDATE_CHARACTERS_MAX: Final = 42
 def placeholder(key: bytes, entity: str, value: str) -> str:
     """Return the placeholder of `value` under the scope's `key`."""
     loose = " ".join(unicodedata.normalize("NFKC", value).casefold().split())
-    body = _letters(key, b"loose", entity, loose)[:_LOOSE] + _letters(key, b"exact", entity, value)[:_EXACT]
+    body = keyed_letters(key, b"loose", entity, loose)[:_LOOSE] + keyed_letters(key, b"exact", entity, value)[:_EXACT]
     return f"{entity}_{body}{_check(entity, body)}"
 
 
@@ -71,7 +71,8 @@ def luhn(digits: str) -> bool:
     return total % 10 == 0
 
 
-def _letters(key: bytes, what: bytes, entity: str, value: str) -> str:
+def keyed_letters(key: bytes, what: bytes, entity: str, value: str) -> str:
+    """Return ten letters and digits that only who has the `key` can make of a value."""
     number = int.from_bytes(
         hmac.new(
             key, b"/".join((what, entity.encode(), value.encode("utf-8", "surrogatepass"))), hashlib.sha256

@@ -15,16 +15,16 @@ from redaction.hints import hinted
 from redaction.language import unread_script
 from redaction.masking import masked
 from redaction.media import kind_of
-from redaction.placeholder import CANDIDATE, canonical_token, number_token, placeholder, surrogate_digits
+from redaction.placeholder import number_token, placeholder, surrogate_digits
 from redaction.profile import STRICTEST_FIRST
 from redaction.stream import segments_of
+from redaction.surrogates import put_back, stand_in, stand_in_number, token_of, tokens_of, worth_a_look
 from redaction.walk import Text, rewrite, texts_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from re import Match
 
-    from redaction.finding import Scope, Shape
+    from redaction.finding import Scope, Shape, Slot, Slots, Treatment
     from redaction.profile import Profile
 
 #: Shorter numbers that stand for others are not put back: too many numbers look like them.
@@ -42,18 +42,24 @@ class Plan:
     profile: Profile
     texts: tuple[str, ...]
     segments: Mapping[str, list[str]]
+    slots: Slots | None = None
 
 
-def plan(tree: object, shape: Shape, profile: Profile) -> Plan:
-    """Return the texts of `tree` that detection must see."""
+def plan(tree: object, shape: Shape, profile: Profile, slots: Slots | None = None) -> Plan:
+    """Return the texts of `tree` that detection must see; `slots` is what schemas say of its places."""
     segments = {text: segments_of(text) for text in dict.fromkeys(text.value for text in texts_in(tree, shape))}
     wanted = dict.fromkeys(one for several in segments.values() for one in several if len(one) >= _CHARACTERS_MIN)
-    return Plan(tree, shape, profile, tuple(wanted), segments)
+    return Plan(tree, shape, profile, tuple(wanted), segments, slots)
 
 
-def finish(planned: Plan, findings: Mapping[str, tuple[Finding, ...]], scope: Scope) -> Redacted:
-    """Return the redacted tree. Raises `KeyError` when a planned text was not looked at."""
-    hand = _Hand(planned, findings, scope)
+def finish(
+    planned: Plan, findings: Mapping[str, tuple[Finding, ...]], scope: Scope, ours: frozenset[str] = frozenset()
+) -> Redacted:
+    """Return the redacted tree. Raises `KeyError` when a planned text was not looked at.
+
+    `ours` names those of the `suspects` of an earlier finish that stand for a value in this scope: they stay.
+    """
+    hand = _Hand(planned, findings, scope, ours)
     tree = rewrite(planned.tree, planned.shape, hand.text)
     if planned.profile.shadow:
         found = {f"shadow {entity}": count for entity, count in hand.counts.items()}
@@ -64,6 +70,7 @@ def finish(planned: Plan, findings: Mapping[str, tuple[Finding, ...]], scope: Sc
         counts=hand.counts,
         minted=tuple(hand.minted.values()),
         blocked=tuple(hand.blocked),
+        suspects=tuple(hand.suspects),
         passed=hand.passed,
     )
 
@@ -87,18 +94,19 @@ def places(planned: Plan, findings: Mapping[str, tuple[Finding, ...]]) -> list[t
     return found
 
 
-def tokens_in(tree: object, shape: Shape) -> tuple[str, ...]:
-    """Return the placeholders (as minted) that `tree` holds, however they are written."""
+def tokens_in(tree: object, shape: Shape, key: bytes | None = None) -> tuple[str, ...]:
+    """Return the names of what stands for values in `tree`, however it is written.
+
+    Stand-ins that took the form of their value are seen only with the `key` of their scope.
+    """
     found: dict[str, None] = {}
     for text in texts_in(tree, shape):
-        if text.is_number:
-            digits = text.value.lstrip("-")
-            if len(digits) >= NUMBER_RESTORED_DIGITS_MIN:
-                found[number_token(digits)] = None
+        if not text.is_number:
+            found.update(dict.fromkeys(tokens_of(text.value, key)))
             continue
-        for match in CANDIDATE.finditer(text.value):
-            if (token := canonical_token(match)) is not None:
-                found[token] = None
+        digits = text.value.lstrip("-")
+        if len(digits) >= NUMBER_RESTORED_DIGITS_MIN:
+            found[number_token(digits)] = None
     return tuple(found)
 
 
@@ -116,22 +124,18 @@ def restore(
     not in `originals` stays as it is.
     """
 
-    def original(match: Match[str]) -> str:
-        token = canonical_token(match)
-        known = originals.get(token) if token is not None else None
-        if known is None or (entities and known.entity not in entities):
-            return match.group()
-        return known.original
+    def original(token: str) -> str | None:
+        known = originals.get(token)
+        return None if known is None or (entities and known.entity not in entities) else known.original
 
     def visit(text: Text) -> str:
         if text.is_fixed or (pointer is not None and not _within(text.pointer, pointer)):
             return text.value
         if text.is_number:
             digits = text.value.lstrip("-")
-            known = originals.get(number_token(digits))
-            wanted = known is not None and (not entities or known.entity in entities)
-            return text.value.replace(digits, known.original) if known is not None and wanted else text.value
-        return CANDIDATE.sub(original, text.value)
+            known = original(number_token(digits))
+            return text.value if known is None else text.value.replace(digits, known)
+        return put_back(text.value, original)
 
     restored = rewrite(tree, shape, visit)
     return restored, restored is not tree
@@ -144,19 +148,76 @@ def _within(place: str, pointer: str) -> bool:
 class _Hand:
     """Rewrites the texts of one tree."""
 
-    def __init__(self, planned: Plan, findings: Mapping[str, tuple[Finding, ...]], scope: Scope) -> None:
+    def __init__(
+        self, planned: Plan, findings: Mapping[str, tuple[Finding, ...]], scope: Scope, ours: frozenset[str]
+    ) -> None:
         self._profile = planned.profile
         self._segments = planned.segments
+        self._slots = planned.slots
         self._findings = findings
         self._scope = scope
+        self._ours = ours
         self.counts: dict[str, int] = {}
         self.minted: dict[str, Minted] = {}
         self.blocked: list[tuple[str, str]] = []
         self.passed: dict[str, int] = {}
+        self.suspects: dict[str, None] = {}
+        #: of the text at hand: what was minted, and what was found with what becomes of it
+        self._fresh: list[str] = []
+        self._found: list[tuple[str, Treatment]] = []
 
     def text(self, text: Text) -> str:
         if text.media:
             return self._media(text)
+        if self._ours and token_of(text.value) in self._ours:
+            return text.value
+        blocked = len(self.blocked)
+        self._fresh, self._found = [], []
+        after = self._redacted(text)
+        if self._slots is None or after == text.value or text.is_key or len(self.blocked) > blocked:
+            return after
+        slot = self._slots.at(text.pointer)
+        if slot is None or slot.fits(_json(text, after)) or not slot.fits(_json(text, text.value)):
+            return after
+        return self._fitting(text, slot)
+
+    def _fitting(self, text: Text, slot: Slot) -> str:
+        """Return what fits a place that takes no placeholder; the whole text is one value then."""
+        for token in self._fresh:
+            del self.minted[token]
+        entity, treatment = min(self._found, key=lambda one: STRICTEST_FIRST.index(one[1]))
+        digits = text.value.lstrip("-")
+        sign = text.value[: len(text.value) - len(digits)] if text.is_number else ""
+        if text.is_number:
+            made = stand_in_number(self._scope.key, digits, lambda number: slot.fits(int(f"{sign}{number}")))
+        else:
+            made = stand_in(self._scope.key, entity, text.value, slot)
+        if made is None:
+            self.blocked.append((entity, text.pointer))
+            return text.value
+        if treatment == "placeholder" and not (text.is_number and len(digits) < NUMBER_RESTORED_DIGITS_MIN):
+            token = number_token(made) if text.is_number else token_of(made)
+            self._mint(Minted(token, entity, digits if text.is_number else text.value))
+        return sign + made
+
+    def _mint(self, one: Minted) -> None:
+        if one.token not in self.minted:
+            self._fresh.append(one.token)
+        self.minted[one.token] = one
+
+    def _known(self, text: Text, value: str) -> bool:
+        """Return whether what was found is a stand-in of this scope; one that may be is noted as suspect."""
+        if text.is_number:
+            token = number_token(value) if len(value) >= NUMBER_RESTORED_DIGITS_MIN else ""
+        else:
+            token = token_of(value) if worth_a_look(self._scope.key, value) else ""
+            if value != text.value and worth_a_look(self._scope.key, text.value):
+                self.suspects[token_of(text.value)] = None  # what was found is a part of it
+        if token and token not in self._ours:
+            self.suspects[token] = None
+        return token in self._ours
+
+    def _redacted(self, text: Text) -> str:
         if (script := unread_script(text.value)) is not None:
             self._passed(f"names in {script}")
         if text.entity and self._counts(text.entity, 1.0, text.value):
@@ -187,8 +248,9 @@ class _Hand:
         at = 0
         for finding in self._standing_alone(segment, found):
             value = segment[finding.start : finding.end]
-            treatment = self._profile.rule(finding.entity).treatment
-            parts += (segment[at : finding.start], self._treated(text, treatment, finding.entity, value))
+            if not self._known(text, value):
+                value = self._treated(text, self._profile.rule(finding.entity).treatment, finding.entity, value)
+            parts += (segment[at : finding.start], value)
             at = finding.end
         return "".join((*parts, segment[at:]))
 
@@ -221,7 +283,8 @@ class _Hand:
     def _strictness(self, entity: str) -> int:
         return STRICTEST_FIRST.index(self._profile.rule(entity).treatment)
 
-    def _treated(self, text: Text, treatment: str, entity: str, value: str) -> str:
+    def _treated(self, text: Text, treatment: Treatment, entity: str, value: str) -> str:
+        self._found.append((entity, treatment))
         self.counts[entity] = self.counts.get(entity, 0) + 1
         if text.is_fixed:
             self.blocked.append((entity, text.pointer))
@@ -232,7 +295,7 @@ class _Hand:
             # a key that is masked or dropped must still be one key; it gets a placeholder nobody can restore
             token = placeholder(self._scope.key, entity, value)
             if treatment == "placeholder":
-                self.minted[token] = Minted(token, entity, value)
+                self._mint(Minted(token, entity, value))
             elif treatment == "block":
                 self.blocked.append((entity, text.pointer))
             return token
@@ -250,9 +313,12 @@ class _Hand:
             return value
         digits = surrogate_digits(self._scope.key, len(value), value)
         if treatment == "placeholder" and len(digits) >= NUMBER_RESTORED_DIGITS_MIN:
-            token = number_token(digits)
-            self.minted[token] = Minted(token, entity, value)
+            self._mint(Minted(number_token(digits), entity, value))
         return digits
+
+
+def _json(text: Text, written: str) -> object:
+    return int(written) if text.is_number else written
 
 
 def _is_word(character: str) -> bool:

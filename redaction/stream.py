@@ -150,17 +150,21 @@ def _eligible(buffer: str, place: int) -> bool:
 
 
 def _possible_beginning(text: str) -> int:
-    """Return how many characters at the end may begin a placeholder."""
+    """Return how many characters at the end may begin a placeholder, or a stand-in."""
     tail = text[-CANDIDATE_CHARACTERS_MAX:]
+    run = _RUN.search(tail)
+    held = len(run.group()) if run is not None and len(run.group()) < CANDIDATE_CHARACTERS_MAX else 0
     for word in _WORD.finditer(tail):
         partial = _PARTIAL.fullmatch(tail, word.start())
         if partial is None:
             continue
         name, more = partial.group(1).upper(), partial.group(2)
         if name in ENTITIES or (not more and any(entity.startswith(name) for entity in ENTITIES)):
-            return len(tail) - word.start()
-    return 0
+            return max(held, len(tail) - word.start())
+    return held
 
 
 _WORD: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]+")
 _PARTIAL: Final = re.compile(r"([A-Za-z]+)((?:\\_{0,2}|_{1,2}|%5?[Ff]?|[ \-\u00a0])?[A-Za-z2-9]{0,10})")
+#: What stand-ins consist of.
+_RUN: Final = re.compile(r"[A-Za-z0-9@:/.\-]+$")

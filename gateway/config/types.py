@@ -289,6 +289,10 @@ class Redaction:
         Setting("model", PathText("the path of a language model"),
                 "A language model's folder; left out, the one `oncegate model install` brings."),
     ] = None  # fmt: skip
+    seconds_max: Annotated[
+        float, Setting("time", Duration(1, 120), "How long looking into one call may take, waiting included.")
+    ] = 15.0
+    waiting_max: Annotated[int, Setting("waiting", Count(1, 10_000), "Calls that may wait to be looked into.")] = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,8 +45,9 @@ class Checker:
     """Checks values against one schema. Making it raises `SchemaUnusable`."""
 
     def __init__(self, schema: object) -> None:
-        copy = body.plain(schema)
-        _Walk(copy).check()
+        copy = bounded(schema)
+        #: as it is held against values: bounded, and never coming back to itself
+        self.schema: object = copy
         try:
             self._validator = jsonschema_rs.validator_for(
                 cast("Tree", copy), offline=True, validate_formats=False,
@@ -74,6 +75,13 @@ class Checker:
             if veiled is None or not _is_veiled(error.instance, veiled):
                 return _said(error)
         return None
+
+
+def bounded(schema: object) -> object:
+    """Return a copy of a schema that never comes back to itself. Raises `SchemaUnusable` for one too large to run."""
+    copy = body.plain(schema)
+    _Walk(copy).check()
+    return copy
 
 
 def _is_veiled(instance: object, veiled: Callable[[str], bool]) -> bool:

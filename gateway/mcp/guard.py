@@ -118,7 +118,7 @@ class Guard:
         params = turn.message.params if turn.message is not None else {}
         name = params.get("name")
         pin = await self._admit("tool", name, turn, own)
-        turn.promised = pin.result
+        turn.asked, turn.promised = pin.arguments, pin.result
         arguments = params.get("arguments", {})
         if pin.arguments is not None and (wrong := _wrong(pin.arguments, arguments)) is not None:
             raise refusals.invalid_arguments(wrong)

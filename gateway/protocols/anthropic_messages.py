@@ -22,7 +22,7 @@ from gateway.model_request import (
     read_stream,
 )
 from gateway.protocols.anthropic_error import Unthreaded, error_event, error_object, with_request_id
-from gateway.protocols.anthropic_messages_answer import MessagesReader
+from gateway.protocols.anthropic_messages_answer import MessagesReader, promised
 from gateway.protocols.anthropic_messages_frames import frames_of
 from gateway.protocols.anthropic_messages_request import (
     VOLATILE,
@@ -116,7 +116,7 @@ class MessagesAdapter(ModelAdapter):
         kept = "keep" if target.keeps_thinking else "fixed"
         reader = MessagesReader(
             not_executed=target.provider.not_executed, shows_errors=call.effect != "once", origin=target.origin,
-            thinking=kept if target.speaks("anthropic_messages") else "text",
+            thinking=kept if target.speaks("anthropic_messages") else "text", promises=promised(call.tree),
         )  # fmt: skip
         return bridge.reading(call, reader)
 

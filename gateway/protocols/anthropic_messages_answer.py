@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from gateway import body
 from gateway.call import Slot, Unit
 from gateway.model_answer import ModelAnswer, is_utf8, object_of, objects_of
+from gateway.promises import NOTHING, Promises, json_text
 from gateway.providers.objects import named
 from gateway.providers.provider import NOT_EXECUTED
 from gateway.sse import event
 from redaction.finding import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Mapping
 
     from gateway.call import SlotKind
 
@@ -42,6 +44,8 @@ _SHAPES: Final = {
     "text": Shape(keep=_KEEP),
 }
 
+_JSON_SHAPES: Final = {name: replace(shape, embedded=("content.*.text",)) for name, shape in _SHAPES.items()}
+
 #: Answer headers worth keeping for the agent; the rest belongs to the connection to the provider.
 _KEPT_HEADERS: Final = (b"retry-after", b"retry-after-ms", b"request-id", b"x-should-retry")
 #: What an agent is only shown; of every other block it could act on a part, so nothing of it leaves early.
@@ -61,6 +65,17 @@ _DELTAS: Final[dict[str, str]] = {
 }  # fmt: skip
 
 
+def promised(request: object) -> Promises:
+    """Return what a request says of the form of its answer."""
+    asked = object_of(request)
+    tools = {
+        name: tool.get("input_schema") for tool in objects_of(asked.get("tools"))
+        if isinstance(name := tool.get("name"), str)
+    }  # fmt: skip
+    wanted = asked.get("output_format") or object_of(asked.get("output_config")).get("format")
+    return Promises(json_text(wanted, "schema"), tools)
+
+
 class MessagesReader(ModelAnswer):
     """Units of one answer: the whole body, or one unit per stream event (`gateway/model_answer.py`).
 
@@ -73,9 +88,11 @@ class MessagesReader(ModelAnswer):
 
     def __init__(
         self, *, not_executed: frozenset[int] = NOT_EXECUTED, thinking: Literal["fixed", "keep", "text"] = "fixed",
-        shows_errors: bool = True, origin: str = "",
+        shows_errors: bool = True, origin: str = "", promises: Promises = NOTHING,
     ) -> None:  # fmt: skip
-        super().__init__(shape=_SHAPES[thinking], origin=origin, not_executed=not_executed)
+        shapes = _SHAPES if promises.text is None else _JSON_SHAPES
+        super().__init__(shape=shapes[thinking], origin=origin, not_executed=not_executed)
+        self._promises = promises
         self._thinking = thinking
         self._shows_errors = shows_errors
         self._open: set[tuple[str, int]] = set()
@@ -126,6 +143,12 @@ class MessagesReader(ModelAnswer):
         for at, block in enumerate(objects_of(tree.get("content"))):
             self._note_block(at, block)
         return ()
+
+    def _schemas(self, tree: dict[str, object]) -> Mapping[str, object]:
+        blocks = list(enumerate(objects_of(tree.get("content"))))
+        texts = [f"/content/{at}/text" for at, block in blocks if block.get("type") == "text"]
+        uses = [(f"/content/{at}/input", block.get("name")) for at, block in blocks if block.get("type") == "tool_use"]
+        return self._promises.schemas(texts, uses)
 
     def _read(self, raw: bytes, tree: dict[str, object]) -> tuple[Unit, ...]:
         slots: tuple[Slot, ...] = ()
@@ -190,12 +213,18 @@ class MessagesReader(ModelAnswer):
 
     def _slot(self, kind: str, index: int, path: tuple[str | int, ...]) -> Slot:
         self._open.add((kind, index))
-        return Slot((kind, index), path, self._slot_kind(kind))
+        typed = None
+        if kind == "input_json_delta":
+            typed = self._promises.tool_slots(self._uses.get(index, {}).get("name"))
+        elif kind == "text_delta":
+            typed = self._promises.text_slots
+        return Slot((kind, index), path, self._slot_kind(kind), typed)
 
     def _slot_kind(self, kind: str) -> SlotKind:
         if kind == "thinking_delta" and self._thinking == "fixed":
             return "fixed"
-        return "json" if kind == "input_json_delta" else "text"
+        is_json = kind == "input_json_delta" or (kind == "text_delta" and self._promises.text is not None)
+        return "json" if is_json else "text"
 
     def _closed(self, index: int | None) -> tuple[Hashable, ...]:
         closes = tuple(sorted(key for key in self._open if index is None or key[1] == index))

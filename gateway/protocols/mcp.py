@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from durable.step import Outcome
 from gateway import body
 from gateway.call import Call, Refusal, Reply, UpstreamRequest, header
+from gateway.definitions.slots import SchemaSlots
 from gateway.mcp.guard import Guard
 from gateway.mcp.keys import canonical_params, explicit_key, with_key
 from gateway.mcp.link import Link
@@ -333,6 +334,7 @@ class McpAdapter:
             facts={"mcp.method.name": message.method, "gen_ai.tool.name": name,
                    "gen_ai.operation.name": "execute_tool"},
             seconds_max=aim.target.timeout(resource, tool), fresh=_afresh,
+            slots=lambda: SchemaSlots(aim.turn.asked.schema, "/params/arguments") if aim.turn.asked else None,
         )  # fmt: skip
 
 

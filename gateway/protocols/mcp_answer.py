@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from gateway import body
 from gateway.call import Sent, Unit, Verdict, header
+from gateway.definitions.slots import SchemaSlots
 from gateway.mcp.message import LISTS
 from gateway.mcp.resume import note_event
 from gateway.sse import EventSplitter, EventTooLong, event
@@ -197,7 +198,9 @@ class McpReader:
         broken = self._hold_to_promise(tree)
         if broken or (listed is not None and self._filter(listed, tree)):
             raw = self.encode(Unit(raw=raw), tree)
-        return Unit(raw=raw, tree=tree, hold=True, final=True)
+        promised = self._turn.promised
+        typed = None if promised is None else SchemaSlots(promised.schema, "/result/structuredContent")
+        return Unit(raw=raw, tree=tree, typed=typed, hold=True, final=True)
 
     def _hold_to_promise(self, tree: dict[str, object]) -> bool:
         """Put an error in the place of structured content that is not what the server promised.

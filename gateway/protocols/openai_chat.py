@@ -24,7 +24,7 @@ from gateway.model_request import (
     read_stream,
 )
 from gateway.protocols import openai_chat_usage
-from gateway.protocols.openai_chat_answer import ChatReader
+from gateway.protocols.openai_chat_answer import ChatReader, promised
 from gateway.protocols.openai_chat_frames import frames_of
 from gateway.protocols.openai_error import FORWARDED, error_object
 from gateway.protocols.openai_hosted import hosted_resources
@@ -104,7 +104,7 @@ class ChatAdapter(ModelAdapter):
         """Return a reader for a plain or streamed answer."""
         own = ChatReader(
             not_executed=_target(call).provider.not_executed, hides_usage=_wants_usage(call),
-            origin=_target(call).origin,
+            origin=_target(call).origin, promises=promised(call.tree),
         )  # fmt: skip
         return bridge.reading(call, own)
 

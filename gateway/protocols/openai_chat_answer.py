@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway import body
 from gateway.call import Slot, Unit
-from gateway.model_answer import ModelAnswer, objects_of
+from gateway.model_answer import ModelAnswer, object_of, objects_of
+from gateway.promises import NOTHING, Promises, json_text
 from gateway.protocols.openai_chat_likeness import Likeness
 from gateway.protocols.openai_chat_usage import only_usage
 from gateway.providers.provider import NOT_EXECUTED
 from redaction.finding import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Mapping
+
+    from gateway.call import SlotKind
 
 
 _SHAPE: Final = Shape(
@@ -31,8 +35,19 @@ _SHAPE: Final = Shape(
     embedded=("choices.*.message.tool_calls.*.function.arguments", "choices.*.message.function_call.arguments"),
 )  # fmt: skip
 
+#: The same where the text was asked for as JSON.
+_JSON_SHAPE: Final = replace(_SHAPE, embedded=(*_SHAPE.embedded, "choices.*.message.content"))
+
 #: Answer headers worth keeping for the agent; the rest belongs to the connection to the provider.
 _KEPT_HEADERS: Final = (b"retry-after", b"retry-after-ms", b"x-request-id", b"openai-processing-ms")
+
+
+def promised(request: object) -> Promises:
+    """Return what a request says of the form of its answer."""
+    asked = object_of(request)
+    functions = [object_of(tool.get("function")) for tool in objects_of(asked.get("tools"))]
+    tools = {name: one.get("parameters") for one in functions if isinstance(name := one.get("name"), str)}
+    return Promises(json_text(asked.get("response_format"), "json_schema.schema"), tools)
 
 
 class ChatReader(ModelAnswer):
@@ -42,9 +57,11 @@ class ChatReader(ModelAnswer):
 
     def __init__(
         self, *, not_executed: frozenset[int] = NOT_EXECUTED, hides_usage: bool = False, shape: Shape = _SHAPE,
-        origin: str = "",
+        origin: str = "", promises: Promises = NOTHING,
     ) -> None:  # fmt: skip
-        super().__init__(shape=shape, origin=origin, not_executed=not_executed)
+        said = _JSON_SHAPE if shape is _SHAPE and promises.text is not None else shape
+        super().__init__(shape=said, origin=origin, not_executed=not_executed)
+        self._promises = promises
         #: the client did not ask for usage: the chunk with nothing else is not for it
         self._hides_usage = hides_usage
         self._likeness = Likeness()
@@ -53,6 +70,7 @@ class ChatReader(ModelAnswer):
         self._finish: list[str] = []
         self._choices: set[int] = set()
         self._calls: dict[tuple[int, int], dict[str, str]] = {}
+        self._named: dict[Hashable, object] = {}
 
     def encode(self, unit: Unit, tree: object) -> bytes:
         """Return `tree` framed like `unit`."""
@@ -73,9 +91,7 @@ class ChatReader(ModelAnswer):
         tree = {name: copy.copy(value) for name, value in self._last.items() if name not in {"choices", "usage"}}
         tree["choices"] = [{"index": choice, "delta": delta, "finish_reason": None}]
         raw = b"data: " + body.encode(tree) + b"\n\n"
-        return Unit(
-            raw=raw, tree=tree, slots=(Slot(key, path, "json" if kind == "arguments" else "text"),), hold=self._holding
-        )
+        return Unit(raw=raw, tree=tree, slots=(Slot(key, path, self._slot_kind(kind)),), hold=self._holding)
 
     def tool_calls(self) -> list[dict[str, object]]:
         """Return the tool calls asked for, in the form of a message's `tool_calls`."""
@@ -111,12 +127,23 @@ class ChatReader(ModelAnswer):
                 blind.append(("choices", at, "logprobs"))
         return tuple(blind)
 
+    def _schemas(self, tree: dict[str, object]) -> Mapping[str, object]:
+        texts: list[str] = []
+        uses: list[tuple[str, object]] = []
+        for at, choice in enumerate(objects_of(tree.get("choices"))):
+            place = f"/choices/{at}/message"
+            texts.append(f"{place}/content")
+            for number, call in enumerate(objects_of(object_of(choice.get("message")).get("tool_calls"))):
+                name = object_of(call.get("function")).get("name")
+                uses.append((f"{place}/tool_calls/{number}/function/arguments", name))
+        return self._promises.schemas(texts, uses)
+
     def _read(self, raw: bytes, tree: dict[str, object]) -> tuple[Unit, ...]:
         return (self._chunk(raw, tree),)
 
     def _learn(self, units: tuple[Unit, ...]) -> None:
         (unit,) = units
-        if len(unit.slots) != 1 or unit.slots[0].kind != "text" or unit.closes or len(unit.slots[0].path) != 4:  # noqa: PLR2004
+        if len(unit.slots) != 1 or unit.closes or len(unit.slots[0].path) != 4:  # noqa: PLR2004
             return  # only a text that stands right in its delta
         tree = cast("dict[str, object]", unit.tree)
         _, choice, _, name = unit.slots[0].path
@@ -158,7 +185,8 @@ class ChatReader(ModelAnswer):
         found: list[Slot] = []
         for name, value in cast("dict[str, object]", delta).items():
             if isinstance(value, str) and name != "role":
-                found.append(Slot((name, number), ("choices", at, "delta", name)))
+                typed = self._promises.text_slots if name == "content" else None
+                found.append(Slot((name, number), ("choices", at, "delta", name), self._slot_kind(name), typed))
         audio = self._note_audio(cast("dict[str, object]", delta))
         if isinstance(audio.get("transcript"), str):
             found.append(Slot(("audio", number), ("choices", at, "delta", "audio", "transcript")))
@@ -168,12 +196,17 @@ class ChatReader(ModelAnswer):
             self._holding = True
             self._note_calls(number, calls)
         for place, call in enumerate(calls):
-            function, index = call.get("function"), call.get("index", place)
-            if isinstance(function, dict) and isinstance(cast("dict[str, object]", function).get("arguments"), str):
+            function, key = object_of(call.get("function")), ("arguments", number, call.get("index", place))
+            name = self._named.setdefault(key, function.get("name"))
+            if isinstance(function.get("arguments"), str):
                 path = ("choices", at, "delta", "tool_calls", place, "function", "arguments")
-                found.append(Slot(("arguments", number, index), path, "json"))
+                found.append(Slot(key, path, "json", self._promises.tool_slots(name)))
         self._open.update(slot.key for slot in found)
         return found
+
+    def _slot_kind(self, name: str) -> SlotKind:
+        is_json = name == "arguments" or (name == "content" and self._promises.text is not None)
+        return "json" if is_json else "text"
 
     def _close_all(self) -> tuple[Hashable, ...]:
         closes = tuple(self._open)

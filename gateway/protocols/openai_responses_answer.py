@@ -6,18 +6,20 @@ pieces are slots; what repeats them is walked whole. One segmenter serves both, 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway import body
 from gateway.call import Slot, Unit
+from gateway.definitions.slots import joined
 from gateway.model_answer import ModelAnswer, object_of, objects_of
 from gateway.protocols.openai_responses_events import FINAL, acted_on, blind_places, flat_text, flows, slots_of
-from gateway.protocols.openai_responses_shape import answer_shape
+from gateway.protocols.openai_responses_shape import answer_shape, promised
 from gateway.providers.provider import NOT_EXECUTED
 from gateway.sse import event as sse_event
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterator, Mapping
 
     from gateway.protocols.openai_responses_events import SlotKey
 
@@ -37,6 +39,8 @@ class ResponsesReader(ModelAnswer):
         self, request: object = None, *, origin: str = "", not_executed: frozenset[int] = NOT_EXECUTED
     ) -> None:
         super().__init__(shape=answer_shape(request), origin=origin, not_executed=not_executed)
+        self._promises = promised(request)
+        self._called: dict[object, object] = {}
         self._last: dict[SlotKey, dict[str, object]] = {}
         self._open: set[SlotKey] = set()
         self._sequence = 0
@@ -59,7 +63,7 @@ class ResponsesReader(ModelAnswer):
         # none of its own: what is left of a text has no number in the provider's count
         tree = {**self._last[known], "sequence_number": self._sequence}
         tree["delta"] = {known.field: text} if known.field else text
-        slot = Slot(key, path, "json" if known.is_json else "text")
+        slot = self._typed(Slot(key, path, "json" if known.is_json else "text"))
         return Unit(raw=self.encode(Unit(raw=b""), tree), tree=tree, slots=(slot,), hold=self._holding)
 
     def output(self) -> list[dict[str, object]]:
@@ -78,6 +82,17 @@ class ResponsesReader(ModelAnswer):
     def _note_whole(self, tree: dict[str, object]) -> tuple[tuple[str | int, ...], ...]:
         self._response = tree
         return blind_places(tree)
+
+    def _schemas(self, tree: dict[str, object]) -> Mapping[str, object]:
+        texts: list[str] = []
+        uses: list[tuple[str, object]] = []
+        for place, item in _items_in(tree):
+            if item.get("type") == "function_call":
+                uses.append((f"{place}/arguments", item.get("name")))
+            texts += [f"{place}/content/{at}/text" for at, _ in enumerate(objects_of(item.get("content")))]
+        if tree.get("type") == "response.function_call_arguments.done":
+            uses.append(("/arguments", self._called.get(tree.get("output_index"))))
+        return self._promises.schemas((*texts, "/text", "/part/text"), uses)
 
     def _used(self) -> dict[str, int]:
         return _usage(self._response)
@@ -106,22 +121,36 @@ class ResponsesReader(ModelAnswer):
         if isinstance(number := tree.get("sequence_number"), int):
             self._sequence = number
         self._note(kind, tree)
-        slots = slots_of(kind, tree)
+        slots = tuple(map(self._typed, slots_of(kind, tree)))
         for slot in slots:
             key = cast("SlotKey", slot.key)
             self._open.add(key)
             self._last[key] = {name: value for name, value in tree.items() if name not in _PIECES}
-        unit = Unit(raw=raw, tree=tree, slots=slots, blind=blind_places(tree, kind), hold=self._holding)
+        typed = None if slots else joined(self._schemas(tree))
+        unit = Unit(
+            raw=raw, tree=tree, typed=typed, slots=slots, blind=blind_places(tree, kind), hold=self._holding
+        )  # fmt: skip
         closes = self._closed(kind, tree)
         # what is left of a text goes out before the event that says it is over, which is then walked whole
         return (Unit(raw=b"", closes=closes, hold=self._holding), unit) if closes else (unit,)
 
     # -- inside
 
+    def _typed(self, slot: Slot) -> Slot:
+        """Return a slot with what the request says of its text."""
+        key = cast("SlotKey", slot.key)
+        if key.family == "response.function_call_arguments.":
+            return replace(slot, typed=self._promises.tool_slots(self._called.get(key.output)))
+        if key.family == "response.output_text." and self._promises.text is not None:
+            return replace(slot, kind="json", typed=self._promises.text_slots)
+        return slot
+
     def _note(self, kind: str, tree: dict[str, object]) -> None:
         """Take note of what an event says about the answer, and whether anything may leave after it."""
         response, place = tree.get("response"), tree.get("output_index")
         acted = "item" in tree and acted_on(tree["item"])
+        if kind == "response.output_item.added":
+            self._called[place] = object_of(tree.get("item")).get("name")
         if kind == "response.output_item.done" and isinstance(place, int) and isinstance(tree.get("item"), dict):
             self._items[place] = cast("dict[str, object]", tree["item"])
         if isinstance(response, dict):
@@ -141,6 +170,15 @@ class ResponsesReader(ModelAnswer):
     def _closed_all(self) -> tuple[Hashable, ...]:
         closed, self._open = tuple(self._open), set()
         return closed
+
+
+def _items_in(tree: dict[str, object]) -> Iterator[tuple[str, dict[str, object]]]:
+    """Yield the items of an answer, or of an event, with their pointers."""
+    if isinstance(item := tree.get("item"), dict):
+        yield "/item", cast("dict[str, object]", item)
+    for place, whole in (("", tree), ("/response", object_of(tree.get("response")))):
+        for at, one in enumerate(objects_of(whole.get("output"))):
+            yield f"{place}/output/{at}", one
 
 
 def _usage(response: dict[str, object]) -> dict[str, int]:

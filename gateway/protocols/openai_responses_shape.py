@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
 
+from gateway.promises import Promises, json_text
 from redaction.finding import Shape
 from redaction.media import data_url
 
@@ -41,6 +42,11 @@ _RESPONSE: Final = (
 )  # fmt: skip
 _EVENT: Final = ("type", "item_id", "part.type", "annotation.type", "annotation.file_id", "param", "partial_image_b64")
 
+#: Where a text stands that was asked for as JSON.
+_JSON_TEXTS: Final = (
+    "output.*.content.*.text", "response.output.*.content.*.text", "item.content.*.text", "part.text", "text",
+)  # fmt: skip
+
 #: Of the call about a kept response: its id.
 KEPT_SHAPE: Final = Shape(keep=("response_id",))
 
@@ -66,8 +72,22 @@ def request_shape(tree: dict[str, object]) -> Shape:
 
 def answer_shape(request: object) -> Shape:
     """Return the shape of the answer to `request`, plain or as events."""
-    tools = cast("dict[str, object]", request).get("tools") if isinstance(request, dict) else None
-    return _answer_shape(all(tool.get("type") != "programmatic_tool_calling" for tool in _items(tools)))
+    asked = cast("dict[str, object]", request) if isinstance(request, dict) else {}
+    tools = asked.get("tools")
+    results = all(tool.get("type") != "programmatic_tool_calling" for tool in _items(tools))
+    return _answer_shape(results, promised(asked).text is not None)
+
+
+def promised(request: object) -> Promises:
+    """Return what a request says of the form of its answer."""
+    asked = cast("dict[str, object]", request) if isinstance(request, dict) else {}
+    tools = {
+        name: tool.get("parameters") for tool in _items(asked.get("tools"))
+        if isinstance(name := tool.get("name"), str)
+    }  # fmt: skip
+    text = asked.get("text")
+    wanted = cast("dict[str, object]", text).get("format") if isinstance(text, dict) else None
+    return Promises(json_text(wanted, "schema"), tools)
 
 
 @lru_cache
@@ -77,13 +97,13 @@ def _request_shape(ids: bool, media: bool, results: bool) -> Shape:  # noqa: FBT
 
 
 @lru_cache
-def _answer_shape(results: bool) -> Shape:  # noqa: FBT001 - one fact of one request
+def _answer_shape(results: bool, is_json: bool) -> Shape:  # noqa: FBT001 - two facts of one request
     # the text of a program's result and the bytes of an image have the same name
     item = [*_ITEM, *_IDS, *(("result",) if results else ())]
     output = [*_RESPONSE, *_below("output.*.", item)]
     keep = (*_EVENT, *output, *_below("response.", output), *_below("item.", item), *_below("data.*.", item))
     places = ("output.*.arguments", "response.output.*.arguments", "item.arguments", "arguments", "data.*.arguments")
-    return Shape(keep=keep, embedded=places)
+    return Shape(keep=keep, embedded=(*places, *(_JSON_TEXTS if is_json else ())))
 
 
 def _below(prefix: str, paths: list[str] | tuple[str, ...]) -> list[str]:

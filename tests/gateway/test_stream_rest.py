@@ -29,7 +29,7 @@ def chunk(text: str, note: str, finish: str | None = None) -> bytes:
 async def test_a_find_around_the_text_is_replaced_in_whichever_unit_it_comes_and_every_time() -> None:
     redaction = Redaction(Detection.in_process(PatternDetector(), "v1"), {"all": PROFILE}, "all")
     reader = ChatReader()
-    inward = Inward(reader, redaction, Veil(profile=PROFILE, scope=Scope(id="run/r", key=b"k" * 32)))
+    inward = Inward(reader, redaction, Veil(profile=PROFILE, scope=Scope(id="run/r", key=b"k" * 32), domain="default"))
     reader.begin(200, ((b"content-type", b"text/event-stream"),))
     notes = ["nothing in it", "nothing in it", f"mail {MAIL} now", f"mail {MAIL} now", "nothing in it"]
     stream = [*(chunk("word ", note) for note in notes), chunk("", "", "stop"), event(b"[DONE]")]

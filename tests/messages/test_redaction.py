@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 PROFILE = Profile(name="all", inspects=True, default=Rule("placeholder", 0.0))
-VEIL = Veil(profile=PROFILE, scope=Scope(id="run/r", key=b"k" * 32))
+VEIL = Veil(profile=PROFILE, scope=Scope(id="run/r", key=b"k" * 32), domain="default")
 MAIL = "ada@example.com"
 
 

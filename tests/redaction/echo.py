@@ -10,15 +10,22 @@ from typing import TYPE_CHECKING, Self, cast
 from tests.emulator import anthropic, openai
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 Tree = dict[str, object]
 
 
 class Echo:
-    """Answers with `say` in every place an answer has; with `fails` as an error. `received` are the bodies."""
+    """Answers with `say` in every place an answer has; with `fails` as an error. `received` are the bodies.
 
-    def __init__(self) -> None:
+    Its one tool is `tool`; `structured` is its structured content, and `meanwhile` is done before an answer.
+    """
+
+    def __init__(self, tool: Tree | None = None) -> None:
+        self.tool: Tree = tool or {"name": "note", "inputSchema": {"type": "object"}}
+        self.structured: Tree | None = None
+        self.meanwhile: Callable[[], None] | None = None
         self.say = ""
         self.fails = False
         self.received: list[bytes] = []
@@ -58,6 +65,8 @@ class Echo:
 
     def answer(self, path: str, request: Tree) -> tuple[int, str, bytes]:
         """Return status, media type and body."""
+        if self.meanwhile is not None:
+            self.meanwhile()
         if path.endswith("/mcp"):
             return self._mcp(request)
         if self.fails:
@@ -98,14 +107,18 @@ class Echo:
                 info = {"name": "echo", "version": "1"}
                 result: Tree = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": info}
             case "tools/list":
-                result = {"tools": [{"name": "note", "inputSchema": {"type": "object"}}]}
+                result = {"tools": [self.tool]}
             case "tools/call" if self.fails:
                 error = {"code": -32000, "message": f"cannot do {self.say}", "data": {"q": self.say}}
                 return 200, "application/json", _json({**head, "error": error})
             case "tools/call":
                 resource = {"uri": "file:///x", "mimeType": "text/plain", "text": self.say}
                 content = [{"type": "text", "text": self.say}, {"type": "resource", "resource": resource}]
-                result = {"content": content, "structuredContent": {"q": [self.say]}, "_meta": {"note": self.say}}
+                result = {
+                    "content": content,
+                    "structuredContent": self.structured or {"q": [self.say]},
+                    "_meta": {"note": self.say},
+                }
             case _:
                 return 200, "application/json", _json({**head, "error": {"code": -32601, "message": "unknown"}})
         return 200, "application/json", _json({**head, "result": result})

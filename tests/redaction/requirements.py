@@ -47,5 +47,14 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "issue 8",
     ),
     Requirement("RED-40", "What is skipped or computed otherwise for speed changes no find.", "issue 8"),
+    Requirement(
+        "RED-31", "Where a schema asks for a form, what stands for a value fits it, or the call is blocked.", "issue 8"
+    ),
+    Requirement(
+        "RED-32",
+        "A running gateway whose detection dies, hangs, is full or lost its model lets nothing pass, and recovers.",
+        "issue 8",
+    ),
+    Requirement("RED-33", "What one trust domain had looked at is new in every other.", "issue 8"),
     Requirement("RED-20", "A segment is its own only segment, and no longer than a detector takes.", "facts 4"),
 )

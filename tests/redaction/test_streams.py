@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Tree = dict[str, object]
 PROFILE = Profile(name="all", inspects=True, default=Rule("placeholder", 0.5))
-VEIL = Veil(profile=PROFILE, scope=Scope(id="run/r", key=b"k" * 32))
+VEIL = Veil(profile=PROFILE, scope=Scope(id="run/r", key=b"k" * 32), domain="default")
 LONG = "Dear Mr. Smith, pay 4111 1111 1111 1111 now. Write to jörg@müller.de or\ncall +1 212-555-0123! "
 
 

@@ -86,7 +86,7 @@ def test_a_spoken_answer_is_named_by_who_heard_it(gateway: RunningGateway, provi
 async def test_a_transcript_in_pieces_is_one_text() -> None:
     redaction = Redaction(Detection.in_process(PatternDetector(), "v1"), {"all": PROFILE}, "all")
     reader = ChatReader(origin="o")
-    inward = Inward(reader, redaction, Veil(profile=PROFILE, scope=Scope(id="run/r", key=b"k" * 32)))
+    inward = Inward(reader, redaction, Veil(profile=PROFILE, scope=Scope(id="run/r", key=b"k" * 32), domain="default"))
     reader.begin(200, ((b"content-type", b"text/event-stream"),))
     pieces: list[dict[str, object]] = [
         {"audio": {"id": "audio_2", "transcript": piece}} for piece in ("mail ada@exa", "mple.org no", "w")

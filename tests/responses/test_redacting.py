@@ -92,7 +92,7 @@ async def redacted(raw: bytes, size: int) -> tuple[bytes, bytes, Inward]:
     """Return `raw` as it is journaled, and as an agent with every grant gets it."""
     redaction = Redaction(Detection.in_process(PatternDetector(), "v1"), {"all": PROFILE}, "all")
     reader = ResponsesReader({})
-    inward = Inward(reader, redaction, Veil(profile=PROFILE, scope=SCOPE))
+    inward = Inward(reader, redaction, Veil(profile=PROFILE, scope=SCOPE, domain="default"))
     vault = Vault()
     restoring = Restoring(reader, frozenset(), Originals(cast("Journal", vault), SCOPE.id))
     reader.begin(200, ((b"content-type", b"text/event-stream"),))
@@ -164,5 +164,5 @@ async def test_encrypted_reasoning_and_pictures_pass_byte_for_byte() -> None:
 async def test_of_a_request_only_what_is_opaque_passes_unread(item: Tree, kept: bool) -> None:  # noqa: FBT001 - a column
     redaction = Redaction(Detection.in_process(PatternDetector(), "v1"), {"all": PROFILE}, "all")
     tree: Tree = {"model": "m", "input": [item]}
-    found = await redaction.tree(tree, request_shape(tree), Veil(profile=PROFILE, scope=SCOPE))
+    found = await redaction.tree(tree, request_shape(tree), Veil(profile=PROFILE, scope=SCOPE, domain="default"))
     assert found.changed is not kept
