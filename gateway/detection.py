@@ -63,10 +63,12 @@ class Detection:
     """Finds entities in texts. `make` builds the detector inside a worker process."""
 
     def __init__(
-        self, make: Callable[[], Detector], version: str, *, workers: int = 1, seconds_max: float = SECONDS_MAX
-    ) -> None:
+        self, make: Callable[[], Detector], version: str, *, workers: int = 1, seconds_max: float = SECONDS_MAX,
+        waiting_max: int = WAITING_MAX,
+    ) -> None:  # fmt: skip
         self.version = version
         self._seconds_max = seconds_max
+        self._waiting_max = waiting_max
         self._make = make
         self._find: Callable[[tuple[str, ...]], list[tuple[Finding, ...]]] = _find
         self._workers = workers
@@ -77,6 +79,7 @@ class Detection:
         self._serving: set[asyncio.Task[None]] = set()
         # keyed, so that what is remembered of a text is nothing without this process
         self._key = secrets.token_bytes(32)
+        self._keys: dict[str, bytes] = {}
         self._cache: OrderedDict[bytes, tuple[Finding, ...]] = OrderedDict()
         self._cached_bytes = 0
         self._under_way: dict[bytes, _Look] = {}
@@ -126,16 +129,22 @@ class Detection:
         if pool is not None:
             self._end(pool)
 
-    async def find(self, texts: Sequence[str]) -> dict[str, tuple[Finding, ...]]:
-        """Return the findings of each text. Raises `DetectionError`; never a partial result."""
+    async def find(self, texts: Sequence[str], domain: str = "") -> dict[str, tuple[Finding, ...]]:
+        """Return the findings of each text. Raises `DetectionError`; never a partial result.
+
+        What one trust domain has had looked at is new in every other: no time tells that somebody sent it before.
+        """
         found: dict[str, tuple[Finding, ...]] = {}
         awaited: dict[str, _Look] = {}
         fresh: deque[_Look] = deque()
+        key = self._keys.get(domain) or self._keys.setdefault(
+            domain, hashlib.blake2b(domain.encode(), key=self._key, digest_size=32).digest()
+        )
         for text in dict.fromkeys(texts):
             if not _may_hold(text):
                 found[text] = ()
                 continue
-            name = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()
+            name = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=key, digest_size=16).digest()
             if (known := self._cache.get(name)) is not None:
                 self._cache.move_to_end(name)
                 found[text] = known
@@ -180,7 +189,7 @@ class Detection:
         self._begin()
         if self._pool is None:
             raise DetectionError("detection is not running")
-        if len(self._calls) >= WAITING_MAX:
+        if len(self._calls) >= self._waiting_max:
             raise DetectionError("too many calls wait for detection")
         self._under_way |= {look.name: look for look in looks}
         self._calls.append(looks)

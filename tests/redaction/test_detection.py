@@ -77,6 +77,23 @@ async def test_a_text_is_looked_at_once_alone_and_together() -> None:
     await detection.aclose()
 
 
+@pytest.mark.requirement("RED-33")
+async def test_what_one_domain_had_looked_at_is_looked_at_again_for_another() -> None:
+    counted = PatternDetector()
+    detection = Detection.in_process(counted, "v1")
+    for domain in ("acme", "vendors", "acme", "vendors"):
+        await detection.find(["mail ada@example.com"], domain)
+    assert counted.asked == ["mail ada@example.com"] * 2
+    gated = Gated()
+    under_way = Detection.in_process(gated, "v1")
+    both = [asyncio.ensure_future(under_way.find(["mail ada@example.com"], domain)) for domain in ("acme", "vendors")]
+    gated.open.release(2)
+    await asyncio.gather(*both)
+    assert len([text for batch in gated.batches for text in batch]) == 2
+    await detection.aclose()
+    await under_way.aclose()
+
+
 async def _begun(detector: Gated) -> None:
     assert await asyncio.to_thread(detector.begun.acquire, timeout=5)
 

@@ -6,12 +6,15 @@ import json
 import random
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
+from gateway.console.pages import routes
+from tests import keys
 from tests.mcp.stand import gateway, write
 from tests.redaction.echo import Echo
 from tests.redaction.values import KINDS
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 POLICY = """\
 p, role:any, *, mcp/**, *, -, allow, redact=strict
 p, role:any, *, model/**, *, -, allow, redact=strict
+p, role:any, *, run/**, create, -, allow, -
+p, agent:boss, acme, admin/**, *, -, allow, -
 """
 MORE = """\
 models:
@@ -31,6 +36,7 @@ models:
   responses: {{provider: openai, url: "{url}/v1", upstream_model: up}}
   claude: {{provider: anthropic, url: "{url}/v1", upstream_model: up}}
 telemetry: {{otlp: "{sink}"}}
+trust_domains: {{acme: {{api_keys_file: keys.yaml}}}}
 """
 BATCH = 15
 MCP_HEADERS = {"accept": "application/json, text/event-stream", "mcp-protocol-version": "2025-06-18"}
@@ -98,6 +104,33 @@ def command(folder: Path, *words: str) -> bytes:
     return done.stdout
 
 
+def ids(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [str(one["id"]) for one in cast("list[dict[str, object]]", answer.json())]
+
+
+def shown(folder: Path, key: str) -> Iterator[tuple[str, bytes]]:
+    """Yield what the admin API, its metrics and the console show, every page of it that there is."""
+    admin = (folder / "oncegate.yaml").read_text(encoding="utf-8").partition("admin: ")[2].partition("\n")[0]
+    proof = {"authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=f"http://{admin}", headers=proof, timeout=60) as client:
+        runs, calls = [ids(client.get(f"/api/v1/{kind}?limit=200")) for kind in ("runs", "calls")]
+        described = client.get("/api/v1/openapi.json").json()["paths"]
+        paths = [path for path, methods in described.items() if "get" in methods]
+        paths += [route.path for route in routes().routes if isinstance(route, APIRoute)]
+        for path in paths:
+            known = {"{run_id}": runs, "{call_id}": calls}
+            of = next((ids for name, ids in known.items() if name in path), [""])
+            if path.count("{") > (of != [""]) or "explain" in path:
+                continue  # what was never asked for here: approvals; an explanation is of what is asked
+            query = "?server=echo&kind=tool&name=note" if path.endswith("/show") else ""
+            for ident in of:
+                place = path.partition("{")[0] + ident + path.partition("}")[2] + query
+                answer = client.get(place, headers={"accept": "text/html, */*"})
+                assert answer.status_code == 200, (place, answer.text[:300])
+                yield place, answer.content
+
+
 def plant(folder: Path, count: int) -> None:
     """Send and let answer `count` values of each kind over every route, then search."""
     planted: list[str] = []
@@ -105,16 +138,19 @@ def plant(folder: Path, count: int) -> None:
     with Echo() as echo, Collector() as sink:
         servers = f"  echo: {{url: '{echo.url}/mcp'}}\n"
         write(folder, policy=POLICY, servers=servers, more=MORE.format(url=echo.url, sink=sink.url))
+        key = keys.add(folder / "keys.yaml", "boss", admin=True)
         with gateway(folder) as (url, _), httpx.Client(base_url=url, timeout=60) as client:
             for turn, (text, values) in enumerate(texts(count, "out")):
                 (told, more) = next(texts(1, f"in/{turn}"))
                 planted += [*values, *more]
                 echo.say, echo.fails = told, turn % 3 == 2
+                headers = MCP_HEADERS | ({"oncegate-run": f"planted-{turn}"} if turn % 2 else {})
                 for path, body in requests(text):
-                    answer = client.post(path, json=body, headers=MCP_HEADERS)
+                    answer = client.post(path, json=body, headers=headers)
                     assert answer.status_code < 500, (path, answer.text[:500])
                     answers.append(answer.content)
-            shown = command(folder, "calls", "list", "--json", "--limit", "1000")
+            listed = command(folder, "calls", "list", "--json", "--limit", "1000")
+            pages = dict(shown(folder, key))
         exported = b"".join(span.SerializeToString() for span in sink.spans())
     assert len(echo.received) >= len(answers)
     kept = {
@@ -122,12 +158,13 @@ def plant(folder: Path, count: int) -> None:
     }
     assert {"oncegate.db", "gateway.log"} <= kept.keys()
     places = kept | {
-        "upstream": b"\n".join(echo.received), "agent": b"\n".join(answers), "calls": shown, "traces": exported,
-        "audit": command(folder, "audit", "export"),
+        "upstream": b"\n".join(echo.received), "agent": b"\n".join(answers), "calls": listed, "traces": exported,
+        "audit": command(folder, "audit", "export"), **pages,
     }  # fmt: skip
     assert {name: left for name, content in places.items() if (left := held(planted, content))} == {}
     assert b"_" in places["upstream"]
     assert places["traces"]
+    assert {"/metrics", "/api/v1/audit", "/api/v1/overview", "/", "/runs", "/audit/export"} <= pages.keys()
 
 
 @pytest.mark.timeout(180)

@@ -150,7 +150,7 @@ def test_what_is_masked_or_dropped_in_a_typed_place_gets_a_stand_in_nobody_can_r
 
 @pytest.mark.requirement("RED-31")
 def test_stand_ins_are_put_back_inside_of_texts() -> None:
-    typed = slots({key: schema for key, schema, _ in TYPED[3:10]} | {"to": TYPED[0][1]})
+    typed = slots({"to": TYPED[0][1], **{key: schema for key, schema, _ in TYPED[3:10]}})
     tree = {key: value for key, _, value in TYPED[3:10]} | {"to": "ada@example.com"}
     after = redact(tree, typed)
     said = [f"I wrote to {made}, as asked; see ({made})." for made in cast("Tree", after.tree).values()]
