@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from durable import rules
+from durable import history, rules
 from durable.managed import DUE
 from durable.stamp import random_name
 from durable.step import Owner, RunRef, Step
@@ -73,6 +73,8 @@ class Fork:
 class Copy:
     """A fork's rows, sealed for their new places and ready to be written."""
 
+    owner: Owner
+    parent: str
     run: tuple[object, ...]
     #: when it may begin by itself, as an offset to its deadline; `None` where somebody has to start it
     deadline_microseconds: int | None
@@ -103,7 +105,8 @@ async def prepare(tx: Transaction, keyring: Keyring, fork: Fork) -> Copy:
     ]
     vault = [_vault(keyring, fork, row) for row in await tx.rows(_VAULT, f"run/{fork.parent}")]
     spent = None if parent["deadline"] is None else parent["deadline"] - parent["created"]
-    return Copy(_run(keyring, fork, parent), spent, parent["kind"] == "managed", calls, uses, vault)
+    owner = Owner(parent["domain"], parent["agent"], parent["user"])
+    return Copy(owner, fork.parent, _run(keyring, fork, parent), spent, parent["kind"] == "managed", calls, uses, vault)
 
 
 async def write(tx: Writing, copy: Copy) -> None:
@@ -123,6 +126,7 @@ async def write(tx: Writing, copy: Copy) -> None:
         _INSERT_RUN, name, domain, agent, user, now, calls, details, keys, kind, target, sealed_input, due, deadline,
         attempts, *last,
     )  # fmt: skip
+    await history.carry_to_fork(tx, copy.owner, copy.parent, str(name))
     if copy.managed:
         tx.wake(DUE)
 

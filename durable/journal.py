@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from durable.records import (
         ApprovalRecord,
@@ -207,12 +207,14 @@ class ManagedRuns(Protocol):
         *,
         keys: bytes | None = None,
         entries: tuple[VaultEntry, ...] = (),
+        carried: Collection[str] = (),
     ) -> RunRecord:
         """Write a managed run, state `ready`, due now, attempt 0; `content` is its input, sealed by the store.
 
         Of `record` the fields `id`, `target`, `deadline`, `attempts_max`, `labels` and `details` are taken.
         `keys` are the run's 64 secret bytes (fingerprint, placeholder) where its input was redacted under
-        them already; `entries` are the originals that took out of it. The same id with the same input
+        them already; `entries` are the originals that took out of it; `carried` are the labels policy has put on
+        who opens it, which the run begins with. The same id with the same input
         (`details["input"]`, a keyed digest) returns the run there is; raises `LookupError` for another
         owner's and `ValueError` for another input or agent.
         """

@@ -7,7 +7,7 @@ import contextlib
 import secrets
 from typing import TYPE_CHECKING
 
-from durable import forks, managed, past, run_ends, runs, steps, vault
+from durable import forks, history, managed, past, run_ends, runs, steps, vault
 from durable.journal import RunPurged
 from durable.parts import Part
 from durable.records import DueRun
@@ -15,7 +15,7 @@ from durable.rows import run_record
 from durable.stamp import MICROSECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from durable.journal import Audit
     from durable.records import RunRecord
@@ -35,11 +35,12 @@ class ManagedBook(Part):
         *,
         keys: bytes | None = None,
         entries: tuple[VaultEntry, ...] = (),
+        carried: Collection[str] = (),
     ) -> RunRecord:
         """Write a managed run, due now; the one there is for the same id and input. Raises `LookupError`, `ValueError`.
 
         `keys` are the run's 64 secret bytes where its input was redacted under them already, `entries`
-        the originals that took out of it.
+        the originals that took out of it, `carried` the labels of who opens it.
         """
         sealed = managed.Sealed(
             self._keyring.seal("keys", f"run/{record.id}", keys or secrets.token_bytes(64)),
@@ -52,6 +53,7 @@ class ManagedBook(Part):
                 raise RunPurged(f"run `{record.id}` was used and is not kept any more; use a new id")
             if await managed.insert(tx, owner, record, sealed):
                 await vault.write(tx, rows)
+                await history.carry(tx, owner, record.id, sorted(carried))
                 tx.audit(audit)
             found = await runs.read_run(tx, self._keyring, record.id)
             if found is None or (found.domain, found.agent, found.user) != (owner.domain, owner.agent, owner.user):

@@ -55,6 +55,12 @@ _OBJECTS: Final = (
 )
 
 
+_CARRIED: Final = (
+    "DELETE FROM carried WHERE run IN (SELECT run FROM carried WHERE latest < $1 ORDER BY latest LIMIT $2) "
+    "AND latest < $1"
+)
+
+
 async def purge(tx: Writing, seconds: Mapping[str, float], rows_max: int) -> int:
     """Delete at most about `rows_max` rows that are past their retention; returns how many.
 
@@ -67,6 +73,7 @@ async def purge(tx: Writing, seconds: Mapping[str, float], rows_max: int) -> int
         return deleted
     for kind, statement in (
         ("calls", _VAULT), ("approvals", _APPROVALS), ("tombstones", _TOMBSTONES), ("tombstones", _OBJECTS),
+        ("tombstones", _CARRIED),
     ):  # fmt: skip
         if kind in seconds and (deleted := await tx.execute(statement, _before(tx, seconds[kind]), rows_max)):
             return deleted

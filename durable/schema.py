@@ -161,5 +161,15 @@ STEPS: Final = (
     ALTER TABLE call ADD COLUMN seen INTEGER;
     CREATE INDEX call_labelled ON call (domain, agent, intent_time) WHERE labels IS NOT NULL;
     """,
+    # labels that came to somebody with a run: to who does its work, and to who has got its result
+    """
+    CREATE TABLE carried (
+        domain TEXT NOT NULL, agent TEXT NOT NULL, "user" TEXT NOT NULL, run TEXT NOT NULL, labels TEXT NOT NULL,
+        since INTEGER NOT NULL, latest INTEGER NOT NULL,
+        PRIMARY KEY (domain, agent, "user", run, labels)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX carried_by ON carried (run);
+    CREATE INDEX carried_latest ON carried (latest);
+    """,
 )
 SCHEMA_VERSION: Final = len(STEPS)

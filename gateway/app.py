@@ -116,6 +116,7 @@ class Gateway:
     _responses: ResponsesAdapter
     _embeddings: EmbeddingsAdapter
     _giving: Giving
+    _histories: Histories
     _verifying: Verifying
 
     def __init__(self, config: Config) -> None:
@@ -225,16 +226,18 @@ class Gateway:
         self.authenticator = await Authenticator.open(
             config, secrets=secrets, run_principal=self._run_principal, first=self.journal.first_seen
         )
+        self._histories = Histories(self.journal, label_seconds=config.runs.label_ttl_seconds)
         self.desk = RunDesk(
             runs=self.journal, journal=self.journal, policies=self.policies,
             mint=lambda run, attempt, expires: self.authenticator.mint_run_token(
                 run_id=run, attempt=attempt, expires=expires
             ),
             public_url=config.public_url, seconds_max=config.runs.seconds_max, redaction=self.redaction,
+            histories=self._histories,
         )  # fmt: skip
         self.managed = ManagedDesk(
             managed=self.journal, runs=self.journal, journal=self.journal, policies=self.policies,
-            redaction=self.redaction, agents=config.agents,
+            redaction=self.redaction, agents=config.agents, histories=self._histories,
         )  # fmt: skip
         self._invoker = Invoker(
             config, store=self.journal, desk=self.managed, redaction=self.redaction,
@@ -279,11 +282,10 @@ class Gateway:
         divergences = Divergences(
             self.journal, self.journal, agents=config.agents, on_divergence=config.runs.on_divergence
         )
-        histories = Histories(self.journal, label_seconds=config.runs.label_ttl_seconds)
         return Pipeline(
             deciding=Deciding(
-                policies_of=self.desk.policies_of, journal=self.journal, histories=histories, divergences=divergences,
-                closed=self.blocks.of_call,
+                policies_of=self.desk.policies_of, journal=self.journal, histories=self._histories,
+                divergences=divergences, closed=self.blocks.of_call,
             ),
             journal=self.journal, redaction=self.redaction,
             telemetry=self._telemetry, limits=config.limits,

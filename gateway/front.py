@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 from gateway.call import ClientGone, Exchange, Refusal, Reply, header
+from gateway.identity.certificate import peer_of
 from gateway.ids import random_bytes
 from gateway.relay import Relay, begun
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from gateway.call import Headers
     from gateway.identity.authenticator import Identified
+    from gateway.identity.certificate import Peer
     from policy.decision import Principal
 
     Scope = MutableMapping[str, object]
@@ -47,7 +49,7 @@ class Identify(Protocol):
     """Verifies who calls and in which run."""
 
     async def __call__(
-        self, headers: Headers, path_token: str | None, query: bytes, path: str, method: str
+        self, headers: Headers, path_token: str | None, query: bytes, path: str, method: str, *, peer: Peer | None
     ) -> Identified:
         """Return the caller. Raises `Refusal`."""
         ...
@@ -120,7 +122,9 @@ class Front:
         headers = tuple(cast("list[tuple[bytes, bytes]]", scope["headers"]))
         self._check(headers)
         query = cast("bytes", scope.get("query_string", b""))
-        identified = await self._identify(headers, token, query, path, cast("str", scope["method"]))
+        identified = await self._identify(
+            headers, token, query, path, cast("str", scope["method"]), peer=peer_of(scope)
+        )
         content = await self._body(headers, receive)
         for own in identified.own_tokens:
             if (literal := own.encode()) in content:

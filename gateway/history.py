@@ -14,9 +14,10 @@ from durable.stamp import MICROSECONDS
 from policy.history import History, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from durable.history import Past, PastCall
+    from durable.journal import Audit
     from durable.step import Owner, Step
 
 #: A longer run has no history any more: conditions that ask for it err.
@@ -82,14 +83,25 @@ class Histories:
         history = _history(before, await self._sticking(step.owner, run.id, own.began - 1))
         return Recalled(history=history, seconds=own.began / MICROSECONDS, seen=seen)
 
+    async def labels_of(self, owner: Owner) -> frozenset[str]:
+        """Return the labels that whatever `owner` starts now begins with. Raises `JournalUnavailable`."""
+        return await self._past.read_labels_now(owner, since=self._since(_now()))
+
+    async def labels_in(self, owner: Owner, run: str) -> frozenset[str]:
+        """Return the labels that what comes out of a run of `owner` carries. Raises `JournalUnavailable`."""
+        return await self._past.read_run_labels(run) | await self._sticking(owner, run, None)
+
+    async def carry(self, owner: Owner, run: str, labels: Sequence[str], audit: Audit) -> None:
+        """Put `labels`, which came with `run`, on `owner`. Raises `JournalUnavailable`."""
+        await self._past.carry(owner, run, labels, audit)
+
     async def _sticking(self, owner: Owner, run: str, until: int | None) -> frozenset[str]:
-        """Return the labels that calls outside the run have left on the same agent and user, up to `until` or now."""
-        if not self._label_microseconds:
-            return frozenset()
-        now = round(time.time() * MICROSECONDS) if until is None else until
-        return await self._past.read_labels(
-            owner, run, since=now - self._label_microseconds, until=_ALL if until is None else until
-        )
+        """Return the labels from outside the run on the same agent and user, up to `until` or now."""
+        since = self._since(_now() if until is None else until)
+        return await self._past.read_labels(owner, run, since=since, until=_ALL if until is None else until)
+
+    def _since(self, until: int) -> int:
+        return until - self._label_microseconds if self._label_microseconds else _ALL
 
     async def _calls(self, run: str) -> list[PastCall] | None:
         """Return all calls of a run, in the order of their steps; `None` for one that is too long."""
@@ -131,3 +143,7 @@ def _history(calls: Iterable[PastCall], sticking: frozenset[str]) -> History:
         tallies[call.resource] = Tally(before.begun + 1, before.finished + (call.state == "done"))
         labels.update(call.labels)
     return History(calls=tallies, labels=frozenset(labels))
+
+
+def _now() -> int:
+    return round(time.time() * MICROSECONDS)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.blocking import Blocks
     from gateway.call import Headers
     from gateway.identity.authenticator import Authenticator, Identified
+    from gateway.identity.certificate import Peer
     from gateway.oauth.resource import ProtectedResource
     from gateway.runs import RunDesk
     from policy.decision import Principal
@@ -45,13 +46,20 @@ class Doorkeeper:
         self._refused: dict[str, tuple[float, int]] = {}
 
     async def identify(
-        self, headers: Headers, path_token: str | None, query: bytes, path: str, method: str
+        self,
+        headers: Headers,
+        path_token: str | None,
+        query: bytes,
+        path: str,
+        method: str,
+        *,
+        peer: Peer | None = None,
     ) -> Identified:
         """Return the caller of a request to `path`. Raises `Refusal`."""
         try:
             found = await self._authenticator.identify(
                 headers, path_token, query=query, resource=self._resource.identifier(path),
-                asked=Asked(method=method, url=self._resource.url(path)),
+                asked=Asked(method=method, url=self._resource.url(path)), peer=peer,
             )  # fmt: skip
         except JournalUnavailable:  # whether a proof was used before
             raise unwritable() from None

@@ -18,7 +18,7 @@ from durable.journal import JournalUnavailable
 from durable.step import Owner
 from gateway import body
 from gateway.call import NotSent, Sent, UpstreamRequest, header
-from gateway.managed import ANY_SHAPE, opener_of, principal_from
+from gateway.managed import ANY_SHAPE, carried_by, opener_of, principal_from
 from gateway.outward import Veil, vault_entries
 from gateway.restoring import Originals, restore_arguments
 from gateway.trail import digest_of, new_audit_id
@@ -166,7 +166,7 @@ class Invoker:
             waits = Failed("blocked by an operator", counted=False)
             await self._written(lambda: self._put_off(record, waits, _BLOCKED_SECONDS))
             return
-        decision = self._desk.decide(opener, agent, content)
+        decision = self._desk.decide(opener, agent, content, carried_by(record))
         if not decision.allowed:
             failed = Failed(f"policy does not allow it any more: {decision.reason}", final=True)
             await self._written(lambda: self._ended(record, failed))

@@ -19,15 +19,17 @@ from gateway.outward import Veil, owner_user, vault_entries
 from gateway.restoring import Originals, agent_grant
 from gateway.trail import decision_record, digest_of, person_of, principal_record
 from policy.decision import Principal, Question
+from policy.history import History
 from policy.resources import UnusableName, resource_name
 from redaction import redactor
 from redaction.finding import DetectionError, Scope, Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from durable.journal import Journal, ManagedRuns, Runs
     from gateway.config import Agent
+    from gateway.history import Histories
     from gateway.outward import Redaction
     from gateway.policies import Policies
     from policy.decision import Decision
@@ -50,6 +52,7 @@ class ManagedDesk:
         policies: Policies,
         redaction: Redaction,
         agents: Mapping[str, Agent],
+        histories: Histories,
     ) -> None:
         self._managed = managed
         self._runs = runs
@@ -57,6 +60,7 @@ class ManagedDesk:
         self._policies = policies
         self._redaction = redaction
         self._agents = agents
+        self._histories = histories
 
     async def open(
         self, principal: Principal, name: str, content: object, run_id: str | None, labels: tuple[str, ...]
@@ -68,9 +72,12 @@ class ManagedDesk:
         agent = self._agents.get(name)
         if agent is None or agent.url is None:
             raise Refusal(code="not_found", message="no such agent with a `url` is configured here", status=404)
-        decision = self.decide(principal, agent, content)
+        # the input has been read: what it may hold of labelled content has its label by now
+        carried = sorted(await self._histories.labels_of(owner_of(principal)))
+        decision = self.decide(principal, agent, content, carried)
         if not decision.allowed:
             await self._refuse(principal, agent, decision)
+        carried = sorted({*carried, *decision.obligations.labels})
         user, actors = on_behalf(principal, agent)
         invoked = Principal(
             agent=agent.name, domain=agent.domain, user=user, actors=actors, method="run_token",
@@ -95,7 +102,7 @@ class ManagedDesk:
             created=0.0, updated=0.0, target=agent.name, deadline=time.time() + agent.deadline_seconds,
             attempts_max=agent.retry.attempts_max, labels=labels,
             details=details_of(invoked) | {
-                "attempts": agent.retry.attempts_max, "labels": list(labels),
+                "attempts": agent.retry.attempts_max, "labels": list(labels), "carried": carried,
                 "input": digest_of(own.fingerprint, body.canonical(content)),
                 "opener": {**details_of(principal), "agent": principal.agent, "domain": principal.domain},
             },
@@ -104,17 +111,18 @@ class ManagedDesk:
             "event": "run_opened", **principal_record(principal, await person_of(self._journal, principal)),
             "run": run, "target": agent.name, "resource": run_resource(agent.name), "action": "create",
             "redacted": dict(redacted.counts), **decision_record(decision),
+            **({"carried": carried} if carried else {}),
         }  # fmt: skip
         return await self._managed.open_managed(
             owner_of(invoked), record, body.encode(redacted.tree), [audit], keys=keys,
-            entries=vault_entries(veil.scope, redacted.minted),
+            entries=vault_entries(veil.scope, redacted.minted), carried=carried,
         )  # fmt: skip
 
-    def decide(self, principal: Principal, agent: Agent, content: object) -> Decision:
-        """Return today's decision on opening a run of `agent` with that input."""
+    def decide(self, principal: Principal, agent: Agent, content: object, labels: Collection[str]) -> Decision:
+        """Return today's decision on opening a run of `agent` with that input, by somebody with those labels."""
         question = Question(
             principal=principal, resource=run_resource(agent.name), resource_domain=agent.domain, action="create",
-            arguments=content, time=time.time(),
+            arguments=content, time=time.time(), run=History(calls=None, labels=frozenset(labels)),
         )  # fmt: skip
         return self._policies.current.decide(question)
 
@@ -129,7 +137,21 @@ class ManagedDesk:
         opened = opener is not None and owner_of(opener) == reader
         if owner != reader and not opened:
             raise refusals.no_such_run()
+        if opened and record.result is not None:
+            await self._carry_back(principal, record)
         return record, await self._result(principal, record, opened=opened)
+
+    async def _carry_back(self, principal: Principal, record: RunRecord) -> None:
+        """Put the labels of a run on who gets its result, before it is given."""
+        owner = Owner(record.domain, record.agent, record.user)
+        labels = await self._histories.labels_in(owner, record.id)
+        if not labels:
+            return
+        audit = {
+            "event": "labels_carried", **principal_record(principal, await person_of(self._journal, principal)),
+            "run": record.id, "labels": sorted(labels),
+        }  # fmt: skip
+        await self._histories.carry(owner_of(principal), record.id, sorted(labels), [audit])
 
     async def _result(self, principal: Principal, record: RunRecord, *, opened: bool) -> object:
         if record.result is None:
@@ -138,7 +160,7 @@ class ManagedDesk:
         agent = self._agents.get(record.target or "")
         if not opened or agent is None:
             return tree
-        decision = self.decide(principal, agent, None)
+        decision = self.decide(principal, agent, None, carried_by(record))
         grant = agent_grant(decision) if decision.allowed else None
         tokens = redactor.tokens_in(tree, ANY_SHAPE) if grant is not None else ()
         if grant is None or not tokens:
@@ -213,6 +235,11 @@ def principal_from(details: Mapping[str, object], domain: str, agent: str) -> Pr
         credential=cast("str", details.get("credential", "-")),
         scopes=None if scopes is None else frozenset(scopes),
     )
+
+
+def carried_by(record: RunRecord) -> tuple[str, ...]:
+    """Return the labels of who opened a managed run, as it was opened."""
+    return tuple(cast("list[str]", record.details.get("carried", [])))
 
 
 def opener_of(record: RunRecord) -> Principal | None:

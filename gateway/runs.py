@@ -7,9 +7,10 @@ as that principal.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
+from durable.stamp import random_name
 from durable.step import Owner
 from gateway import body, refusals
 from gateway.admin.parts import OpenedRun
@@ -20,6 +21,7 @@ from gateway.outward import Veil, vault_entries
 from gateway.restoring import Originals
 from gateway.trail import person_of, principal_record
 from policy.decision import Principal, Question
+from policy.history import History
 from redaction.finding import DetectionError, Scope
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from durable.journal import Journal, Runs
     from durable.records import RunRecord
     from durable.step import RunRef, VaultEntry
+    from gateway.history import Histories
     from gateway.outward import Redaction
     from gateway.policies import Policies
     from policy.in_force import InForce
@@ -58,6 +61,7 @@ class RunDesk:
         public_url: str,
         seconds_max: float,
         redaction: Redaction,
+        histories: Histories,
     ) -> None:
         self._runs = runs
         self._journal = journal
@@ -66,6 +70,7 @@ class RunDesk:
         self._public_url = public_url.rstrip("/")
         self._seconds_max = seconds_max
         self._redaction = redaction
+        self._histories = histories
         self._forks: dict[str, _Fork] = {}
 
     async def open(self, principal: Principal, run_id: str | None, labels: tuple[str, ...] = ()) -> OpenedRun:
@@ -76,9 +81,11 @@ class RunDesk:
         if run_id is not None and not usable_run_id(run_id):
             message = "`id` must be 1 to 128 characters of A-Z a-z 0-9 . _ : -"
             raise Refusal(code="bad_request", message=message, status=400)
-        await self._may_create(principal)
+        marks = await self._may_create(principal)
         details = details_of(principal) | {"labels": list(labels)}
-        record = await self._runs.open_run(owner_of(principal), run_id, details)
+        name = run_id or f"run_{random_name()}"
+        await self._mark(principal, name, marks)
+        record = await self._runs.open_run(owner_of(principal), name, details)
         token = self._mint(record.id, record.attempt, time.time() + self._seconds_max)
         return OpenedRun(
             id=record.id,
@@ -110,7 +117,7 @@ class RunDesk:
         owner = owner_of(principal)
         record = await self._runs.read_run(run.id)
         if record is None:
-            await self._may_create(principal)
+            await self._mark(principal, run.id, await self._may_create(principal))
             record = await self._runs.touch_run(owner, run.id, details_of(principal))
         if (record.domain, record.agent, record.user) != (owner.domain, owner.agent, owner.user):
             raise refusals.no_such_run()
@@ -176,7 +183,13 @@ class RunDesk:
             del self._forks[next(iter(self._forks))]
         self._forks[record.id] = _Fork(cast("dict[str, str]", models or {}), cast("str | None", policies))
 
-    async def _may_create(self, principal: Principal) -> None:
+    async def _mark(self, principal: Principal, run: str, labels: tuple[str, ...]) -> None:
+        """Put the labels of the line that lets it begin on a run, before anybody can call in it."""
+        if labels:
+            await self._histories.carry(owner_of(principal), run, labels, ())
+
+    async def _may_create(self, principal: Principal) -> tuple[str, ...]:
+        """Return the labels a run of this principal begins with. Raises `Refusal` where it may begin none."""
         question = Question(
             principal=principal,
             resource=run_resource(principal.agent),
@@ -184,7 +197,11 @@ class RunDesk:
             action="create",
             time=time.time(),
         )
-        decision = self._policies.current.decide(question)
+        policies = self._policies.current
+        if policies.recalls(question):
+            standing = await self._histories.labels_of(owner_of(principal))
+            question = replace(question, run=History(calls=None, labels=standing))
+        decision = policies.decide(question)
         if not decision.allowed:
             refusal = refusals.denied(decision)
             await self._journal.write_audit([
@@ -193,3 +210,4 @@ class RunDesk:
                  "action": "create", "rule": decision.rule, "policy": decision.digest, "reason": refusal.message}
             ])  # fmt: skip
             raise refusal
+        return decision.obligations.labels

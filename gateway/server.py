@@ -34,6 +34,7 @@ from gateway.console.site import build_console
 from gateway.observed import insight_of
 from gateway.otlp_metrics import MetricsExport
 from gateway.secrets import SecretError
+from gateway.tls import ListenerTls, TlsProtocol
 from gateway.trying import Trying
 from policy.decision import Question
 from policy.source import PolicyInvalid
@@ -104,7 +105,7 @@ async def _serve(config: Config, crash_point: Callable[[str], None] | None) -> N
         parts = _parts(gateway, logins)
         exporting = _exporting(gateway, parts)
         pairs = [
-            (_Server(_settings(gateway.front)), agents),
+            (_agents(gateway), agents),
             (_Server(_settings(_site(parts))), operators),
             (_Server(_settings(build_admin(parts, listener="socket"), http=OwnerProtocol)), owner),
         ]
@@ -114,7 +115,8 @@ async def _serve(config: Config, crash_point: Callable[[str], None] | None) -> N
         # what start-up made stays: collecting it again and again would halt every call for 0.15 s each time
         gc.collect()
         gc.freeze()
-        _log.info("agents: http://%s  operators: http://%s", config.listen, config.admin)
+        scheme = "http" if config.tls is None else "https"
+        _log.info("agents: %s://%s  operators: http://%s", scheme, config.listen, config.admin)
         await asyncio.gather(*(server.serve(sockets=[listening]) for server, listening in pairs))
     finally:
         if exporting is not None:
@@ -123,6 +125,17 @@ async def _serve(config: Config, crash_point: Callable[[str], None] | None) -> N
         await gateway.aclose()
         with contextlib.suppress(OSError):
             socket_path(config.state.path).unlink()
+
+
+def _agents(gateway: Gateway) -> _Server:
+    """Return what serves agents, over TLS where the configuration has a certificate. Raises `ConfigInvalid`."""
+    tls = gateway.config.tls
+    if tls is None:
+        return _Server(_settings(gateway.front))
+    settings = _settings(gateway.front, http=TlsProtocol)
+    settings.load()
+    settings.ssl = ListenerTls(tls, gateway.authenticator.authorities).context
+    return _Server(settings)
 
 
 def _settings(app: ASGIApp, *, http: type[asyncio.Protocol] | Literal["httptools"] = "httptools") -> uvicorn.Config:

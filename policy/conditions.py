@@ -112,7 +112,8 @@ class Condition:
             functions |= readings(question.time, self.functions & READINGS.keys())
             if self.reads_run:
                 run = _run(question)
-                variables["run"] = {"labels": sorted(run.labels), "calls": run.begun}
+                calls = {} if run.calls is None else {"calls": run.begun}
+                variables["run"] = {"labels": sorted(run.labels), **calls}
                 functions |= {"after": run.after, "never_after": run.never_after, "count": run.count}
         return cel.Context(variables=variables, functions=functions)
 

@@ -24,9 +24,12 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """A run as of one moment. `labels` are those in force; without `known` nobody can tell, and every question errs."""
+    """A run as of one moment. `labels` are those in force; without `known` nobody can tell, and every question errs.
 
-    calls: Mapping[str, Tally] = field(default_factory=dict[str, Tally])
+    `calls` is `None` where only the labels are known, as for who begins a run: questions about calls err.
+    """
+
+    calls: Mapping[str, Tally] | None = field(default_factory=dict[str, Tally])
     labels: frozenset[str] = frozenset()
     known: bool = True
 
@@ -48,12 +51,17 @@ class History:
 
     @property
     def begun(self) -> int:
-        """Return how many calls were begun."""
-        return sum(tally.begun for tally in self.calls.values())
+        """Return how many calls were begun. Raises `LookupError` where nobody can tell."""
+        return sum(tally.begun for tally in self._tallies().values())
 
     def _fitting(self, name: str) -> list[Tally]:
         pattern = compile_pattern(name)
-        return [tally for resource, tally in self.calls.items() if pattern.matches(resource)]
+        return [tally for resource, tally in self._tallies().items() if pattern.matches(resource)]
+
+    def _tallies(self) -> Mapping[str, Tally]:
+        if self.calls is None:
+            raise LookupError("calls")
+        return self.calls
 
 
 def check_name(name: str) -> str | None:

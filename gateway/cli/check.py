@@ -14,14 +14,16 @@ from gateway.cli.output import DONE, USAGE, print_json, screen, visible
 from gateway.config import Config, ConfigInvalid, Problem, load
 from gateway.config.problems import nearest
 from gateway.config.types import DEFAULT_DOMAIN
+from gateway.identity.certificate import Authorities
 from gateway.identity.key_file import KeyFiles
 from gateway.identity.key_set import KeySetUnusable, read_key_set
 from gateway.identity.revocation import Revocations
 from gateway.mcp.confinement import unconfined
 from gateway.recognizing import recognizers_of
 from gateway.secrets import SecretError, SecretReference
+from gateway.tls import ListenerTls
+from policy.cases import load_tested
 from policy.source import PolicyInvalid
-from policy.source import load as load_policies
 from redaction.profile import ProfilesInvalid, load_profiles
 from redaction.recognizers import RecognizersInvalid
 
@@ -64,6 +66,7 @@ def findings(path: Path) -> Iterator[Finding]:
         return
     yield from _keys(config)
     yield from _key_sets(config)
+    yield from _certificates(config)
     yield from _policies(config)
     yield from _secrets(config)
     yield from _prices(config)
@@ -93,6 +96,17 @@ def _key_sets(config: Config) -> Iterator[Finding]:
             yield from _key_set(spiffe.bundle_file, spiffe.algorithms, "jwt-svid", whose)
 
 
+def _certificates(config: Config) -> Iterator[Finding]:
+    named = [domain.spiffe for domain in config.trust_domains.values() if domain.spiffe is not None]
+    files = {one.trust_domain: one.authorities_file for one in named if one.authorities_file is not None}
+    try:
+        authorities = Authorities(files)
+        if config.tls is not None:
+            ListenerTls(config.tls, authorities)
+    except ConfigInvalid as invalid:
+        yield from _errors(invalid.problems)
+
+
 def _key_set(path: Path, algorithms: Collection[str], use: str, whose: str) -> Iterator[Finding]:
     try:
         read_key_set(path.read_bytes(), algorithms, use)
@@ -117,9 +131,10 @@ def _policies(config: Config) -> Iterator[Finding]:
     except RecognizersInvalid as invalid:
         yield from (_placed(line, path) for line in str(invalid).splitlines())
     domains = frozenset({*config.trust_domains, DEFAULT_DOMAIN})
-    for folder in (config.policies_folder, *config.policy_sets.values()):
+    beside = () if config.candidate_folder is None else (config.candidate_folder,)
+    for folder in (config.policies_folder, *beside, *config.policy_sets.values()):
         try:
-            load_policies(folder, profiles=profiles, domains=domains)
+            load_tested(folder, profiles=profiles, domains=domains)
         except PolicyInvalid as invalid:
             for problem in invalid.problems:
                 yield Finding(_SEVERE, str(folder / problem.file), problem.line, problem.message)

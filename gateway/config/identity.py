@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from gateway.config.forms import Choice, Flag, PathText, Secret, Text, Url
 from gateway.config.reading import ListOf, Section, Setting
@@ -39,6 +39,11 @@ class Spiffe:
         str | None,
         Setting("bundle_url", Url(secure=True), "The domain's bundle endpoint (profile `https_web`)."),
     ] = None
+    authorities_file: Annotated[
+        Path | None,
+        Setting("authorities_file", PathText("the path of certificates in PEM"),
+                "Who issues its workloads' certificates, for connections that the gateway ends itself (`tls`)."),
+    ] = None  # fmt: skip
     algorithms: Annotated[
         tuple[str, ...],
         Setting("algorithms", ListOf(Choice(_SVID_ALGORITHMS)), "Allowed signature algorithms of JWT-SVIDs."),
@@ -88,5 +93,21 @@ class Proxy:
     ]  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """TLS ended by the gateway itself, at the agents' listener. Files are read again when they change."""
+
+    certificate_file: Annotated[
+        Path, Setting("certificate_file", PathText("the path of a certificate chain in PEM"), "Its certificate chain.")
+    ]
+    key_file: Annotated[Path, Setting("key_file", PathText("the path of a private key in PEM"), "The private key.")]
+    client_certificates: Annotated[
+        Literal["none", "accept", "require"],
+        Setting("client_certificates", Choice(("none", "accept", "require")),
+                "Whether callers are asked for a certificate: `accept` lets those without one show a token."),
+    ] = "none"  # fmt: skip
+
+
 SPIFFE: Final = Section(Spiffe)
+TLS: Final = Section(Tls)
 PROXY: Final = Section(Proxy)

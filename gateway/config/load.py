@@ -42,7 +42,7 @@ def _completed(config: Config, file: Path, folder: Path) -> Config:
     return dataclasses.replace(
         config,
         file=file,
-        public_url=config.public_url or f"http://{config.listen}",
+        public_url=config.public_url or f"{'http' if config.tls is None else 'https'}://{config.listen}",
         state=dataclasses.replace(config.state, path=folder / config.state.path),
         secret_keys=config.secret_keys or (SecretReference.parse("file:oncegate.key", folder=folder),),
         policies_folder=policies,

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from gateway.config.budgets import Budget, LoopGuard
 from gateway.config.durability import Agent, ApprovalTimes, Retention, RunLimits, State
 from gateway.config.forms import Address, Choice, Duration, Flag, Listen, PathText, Secret, Text, Url
-from gateway.config.identity import PROXY, PROXY_NAME, Proxy
+from gateway.config.identity import PROXY, PROXY_NAME, TLS, Proxy, Tls
 from gateway.config.reading import ListOf, MapOf, Reading, Section, Setting, Where
 from gateway.config.resilience import Resilience
 from gateway.config.servers import SERVER_NAME, McpServer
@@ -86,10 +86,11 @@ class Config:
     version: Annotated[int, Setting("version", Version(), "The version of this format.")]
     file: Path = Path("oncegate.yaml")
     listen: Annotated[Address, Setting("listen", Listen(), "Where agents call; loopback by default.")] = _AGENTS
+    tls: Annotated[
+        Tls | None, Setting("tls", TLS, "The certificate of `listen`; left out, a proxy has to end TLS.")
+    ] = None
     admin: Annotated[Address, Setting("admin", Listen(), "Where operators call; loopback by default.")] = _OPERATORS
-    public_url: Annotated[
-        str, Setting("public_url", Url(), "How agents reach `listen`; left out, its address over plain http.")
-    ] = ""
+    public_url: Annotated[str, Setting("public_url", Url(), "How agents reach `listen`; left out, its address.")] = ""
     admin_url: Annotated[
         str | None,
         Setting("admin_url", Url(secure=True),

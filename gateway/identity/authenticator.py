@@ -14,6 +14,7 @@ import httpx
 from durable.step import RunRef
 from gateway.config.problems import ConfigInvalid, Problem
 from gateway.identity import run_token
+from gateway.identity.certificate import Authorities, Certificates
 from gateway.identity.compact import read_compact
 from gateway.identity.credential import DPOP_HEADER, Credential, Picked, find_credential, only, pick, run_tokens_in
 from gateway.identity.discovery import discover
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from gateway.config import Config, Issuer
     from gateway.config.identity import Proxy, Spiffe
     from gateway.identity.api_keys import ApiKey
+    from gateway.identity.certificate import Peer
     from gateway.identity.dpop import First
     from gateway.identity.key_cache import Fetch, Pace
 
@@ -67,6 +69,15 @@ class Identified:
 
 
 @dataclass(frozen=True, slots=True)
+class _About:
+    """What a credential is shown for, and over which connection."""
+
+    resource: str | None
+    asked: Asked | None
+    peer: Peer | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Remembered:
     verified: Verified | Svid
     keys: KeyCache
@@ -80,12 +91,14 @@ class Authenticator:
     def __init__(
         self, *, issuers: Mapping[str, Trusted], keys: KeyFiles, run_keys: Sequence[bytes],
         run_principal: RunPrincipal, anonymous: bool, client: httpx.AsyncClient, revocations: Revocations,
-        workloads: Mapping[str, Workloads], proxies: Mapping[str, Proxy], first: First | None = None,
-        clock: Callable[[], float] = time.time,
+        workloads: Mapping[str, Workloads], proxies: Mapping[str, Proxy], authorities: Authorities | None = None,
+        first: First | None = None, clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self._revocations = revocations
         self._workloads = workloads
         self._proxies = proxies
+        self.authorities = authorities or Authorities({})
+        self._certificates = Certificates(self.authorities, workloads, clock)
         self._first = first or Once(clock).first
         self._issuers = issuers
         self._keys = keys
@@ -130,6 +143,13 @@ class Authenticator:
             revocations=Revocations({name: path for name, path in lists.items() if path is not None}),
             workloads=workloads,
             proxies=config.proxies,
+            authorities=Authorities(
+                {
+                    one.entry.trust_domain: one.entry.authorities_file
+                    for one in workloads.values()
+                    if one.entry.authorities_file is not None
+                }
+            ),
             first=first,
         )
         await found._first_keys()
@@ -137,12 +157,13 @@ class Authenticator:
 
     async def identify(
         self, headers: Headers, path_token: str | None = None, *, query: bytes = b"", listener: Listener = "agents",
-        resource: str | None = None, asked: Asked | None = None,
+        resource: str | None = None, asked: Asked | None = None, peer: Peer | None = None,
     ) -> Identified:  # fmt: skip
         """Return the caller of a request, and the run it belongs to.
 
         A token may be for `resource`, the URL of the endpoint, instead of a configured audience. `asked` is what
-        a proof of possession must be for; without it there is none.
+        a proof of possession must be for; without it there is none. `peer` is who is at the other end where the
+        gateway has ended TLS itself.
         With `path_token` (the run token of the URL path) every other credential is ignored.
         Raises `Unidentified`, and what the run's look-up raises.
         """
@@ -153,7 +174,7 @@ class Authenticator:
             credential = find_credential(picked, query)
             if credential is not None and credential.kind == "run_token":
                 return await self._by_run_token(credential.text, picked, listener)
-            principal = await self._principal(credential, picked, listener, resource, asked)
+            principal = await self._principal(credential, picked, listener, _About(resource, asked, peer))
             return Identified(principal=principal, run=named_run(picked))
         except CredentialRefused as refused:
             raise unidentified(refused.reason) from None
@@ -207,29 +228,37 @@ class Authenticator:
             raise ConfigInvalid(problems)
 
     async def _principal(
-        self, credential: Credential | None, picked: Picked, listener: Listener, resource: str | None,
-        asked: Asked | None,
-    ) -> Principal:  # fmt: skip
+        self, credential: Credential | None, picked: Picked, listener: Listener, about: _About
+    ) -> Principal:
         if credential is None:
-            shown = only(picked, PROXY_HEADER)
-            if shown is not None:
-                if listener != "agents":
-                    raise CredentialRefused("wrong_listener")
-                return by_certificate(shown, only(picked, CERTIFICATE_HEADER), self._workloads, self._proxies)
-            if self._anonymous and listener == "agents":
-                return Principal(agent=ANONYMOUS, domain="default", method="anonymous")
-            raise CredentialRefused("no_credential")
+            return self._without_credential(picked, listener, about.peer)
         if credential.kind == "api_key":
             if credential.proven:
                 raise CredentialRefused("scheme_unknown")
             return await self._by_api_key(credential.text, listener)
-        verified = await self._by_token(credential.text, listener, resource)
+        verified = await self._by_token(credential.text, listener, about.resource)
         bound = verified.bound if isinstance(verified, Verified) else None
         if bound is None and credential.proven:
             raise CredentialRefused("proof_wrong")
         if bound is not None:
-            await self._demand_proof(credential, only(picked, DPOP_HEADER), bound, asked)
+            await self._demand_proof(credential, only(picked, DPOP_HEADER), bound, about.asked)
         return verified.principal
+
+    def _without_credential(self, picked: Picked, listener: Listener, peer: Peer | None) -> Principal:
+        """Return who comes without a token: behind a proxy, with a certificate, or unknown where that is allowed."""
+        shown = only(picked, PROXY_HEADER)
+        if shown is not None:
+            if listener != "agents":
+                raise CredentialRefused("wrong_listener")
+            return by_certificate(shown, only(picked, CERTIFICATE_HEADER), self._workloads, self._proxies)
+        if peer is not None and CERTIFICATE_HEADER in picked:
+            # where connections end here, only a proxy that proves itself has anything to forward
+            raise CredentialRefused("proxy_wrong")
+        if peer is not None and peer.certificate is not None and listener == "agents":
+            return self._certificates.principal_of(peer.certificate)
+        if self._anonymous and listener == "agents":
+            return Principal(agent=ANONYMOUS, domain="default", method="anonymous")
+        raise CredentialRefused("no_credential")
 
     async def _demand_proof(self, credential: Credential, proof: str | None, bound: str, asked: Asked | None) -> None:
         if not credential.proven:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 import jwt
 
@@ -97,7 +97,7 @@ async def verify_svid(
         raise CredentialRefused("signature_wrong" if wrong else "claim_unusable") from None
     if times["exp"] - times.get("iat", now) > _LIFETIME_SECONDS_MAX:
         raise CredentialRefused("lifetime_too_long")
-    principal = _principal(workloads, path, "jwt", f"spiffe://{trust_domain}")
+    principal = principal_of(workloads, path, "jwt", f"spiffe://{trust_domain}")
     return Svid(principal, workloads, times["exp"] + _LEEWAY_SECONDS)
 
 
@@ -120,7 +120,7 @@ def by_certificate(
     workloads = known.get(trust_domain)
     if workloads is None or workloads.domain not in proxy.domains:
         raise CredentialRefused("issuer_unknown")
-    return _principal(workloads, path, "certificate", f"proxy:{name}")
+    return principal_of(workloads, path, "certificate", f"proxy:{name}")
 
 
 def split_id(text: object) -> tuple[str, str]:
@@ -152,14 +152,12 @@ def _uri(forwarded: str | None) -> str:
     return uris[0]
 
 
-def _principal(workloads: Workloads, path: str, method: str, issuer: str) -> Principal:
+def principal_of(workloads: Workloads, path: str, method: Literal["jwt", "certificate"], issuer: str) -> Principal:
+    """Return the agent that the path of a verified SPIFFE ID names. Raises `CredentialRefused`."""
     agent = workloads.entry.agent_of(path)
     if agent is None or not usable_name(agent) or agent == ANONYMOUS:
         raise CredentialRefused("agent_not_allowed")
-    return Principal(
-        agent=agent, domain=workloads.domain, method="certificate" if method == "certificate" else "jwt", issuer=issuer,
-        credential="svid",
-    )  # fmt: skip
+    return Principal(agent=agent, domain=workloads.domain, method=method, issuer=issuer, credential="svid")
 
 
 def _check_audience(named: object, entry: Spiffe) -> None:

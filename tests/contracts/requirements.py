@@ -63,4 +63,10 @@ REQUIREMENTS = (
         _HISTORY,
     ),
     Requirement("HIST-06", "A run that is too long has no history, and conditions that ask for it err.", "STYLE 8, 10"),
+    Requirement(
+        "HIST-07",
+        "What came to a run with labels keeps them as long as the run lasts, in its forks, and back to who opened it.",
+        "DESIGN section 9, labels travel",
+    ),
+    Requirement("HIST-08", "Leaving the user out, or naming one, washes no label off.", "DESIGN section 9"),
 )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from durable.step import RunRef, Settlement
+from durable.records import RunRecord
+from durable.step import Owner, RunRef, Settlement
 from gateway.history import Histories
 from tests.contracts.place import journal_in
 from tests.durable.steps import OWNER, begun, intent, outcome, step
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 READ, SEND = "mcp/web/tool/read", "mcp/mail/tool/send"
 DAY = 86_400.0
+OTHER = Owner("acme", "helper")
 
 
 async def opened(journal: Store) -> RunRef:
@@ -121,9 +123,60 @@ async def test_labels_stay_on_the_agent_for_their_time_whatever_run_it_opens(pla
         later = await opened(journal)
         assert (await history(journal, later, ttl=DAY)).labels == {"untrusted"}
         assert (await history(journal, later, ttl=0.0)).labels == frozenset()
-        other = replace(step("next", run=later), owner=replace(OWNER, user="ann"))
-        found = await Histories(journal, label_seconds=DAY).recall(other, 1.0)
-        assert found.history.labels == frozenset()
+
+
+@pytest.mark.requirement("HIST-08")
+async def test_labels_of_one_user_are_not_anothers_but_an_agent_by_itself_has_those_of_all(place: Place) -> None:
+    async with journal_in(place) as journal:
+        histories = Histories(journal, label_seconds=DAY)
+        ann, bob, via = (replace(OWNER, user=name) for name in ("ann", "bob", "ann|broker"))
+        for owner, label in ((ann, "of-ann"), (bob, "of-bob")):
+            began = await begun(journal, replace(intent(step("read", owner=owner, resource=READ)), labels=(label,)))
+            assert await journal.settle(began, Settlement(outcome=outcome()))
+        assert await histories.labels_of(ann) == await histories.labels_of(via) == {"of-ann"}
+        assert await histories.labels_of(OWNER) == {"of-ann", "of-bob"}
+        assert await histories.labels_of(replace(OWNER, domain="partner")) == frozenset()
+        began = await begun(journal, replace(intent(step("read", resource=READ)), labels=("alone",)))
+        assert await journal.settle(began, Settlement(outcome=outcome()))
+        assert await histories.labels_of(bob) == {"of-bob", "alone"}
+
+
+def wanted(name: str) -> RunRecord:
+    return RunRecord(
+        id=name, domain=OTHER.domain, agent=OTHER.agent, user="-", state="ready", attempt=0, created=0.0, updated=0.0,
+        details={"input": "one"}, target="helper", deadline=None, attempts_max=3,
+    )  # fmt: skip
+
+
+@pytest.mark.requirement("HIST-07")
+async def test_a_run_opened_by_a_labelled_agent_begins_with_its_labels_and_gives_its_own_back(place: Place) -> None:
+    async with journal_in(place) as journal:
+        opener = await opened(journal)
+        await call(journal, opener, "read", READ, "untrusted")
+        histories = Histories(journal, label_seconds=0.0)
+        standing = await histories.labels_of(OWNER)
+        assert standing == {"untrusted"}
+        clean = await journal.open_run(OTHER, None, {})
+        await journal.open_managed(OTHER, wanted("run_child"), b"1", [], carried=standing)
+        await journal.claim_due_run()
+    async with journal_in(place) as journal:  # after a restart, and without a time to stick
+        child, histories = RunRef("run_child", 1), Histories(journal, label_seconds=0.0)
+        asked = replace(step("send", run=child, resource=SEND), owner=OTHER)
+        assert (await histories.recall(asked, 1.0)).history.labels == {"untrusted"}
+        began = await begun(journal, replace(intent(asked), labels=("secret",)))
+        assert await journal.settle(began, Settlement(outcome=outcome()))
+        assert await histories.labels_in(OTHER, child.id) == {"untrusted", "secret"}
+        before = replace(step("next", run=RunRef(clean.id, 1)), owner=OTHER)
+        assert (await histories.recall(before, 1.0)).history.labels == {"untrusted"}  # it was open when they came
+        # what comes back counts for the run that is open, from then on, and not for what it did before
+        await histories.carry(OWNER, child.id, ["secret", "untrusted"], [{"event": "labels_carried"}])
+        assert (await histories.recall(step("next", run=opener), 1.0)).history.labels == {"untrusted", "secret"}
+        again = await journal.open_run(OWNER, opener.id, {})
+        read = step("read", run=RunRef(again.id, again.attempt), resource=READ)
+        assert not (await histories.recall(read, 1.0)).history.labels
+        fork = await journal.fork_run(child.id, 1, {}, (), repeat_effects=False)
+        forked = replace(step("next", run=RunRef(fork.id, 1)), owner=OTHER)
+        assert (await histories.recall(forked, 1.0)).history.labels == {"untrusted", "secret"}
 
 
 @pytest.mark.requirement("HIST-06")

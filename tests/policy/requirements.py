@@ -57,6 +57,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("POLICY-34", "What was recorded is decided again; a made call that is lost is a no.", "issue 7.3"),
     Requirement("POLICY-35", "The truth table of docs/policy.md is true, row by row, in both engines.", "issue 7.1"),
     Requirement("POLICY-36", "Sets for three situations ship with cases that cover each line.", "issue 7.3"),
+    Requirement(
+        "POLICY-37",
+        "Labels go with work that is given to another agent, and come back with its result.",
+        "DESIGN section 9, labels travel",
+    ),
     Requirement("TRAP-01", "A glob never skips characters nor explodes.", "facts/policy.md A3.1"),
     Requirement("TRAP-02", "No regular expression decides on names.", "facts/policy.md A3.2"),
     Requirement("TRAP-03", "What stands after a `*` counts, and dots are dots.", "facts/policy.md A3.3"),
