@@ -91,13 +91,17 @@ class Condition:
 
     def holds(self, question: Question) -> bool:
         """Return whether it holds. Raises `ConditionError`."""
-        try:
-            result = self.program.execute(self._context(question))
-        except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError):
-            raise ConditionError(f"condition `{self.name}` cannot be evaluated for this call") from None
+        result = self.value(question)
         if not isinstance(result, bool):
             raise ConditionError(f"condition `{self.name}` is neither true nor false")
         return result
+
+    def value(self, question: Question) -> object:
+        """Return what its expression comes to. Raises `ConditionError`."""
+        try:
+            return self.program.execute(self._context(question))
+        except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError):
+            raise ConditionError(f"condition `{self.name}` cannot be evaluated for this call") from None
 
     def _context(self, question: Question) -> cel.Context:
         variables: dict[str, object] = {}

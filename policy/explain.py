@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from policy.snapshot import ANY_ROLE
+from policy.terms import why_not
 
 if TYPE_CHECKING:
     from policy.decision import Decision, LineRef, Question
@@ -61,8 +62,8 @@ class Explanation:
         return frozenset(one.line.id for one in every if one.matched)
 
 
-def explain(policy_set: PolicySet, question: Question) -> Explanation:
-    """Return the decision on `question` with its reasons.
+def explain(policy_set: PolicySet, question: Question, *, plain: bool = False) -> Explanation:
+    """Return the decision on `question` with its reasons; `plain` shows texts of its arguments, else only their kind.
 
     With a changed `model.conf` the decision is stock Casbin's, the candidates are read by the shipped matcher.
     """
@@ -73,7 +74,9 @@ def explain(policy_set: PolicySet, question: Question) -> Explanation:
         crossing=None if source == target else (source, target),
         flows=() if source == target else _flows(snapshot, question),
         subjects=tuple(
-            Subject(name=name, names=tuple(sorted(names)), candidates=_rules(snapshot, name, names, question))
+            Subject(
+                name=name, names=tuple(sorted(names)), candidates=_rules(snapshot, name, names, question, plain=plain)
+            )
             for name, names in snapshot.subjects(question.principal, question.resource)
         ),
         changed_model=policy_set.changed_model is not None,
@@ -92,12 +95,16 @@ def grants_used(snapshot: Snapshot, explanation: Explanation, domain: str) -> li
     return [one for one in snapshot.grants if (one.member, one.role) in steps and one.domain in {"*", domain}]
 
 
-def _rules(snapshot: Snapshot, name: str, names: frozenset[str], question: Question) -> tuple[Candidate, ...]:
-    found = [_rule(snapshot, rule, name, names, question) for rule in snapshot.rules]
+def _rules(
+    snapshot: Snapshot, name: str, names: frozenset[str], question: Question, *, plain: bool
+) -> tuple[Candidate, ...]:
+    found = [_rule(snapshot, rule, name, names, question, plain=plain) for rule in snapshot.rules]
     return tuple(one for one in found if one is not None)
 
 
-def _rule(snapshot: Snapshot, rule: Rule, name: str, names: frozenset[str], question: Question) -> Candidate | None:
+def _rule(
+    snapshot: Snapshot, rule: Rule, name: str, names: frozenset[str], question: Question, *, plain: bool
+) -> Candidate | None:
     domain = question.principal.domain
     terms: tuple[tuple[Term, bool, str, str], ...] = (
         ("domain", rule.domain in {"*", domain}, rule.domain, domain),
@@ -115,12 +122,13 @@ def _rule(snapshot: Snapshot, rule: Rule, name: str, names: frozenset[str], ques
             line=rule.ref, effect=rule.effect, matched=False, failed=term, wanted=wanted, found=value, path=path
         )
     holds, error = snapshot.condition(rule, question)
-    if holds or (error is not None and rule.effect == "deny"):
-        return Candidate(line=rule.ref, effect=rule.effect, matched=True, found=error or "", path=path)
     expression = snapshot.conditions[rule.condition].expression if rule.condition else ""
+    why = "" if holds or not rule.condition else why_not(rule.condition, expression, question, plain=plain)
+    if holds or (error is not None and rule.effect == "deny"):
+        return Candidate(line=rule.ref, effect=rule.effect, matched=True, found=why, path=path)
     return Candidate(
         line=rule.ref, effect=rule.effect, matched=False, failed="condition", wanted=f"{rule.condition}: {expression}",
-        found=error or "false", path=path,
+        found=why or "false", path=path,
     )  # fmt: skip
 
 

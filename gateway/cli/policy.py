@@ -99,7 +99,7 @@ def explain_question(
             action=checked_action(action), arguments=_json("--args", arguments),
             time=time.time() if at_time is None else read_time(at_time), run=read_history(_json("--run", run)),
         )  # fmt: skip
-        found = explain(load(folder), question)
+        found = explain(load(folder), question, plain=True)  # its arguments are those just typed
     except (PolicyInvalid, CaseUnusable) as error:
         raise Failure(USAGE, str(error)) from None
     if as_json:
@@ -166,7 +166,9 @@ def _show_explanation(found: Explanation) -> None:
 
 
 def _row(one: Candidate) -> tuple[Text | str, ...]:
-    if one.failed is not None:
+    if one.failed == "condition":
+        why = f"{one.found}  (condition {one.wanted})"
+    elif one.failed is not None:
         why = f"{one.failed}: expected {one.wanted}, not {one.found}"
     else:
         why = one.found or " > ".join(one.path)

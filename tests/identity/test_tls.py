@@ -144,7 +144,8 @@ async def test_an_official_client_is_the_workload_that_its_certificate_names(sec
 def test_an_agent_of_the_same_name_in_another_domain_is_somebody_else(secured: Secured) -> None:
     context = secured.context(secured.partner.issue("spiffe://partner.example/agent/billing"))
     with httpx.Client(verify=context) as stranger:
-        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "effect", "arguments": {}}}
+        params = {"name": "effect", "arguments": dict[str, str]()}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
         headers = {"mcp-protocol-version": "2025-06-18", "accept": "application/json, text/event-stream"}
         said = stranger.post(f"{secured.url}/mcp/tools", json=message, headers=headers)
     assert "no flow line allows" in said.text

@@ -62,6 +62,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "Labels go with work that is given to another agent, and come back with its result.",
         "DESIGN section 9, labels travel",
     ),
+    Requirement("POLICY-38", "An explanation names the part of a condition that failed and what it read.", "issue 7.3"),
     Requirement("TRAP-01", "A glob never skips characters nor explodes.", "facts/policy.md A3.1"),
     Requirement("TRAP-02", "No regular expression decides on names.", "facts/policy.md A3.2"),
     Requirement("TRAP-03", "What stands after a `*` counts, and dots are dots.", "facts/policy.md A3.3"),
