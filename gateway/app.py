@@ -229,9 +229,7 @@ class Gateway:
         self._histories = Histories(self.journal, label_seconds=config.runs.label_ttl_seconds)
         self.desk = RunDesk(
             runs=self.journal, journal=self.journal, policies=self.policies,
-            mint=lambda run, attempt, expires: self.authenticator.mint_run_token(
-                run_id=run, attempt=attempt, expires=expires
-            ),
+            mint=self._mint,
             public_url=config.public_url, seconds_max=config.runs.seconds_max, redaction=self.redaction,
             histories=self._histories,
         )  # fmt: skip
@@ -241,9 +239,7 @@ class Gateway:
         )  # fmt: skip
         self._invoker = Invoker(
             config, store=self.journal, desk=self.managed, redaction=self.redaction,
-            mint=lambda run, attempt, expires: self.authenticator.mint_run_token(
-                run_id=run, attempt=attempt, expires=expires
-            ),
+            mint=self._mint,
             trace=self._telemetry.context, closed=self.blocks.of_caller,
         )  # fmt: skip
         targets = {name: self._target(model) for name, model in config.models.items()}
@@ -274,6 +270,9 @@ class Gateway:
         self.front = Front(
             door, keeper.identify, self._entries(), self._application(resource, vouching), hold=self.blocks.hold
         )
+
+    def _mint(self, run: str, attempt: int, expires: float) -> str:
+        return self.authenticator.mint_run_token(run_id=run, attempt=attempt, expires=expires)
 
     def _path(self) -> Pipeline:
         config, price = self.config, price_of(self.config.models)
