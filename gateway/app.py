@@ -69,7 +69,7 @@ from policy.resources import resource_name
 from redaction import redactor
 from redaction.finding import Shape
 from redaction.masking import operator as masking_operator
-from redaction.model import default_folder, verify
+from redaction.model import default_folder, verify_all
 from redaction.profile import ProfilesInvalid, load_profiles
 from redaction.worker import PresidioInWorker
 
@@ -148,12 +148,13 @@ class Gateway:
             mode=config.policy_mode, candidate=config.candidate_folder,
         )  # fmt: skip
         wanted = await asyncio.to_thread(recognizers_of, config)
-        version = f"{await asyncio.to_thread(verify, folder)}/{wanted.digest}"
+        languages = config.redaction.languages
+        version = f"{await asyncio.to_thread(verify_all, folder, languages)}/{wanted.digest}"
         gateway._detection = Detection(
-            PresidioInWorker(folder, wanted), version, seconds_max=config.redaction.seconds_max,
+            PresidioInWorker(folder, wanted, languages), version, seconds_max=config.redaction.seconds_max,
             waiting_max=config.redaction.waiting_max,
         )  # fmt: skip
-        gateway.redaction = Redaction(gateway._detection, profiles, config.redaction.default_profile)
+        gateway.redaction = Redaction(gateway._detection, profiles, config.redaction.default_profile, languages)
         gateway._telemetry = Telemetry(config.telemetry.otlp_url, metrics=gateway.metrics)
         async with gateway._detection.loading(early=gateway.redaction.inspects(gateway.policies.profiles())):
             await gateway._begin(secrets, fatal, crash_point)

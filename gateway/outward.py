@@ -45,8 +45,12 @@ class Veil:
 class Redaction:
     """The redaction engines with the configured profiles."""
 
-    def __init__(self, detection: Detection, profiles: Mapping[str, Profile], default_profile: str) -> None:
+    def __init__(
+        self, detection: Detection, profiles: Mapping[str, Profile], default_profile: str,
+        languages: Iterable[str] = (),
+    ) -> None:  # fmt: skip
         self._detection = detection
+        self.languages = frozenset(languages)
         self._profiles = profiles
         self._default = default_profile
         self._combined: dict[tuple[str, ...], Profile] = {}
@@ -107,7 +111,7 @@ class Redaction:
         """
         if not veil.profile.inspects:
             return Redacted(tree=tree, changed=False)
-        plan = redactor.plan(tree, shape, veil.profile.toward(veil.direction), slots)
+        plan = redactor.plan(tree, shape, veil.profile.toward(veil.direction), slots, self.languages)
         findings = await self._detection.find(plan.texts, veil.domain) if plan.texts else {}
         redacted = redactor.finish(plan, findings, veil.scope)
         if redacted.suspects and veil.known is not None and (ours := await veil.known(redacted.suspects)):

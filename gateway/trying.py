@@ -42,7 +42,7 @@ class Trial:
 async def try_out(redaction: Redaction, content: object, profile: str | None, characters_max: int) -> Trial:
     """Return what becomes of `content`, outward. Raises `LookupError`, `ValueError`, `DetectionError`."""
     chosen = redaction.named(profile).toward("outward")
-    plan = redactor.plan(content, _SHAPE, chosen)
+    plan = redactor.plan(content, _SHAPE, chosen, languages=redaction.languages)
     if sum(map(len, plan.texts)) > characters_max:
         raise ValueError(f"expected at most {characters_max} characters")
     begun = time.perf_counter()

@@ -16,8 +16,9 @@ from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
 
 from redaction.finding import DetectionError, Finding
 from redaction.forms import Forms
-from redaction.model import ModelUnusable, verify
+from redaction.model import ModelUnusable, beside, verify_all
 from redaction.ner.engine import LANGUAGE, Names
+from redaction.ner.others import SCORE, OtherNames
 from redaction.overlap import resolved
 from redaction.placeholder import CANDIDATE, ENTITIES, canonical_token
 from redaction.recognizers import Recognizers
@@ -123,12 +124,13 @@ class _NoContext(ContextAwareEnhancer):
 class PresidioDetector:
     """A `Detector`. Loading takes seconds and some 350 MiB. Raises `ModelUnusable` without its model."""
 
-    def __init__(self, folder: Path, wanted: Recognizers | None = None) -> None:
+    def __init__(self, folder: Path, wanted: Recognizers | None = None, languages: Sequence[str] = ()) -> None:
         wanted = wanted or Recognizers()
-        self.version = f"{verify(folder)}/{wanted.digest}"
+        self.version = f"{verify_all(folder, languages)}/{wanted.digest}"
         self._names = Names(folder)
         try:
             self._names.load()
+            self._others = OtherNames({one: beside(folder, one) for one in languages})
         except (OSError, ValueError) as error:
             raise ModelUnusable(f"the language model in `{folder}` cannot be loaded ({type(error).__name__})") from None
         self._forms = _Forms(wanted)
@@ -163,16 +165,23 @@ class PresidioDetector:
         views = [view_of(_blanked(text, spans)) for text, spans in zip(texts, ours, strict=True)]
         named = [view.text for view in views if _may_hold_a_name(view.text)]
         artifacts = dict(self._names.process_batch(dict.fromkeys(named), LANGUAGE))
+        foreign = self._others.find(named)
         found: list[tuple[Finding, ...]] = []
         for text, view, spans in zip(texts, views, ours, strict=True):
             if time.monotonic() > until:
                 raise DetectionError(f"detection took longer than {_SECONDS_PER_BATCH_MAX:g} s")
             nlp = artifacts.get(view.text) or self._names.nothing()
-            if not nlp.entities and not self._forms.found(view.text):
+            others = foreign.get(view.text, ())
+            if not nlp.entities and not others and not self._forms.found(view.text):
                 found.append(())  # what Presidio would say too, of the two recognizers it has
                 continue
             results = self._analyzer.analyze(text=view.text, language=LANGUAGE, nlp_artifacts=nlp)
             moved = [_moved(result, view.span(result.start, result.end)) for result in results]
+            moved += [
+                Finding(*view.span(*place), entity, SCORE, "names of another language")
+                for start, end, entity in others
+                for place in _written_names(view.text, start, end, entity)
+            ]
             found.append(resolved([piece for one in moved for piece in _outside(text, one, spans)]))
         return found
 

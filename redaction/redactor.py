@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from redaction.finding import Finding, Minted, Redacted
 from redaction.hints import hinted
-from redaction.language import unread_script
+from redaction.language import unread
 from redaction.masking import masked
 from redaction.media import kind_of
 from redaction.placeholder import number_token, placeholder, surrogate_digits
@@ -43,13 +43,20 @@ class Plan:
     texts: tuple[str, ...]
     segments: Mapping[str, list[str]]
     slots: Slots | None = None
+    languages: frozenset[str] = frozenset()
 
 
-def plan(tree: object, shape: Shape, profile: Profile, slots: Slots | None = None) -> Plan:
-    """Return the texts of `tree` that detection must see; `slots` is what schemas say of its places."""
+def plan(
+    tree: object, shape: Shape, profile: Profile, slots: Slots | None = None,
+    languages: frozenset[str] = frozenset(),
+) -> Plan:  # fmt: skip
+    """Return the texts of `tree` that detection must see.
+
+    `slots` is what schemas say of its places, `languages` those besides English that detection has a model for.
+    """
     segments = {text: segments_of(text) for text in dict.fromkeys(text.value for text in texts_in(tree, shape))}
     wanted = dict.fromkeys(one for several in segments.values() for one in several if len(one) >= _CHARACTERS_MIN)
-    return Plan(tree, shape, profile, tuple(wanted), segments, slots)
+    return Plan(tree, shape, profile, tuple(wanted), segments, slots, languages)
 
 
 def finish(
@@ -154,6 +161,7 @@ class _Hand:
         self._profile = planned.profile
         self._segments = planned.segments
         self._slots = planned.slots
+        self._languages = planned.languages
         self._findings = findings
         self._scope = scope
         self._ours = ours
@@ -218,8 +226,8 @@ class _Hand:
         return token in self._ours
 
     def _redacted(self, text: Text) -> str:
-        if (script := unread_script(text.value)) is not None:
-            self._passed(f"names in {script}")
+        if (language := unread(text.value, self._languages)) is not None:
+            self._passed(f"names in {language}")
         if text.entity and self._counts(text.entity, 1.0, text.value):
             return self._spliced(text, text.value, (Finding(0, len(text.value), text.entity, 1.0, "split"),))
         if (entity := hinted(text.hint, text.value)) is not None and self._counts(entity, 1.0, text.value):

@@ -22,6 +22,8 @@ class PresidioInWorker:
 
     folder: Path
     wanted: Recognizers = field(default_factory=Recognizers)
+    #: further languages, whose models stand beside the English one
+    languages: tuple[str, ...] = ()
 
     def __call__(self) -> Detector:
         """Return the detector. Raises `redaction.model.ModelUnusable`."""
@@ -29,5 +31,5 @@ class PresidioInWorker:
         os.environ["OPENBLAS_NUM_THREADS"] = "1"
         # the gateway's own process never pays for spaCy's 350 MiB and seconds of import
         presidio = import_module("redaction.presidio")
-        make = cast("Callable[[Path, Recognizers], Detector]", presidio.PresidioDetector)
-        return make(self.folder, self.wanted)
+        make = cast("Callable[[Path, Recognizers, tuple[str, ...]], Detector]", presidio.PresidioDetector)
+        return make(self.folder, self.wanted, self.languages)

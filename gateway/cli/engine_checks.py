@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.cli.checks import Check
 from gateway.config.types import DEFAULT_DOMAIN
 from policy.source import PolicyInvalid, load
-from redaction.model import ModelUnusable, default_folder, verify
+from redaction.model import ModelUnusable, default_folder, verify_all
 from redaction.profile import ProfilesInvalid, load_profiles
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def language_model(config: Config) -> Check:
     """Look whether the language model is there, with every file as it was installed."""
     folder = config.redaction.model_folder or default_folder()
     try:
-        digest = verify(folder)
+        digest = verify_all(folder, config.redaction.languages)
     except ModelUnusable as unusable:
         advice = "run `oncegate model install`"
         return Check(subject="language model", health="failure", finding=str(unusable), advice=advice)

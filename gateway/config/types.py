@@ -289,6 +289,11 @@ class Redaction:
         Setting("model", PathText("the path of a language model"),
                 "A language model's folder; left out, the one `oncegate model install` brings."),
     ] = None  # fmt: skip
+    languages: Annotated[
+        tuple[str, ...],
+        Setting("languages", ListOf(Choice(("es", "fr")), items_min=0, or_one=True),
+                "Further languages in which names are looked for; each needs its model (`oncegate model install`)."),
+    ] = ()  # fmt: skip
     seconds_max: Annotated[
         float, Setting("time", Duration(1, 120), "How long looking into one call may take, waiting included.")
     ] = 15.0

@@ -92,7 +92,7 @@ class Names(NlpEngine):
         wanted = list(texts)
         for begin in range(0, len(wanted), batch_size):
             some = wanted[begin : begin + batch_size]
-            documents = [loaded.make_doc(_tokenizable(text)) for text in some]
+            documents = [loaded.make_doc(tokenizable(text)) for text in some]
             for text, document, found in zip(some, documents, self._entities(documents), strict=True):
                 yield text, self._artifacts(document, found, language)
 
@@ -148,7 +148,7 @@ class Names(NlpEngine):
         )
 
 
-def _tokenizable(text: str) -> str:
-    # same length, so that spans stay where they are
+def tokenizable(text: str) -> str:
+    """Return a text that no tokenizer is slow with, of the same length, so that spans stay where they are."""
     text = _SYMBOL_RUN.sub(lambda run: " " * len(run.group()), text)
     return _LONG_WORD.sub(lambda word: " " * len(word.group()), text)

@@ -56,5 +56,10 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "issue 8",
     ),
     Requirement("RED-33", "What one trust domain had looked at is new in every other.", "issue 8"),
+    Requirement(
+        "RED-34",
+        "Names are looked for in configured languages; elsewhere patterns are, and the audit says that names were not.",
+        "issue 8",
+    ),
     Requirement("RED-20", "A segment is its own only segment, and no longer than a detector takes.", "facts 4"),
 )
