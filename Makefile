@@ -29,6 +29,7 @@ chaos: setup ## N kills (500) and other faults under traffic, judged; SEED=… g
 test-parts: setup
 	@scripts/mcp-peers
 	@scripts/chromium
+	@for language in fr es; do oncegate model install --language $$language || true; done
 	@! scripts/node >/dev/null 2>&1 || { scripts/conformance --install && scripts/engines >/dev/null && scripts/clients >/dev/null; }
 
 check: setup ## Lint, format, types, import contracts, tidiness

@@ -20,16 +20,16 @@ TEXTS = [
      ["Jean-Baptiste Lefèvre"]),
     ("fr", "french", "Veuillez envoyer la facture à Amélie Quincampoix, elle habite chez nous avec son mari.",
      ["Amélie Quincampoix"]),
-    ("es", "spanish", "Hola, me llamo María José Carreño y vivo en Sevilla con mi marido, mi correo es ada@example.com.",
+    ("es", "spanish", "Hola, me llamo María José Carreño y vivo en Sevilla con mi marido: ada@example.com.",
      ["María José Carreño"]),
-    ("es", "spanish", "Por favor, llame a la señora Lucía Fernández para la factura, muchas gracias.", ["Lucía Fernández"]),
+    ("es", "spanish", "Por favor, llame a la señora Lucía Fernández para la factura, gracias.", ["Lucía Fernández"]),
 ]  # fmt: skip
 GERMAN = (
     "Guten Tag, ich heiße Änne Übelacker und wohne mit meinem Mann in Köln, bitte schreiben Sie an ada@example.com."
 )
 ENGLISH = [
     "Please send the invoice to the customer before you close the ticket.", "GET /v1/users?id=7 HTTP/1.1 200 OK 12 ms",
-    "SELECT id, name FROM los_angeles WHERE una = 1 AND por = 2;", "I am in the office, and she will not be there for long.",
+    "SELECT id, name FROM los_angeles WHERE una = 1 AND por = 2;", "I am in the office, and she will not be there.",
     '{"el": 1, "la": 2, "los": 3}', "de la Cruz", "",
 ]  # fmt: skip
 
