@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from redaction.model import default_folder
+from tests.identity.authority import AUDIENCE, ISSUER, claims, ec_jwk, jwks, sign
 from tests.mcp.stand import eventually, gateway, write
 from tests.redaction.echo import Echo
 
@@ -34,6 +35,7 @@ PLACES: Tree = {
 SCHEMA: Tree = {"type": "object", "properties": PLACES}
 TOOL: Tree = {"name": "note", "inputSchema": SCHEMA, "outputSchema": SCHEMA}
 POLICY = """\
+p2, acme, default, mcp, *, allow, -
 p, role:any, *, run/**, create, -, allow, -
 p, role:any, *, mcp/plain/**, *, -, allow, redact=strict
 p, role:any, *, mcp/trusted/**, *, -, allow, redact=strict;restore=EMAIL+DOB@/to;restore=DOB@/dob
@@ -41,6 +43,9 @@ p, role:any, *, mcp/shown/**, *, -, allow, redact=strict;restore=*@agent
 p, role:any, *, model/**, *, -, allow, redact=strict
 """
 MORE = """\
+trust_domains:
+  acme: {{issuers: [{{issuer: "{issuer}", jwks_file: acme.json, algorithms: [ES256], audience: "{audience}",
+                      user_claim: user}}]}}
 models:
   chat: {{provider: openai_compatible, url: "{url}/v1", upstream_model: up}}
 redaction: {{model: "{model}", time: 4s, waiting: 8}}
@@ -61,9 +66,11 @@ class Running:
     echo: Echo
     client: httpx.Client
 
-    def tool(self, server: str, arguments: Tree, run: str = "") -> Tree:
-        """Return the result of one tool call."""
+    def tool(self, server: str, arguments: Tree, run: str = "", user: str = "") -> Tree:
+        """Return the result of one tool call, in a run or on behalf of a user."""
         headers = HEADERS | ({"oncegate-run": run} if run else {})
+        if user:
+            headers["authorization"] = f"Bearer {sign(claims(user=user))}"
         message = {
             "jsonrpc": "2.0",
             "id": 7,
@@ -97,11 +104,14 @@ class Running:
         """Return whether a call is served again before long."""
         return eventually(lambda: self.ask(f"still there? {os.urandom(4).hex()}").status_code == 200, seconds_max=40)
 
+    def command(self, *words: str, said: str = "") -> subprocess.CompletedProcess[str]:
+        """Return what a command of the gateway's answers."""
+        command = [sys.executable, "-m", "gateway.cli", *words, "-c", str(self.folder / "oncegate.yaml")]
+        return subprocess.run(command, input=said, capture_output=True, text=True, check=False, timeout=60)
+
     def refusals(self) -> list[Tree]:
-        """Return the audit's records of calls that were refused."""
-        command = [sys.executable, "-m", "gateway.cli", "audit", "export", "-c", str(self.folder / "oncegate.yaml")]
-        done = subprocess.run(command, capture_output=True, check=True, timeout=60)
-        records = [cast("Tree", json.loads(line)) for line in done.stdout.splitlines()]
+        """Return the audit's records of calls that could not be looked into."""
+        records = [cast("Tree", json.loads(line)) for line in self.command("audit", "export").stdout.splitlines()]
         return [record for record in records if "detection" in json.dumps(record)]
 
 
@@ -117,7 +127,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def started(folder: Path, model: Path) -> Generator[Running]:
     with Echo(TOOL) as echo:
         servers = "".join(f"  {name}: {{url: '{echo.url}/mcp'}}\n" for name in ("plain", "trusted", "shown"))
-        write(folder, policy=POLICY, servers=servers, more=MORE.format(url=echo.url, model=model))
+        more = MORE.format(url=echo.url, model=model, issuer=ISSUER, audience=AUDIENCE)
+        write(folder, policy=POLICY, servers=servers, more=more)
+        (folder / "acme.json").write_bytes(jwks(ec_jwk("a")))
         with gateway(folder) as (url, pid), httpx.Client(base_url=url, timeout=60) as client:
             yield Running(url=url, pid=pid, folder=folder, model=model, echo=echo, client=client)
 
@@ -164,6 +176,38 @@ def test_a_place_that_takes_no_stand_in_blocks_the_call_with_entity_and_pointer(
     assert result["isError"] is True
     assert "PERSON at `/params/arguments/last_name`" in json.dumps(result)
     assert len(running.echo.received) == before
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.requirement("RED-27")
+def test_who_was_erased_is_gone_from_the_vault_and_what_stood_for_them_stands_for_nothing(running: Running) -> None:
+    ann, private = "ann@example.com", "ann.private@example.com"
+    running.echo.structured = None
+    running.tool("plain", {"to": private, "note": f"write to {private}"}, user=ann)
+    gone = running.sent()
+    assert private not in str(gone)
+    running.tool("trusted", gone, user=ann)
+    assert running.sent()["to"] == private
+    running.tool("plain", {"to": "bob.private@example.com"}, user="bob@example.com")
+    kept = running.sent()
+
+    erased = running.command("erase", "--user", f"acme/{ann}", "--reason", "asked to be forgotten", "--json")
+    assert erased.returncode == 0, erased.stderr
+    assert json.loads(erased.stdout)["originals"] >= 2
+    assert running.command("erase", "--user", f"acme/{ann}", "--reason", "again").returncode == 1
+    running.tool("trusted", gone, user=ann)
+    assert running.sent()["to"] == gone["to"]
+    running.tool("trusted", kept, user="bob@example.com")
+    assert running.sent()["to"] == "bob.private@example.com"
+
+    by_value = running.command("erase", "--values", "-", "--reason", "and he", said="bob.private@example.com\n")
+    assert by_value.returncode == 0, by_value.stderr
+    running.tool("trusted", kept, user="bob@example.com")
+    assert running.sent()["to"] == kept["to"]
+    assert running.command("audit", "verify").returncode == 0
+    said = running.command("audit", "export").stdout
+    assert said.count("erase") >= 2
+    assert not [one for one in (private, "bob.private") if one in said]
 
 
 @pytest.mark.timeout(180)
