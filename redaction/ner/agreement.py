@@ -2,7 +2,8 @@
 
 The network's finds count by their probability. The language model's count where the network does not rule them out:
 trained on news and the web, it takes products, identifiers and titles for people. But what is written as a whole name
-is, two or three capitalised words, counts whatever the network says: nobody's name is a product to lose. A text that
+is, two or three capitalised words, counts whatever the network says: nobody's name is a product to lose. So does what
+it takes for something else and begins with a given name that is also a word (`Grace`, `Hope`, `Will`). A text that
 holds no such words and in which the network rules everything out need not be shown to the language model at all;
 nothing that would count is lost by that.
 The bounds were chosen on development texts (`training/ner/corpus.py`), never on those that are reported on.
@@ -13,6 +14,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from redaction.ner.given import GIVEN
 from redaction.ner.network import ENTITIES, Tagged
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def agreed(chances: Floats, words: Sequence[str], ours: Iterable[Tagged], theirs
     `chances` holds the network's probability of each kind at each of its `words`.
     """
     found: list[Tagged] = []
-    known = [Tagged(one.start, one.end, one.entity, _score(chances, words, one)) for one in theirs]
+    known = [_weighed(chances, words, one) for one in theirs]
     counting = [one for one in (*ours, *known) if one.score >= SCORE_MIN]
     for one in sorted(counting, key=lambda tagged: (tagged.start, tagged.end)):
         before = found[-1] if found else None
@@ -73,13 +75,17 @@ def _stronger(one: Tagged, other: Tagged) -> str:
     return surer.entity if sure else "PERSON"
 
 
-def _score(chances: Floats, words: Sequence[str], one: Tagged) -> float:
+def _weighed(chances: Floats, words: Sequence[str], one: Tagged) -> Tagged:
+    """Return the language model's find as what it is, and with what it counts for."""
     chance = float(chances[one.start : one.end, ENTITIES.index(one.entity)].max())
     if chance >= RULED_OUT:
-        return _ALONE + (1 - _ALONE) * chance
+        return Tagged(one.start, one.end, one.entity, _ALONE + (1 - _ALONE) * chance)
     parts = words[one.start : one.end]
-    whole = one.entity == "PERSON" and 1 < len(parts) <= _PARTS_MAX and all(map(_as_name, parts))
-    return _ALONE if whole else 0.0
+    whole = 1 < len(parts) <= _PARTS_MAX and all(map(_as_name, parts))
+    # `Grace Hopper` is an organisation to the one and a common word to the other
+    if whole and (one.entity == "PERSON" or parts[0].lower() in GIVEN):
+        return Tagged(one.start, one.end, "PERSON", _ALONE)
+    return Tagged(one.start, one.end, one.entity, 0.0)
 
 
 def _as_name(word: str) -> bool:

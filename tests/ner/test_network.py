@@ -101,12 +101,23 @@ def test_a_whole_name_that_the_language_model_finds_counts_whatever_the_network_
         assert not may_hold(kinds(scores), written)
 
 
+@pytest.mark.requirement("NER-08")
+def test_what_begins_with_a_given_name_that_is_a_word_is_a_person_where_the_network_has_nothing_to_say() -> None:
+    silent = _scores(*[{"O": 0.999, "U-PERSON": 0.0001}] * 2)
+    theirs = [Tagged(0, 2, "ORGANIZATION", 1.0)]
+    (found,) = agreed(kinds(silent), ["Grace", "Hopper"], [], theirs)
+    assert (found.start, found.end, found.entity) == (0, 2, "PERSON")
+    assert agreed(kinds(silent), ["Visual", "Studio"], [], theirs) == []
+    bank = _scores({"O": 0.2, "B-ORGANIZATION": 0.8}, {"O": 0.2, "L-ORGANIZATION": 0.8})
+    assert [one.entity for one in agreed(kinds(bank), ["Chase", "Bank"], [], theirs)] == ["ORGANIZATION"]
+
+
 @pytest.mark.requirement("NER-05")
 @pytest.mark.parametrize("name", ["Grace Hopper", "Bill Gates", "Ada Lovelace", "Edsger Dijkstra", "Alan Turing"])
 def test_people_who_are_called_like_things_are_people(detector: PresidioDetector, name: str) -> None:
-    texts = [f"Please pay {name} today.", f'{{"customer": "{name}", "amount": 120.0}}', name]
-    if name == "Ada Lovelace":  # the network takes her for a place there
-        texts.append(f"charge the card of {name}")
+    texts = [
+        f"Please pay {name} today.", f'{{"customer": "{name}", "amount": 120.0}}', name, f"charge the card of {name}",
+    ]  # fmt: skip
     for text, found in zip(texts, detector.find(texts), strict=True):
         people = [text[one.start : one.end] for one in found if one.entity == "PERSON"]
         assert name in people, text
