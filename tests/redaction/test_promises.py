@@ -53,8 +53,9 @@ def chat(*, stream: bool) -> tuple[AnswerReader, bytes]:
     deltas += [
         {"tool_calls": [{"index": 0, "function": {"arguments": TEXT[at : at + 3]}}]} for at in range(0, len(TEXT), 3)
     ]
-    frames: list[Tree] = [{"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
-    frames.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    choices: list[Tree] = [{"index": 0, "delta": delta} for delta in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    frames = [{"choices": [choice]} for choice in choices]
     return reader, b"".join(b"data: " + json.dumps(frame).encode() + b"\n\n" for frame in frames) + b"data: [DONE]\n\n"
 
 
