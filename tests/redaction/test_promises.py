@@ -49,10 +49,9 @@ def chat(*, stream: bool) -> tuple[AnswerReader, bytes]:
         return reader, json.dumps({"object": "chat.completion", "choices": [choice]}).encode()
     deltas: list[Tree] = [{"content": TEXT[at : at + 3]} for at in range(0, len(TEXT), 3)]
     first = {**call, "function": {"name": "note", "arguments": ""}}
-    deltas += [{"tool_calls": [first]}]
-    deltas += [
-        {"tool_calls": [{"index": 0, "function": {"arguments": TEXT[at : at + 3]}}]} for at in range(0, len(TEXT), 3)
-    ]
+    deltas.append({"tool_calls": [first]})
+    for at in range(0, len(TEXT), 3):
+        deltas.append({"tool_calls": [{"index": 0, "function": {"arguments": TEXT[at : at + 3]}}]})  # noqa: PERF401 - types
     choices: list[Tree] = [{"index": 0, "delta": delta} for delta in deltas]
     choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
     frames = [{"choices": [choice]} for choice in choices]
