@@ -1,6 +1,7 @@
 """A fast upstream for benchmarks: a chat answer, a stream of 100 deltas, an MCP tool result. Prints its port.
 
-With milliseconds as its argument the stream is written delta by delta, that far apart, as a model writes.
+With milliseconds as its argument the stream is written delta by delta, that far apart, as a model writes; with 0 each
+delta is still written by itself, the next one at once.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def _head(media: str, length: int) -> bytes:
 
 
 class Mock(asyncio.Protocol):
-    def __init__(self, pause_seconds: float) -> None:
+    def __init__(self, pause_seconds: float | None) -> None:
         self._pause = pause_seconds
         self._streaming: asyncio.Task[None] | None = None
         self._parser = httptools.HttpRequestParser(self)
@@ -88,26 +89,26 @@ class Mock(asyncio.Protocol):
             body = json.dumps(introduced(asked, "echo") or said).encode()
             self._transport.write(_head("application/json", len(body)) + body)
         elif b'"stream": true' in content or b'"stream":true' in content:
-            if self._pause:
-                self._streaming = asyncio.create_task(self._stream())
+            if self._pause is not None:
+                self._streaming = asyncio.create_task(self._stream(self._pause))
             else:
                 self._transport.write(_head("text/event-stream", len(_STREAM)) + _STREAM)
         else:
             self._transport.write(_head("application/json", len(_ANSWER)) + _ANSWER)
 
-    async def _stream(self) -> None:
+    async def _stream(self, pause_seconds: float) -> None:
         self._transport.write(_PACED_HEAD)
         for chunk in CHUNKS:
             self._transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
-            await asyncio.sleep(self._pause)
+            await asyncio.sleep(pause_seconds)
         self._transport.write(b"0\r\n\r\n")
 
 
-async def main(pause_seconds: float) -> None:
+async def main(pause_seconds: float | None) -> None:
     server = await asyncio.get_running_loop().create_server(lambda: Mock(pause_seconds), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)  # until whoever started it goes
 
 
 if __name__ == "__main__":
-    uvloop.run(main(float(sys.argv[1]) / 1000 if len(sys.argv) > 1 else 0.0))
+    uvloop.run(main(float(sys.argv[1]) / 1000 if len(sys.argv) > 1 else None))

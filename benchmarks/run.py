@@ -116,11 +116,12 @@ class Set:
     """The mock and one gateway with its own folder."""
 
     def __init__(
-        self, *, synchronous: str, profile: str, pause_milliseconds: float = 0.0, mock: str = "mock_upstream"
+        self, *, synchronous: str, profile: str, pause_milliseconds: float | None = None, mock: str = "mock_upstream"
     ) -> None:
         self.calls = CALLS if profile == "off" else CALLS_INSPECTED
         self.folder = Path(tempfile.mkdtemp(prefix="oncegate-bench-"))
-        command = [sys.executable, "-m", f"benchmarks.{mock}", str(pause_milliseconds)]
+        pause = [] if pause_milliseconds is None else [str(pause_milliseconds)]
+        command = [sys.executable, "-m", f"benchmarks.{mock}", *pause]
         self._mock = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         if self._mock.stdout is None:
             raise AssertionError("a pipe was asked for")

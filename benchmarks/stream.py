@@ -1,9 +1,10 @@
-"""What a gateway adds to a streamed answer: Oncegate and nginx before the same paced upstream, in one run.
+"""What a gateway adds to a streamed answer: Oncegate and nginx before the same upstream, in one run.
 
-`python -m benchmarks.stream [rounds]`. The upstream writes 104 events 4 ms apart, as a model does, to one caller and
-to 16 that begin at the same moment; redaction is off, the journal `NORMAL`. `first` is the p50 to the first byte,
-`added` that minus the direct one of the same round; CPU is the process tree's time for each event, what the call's
-beginning and end cost included. Medians over interleaved rounds.
+`python -m benchmarks.stream [rounds]`. The upstream writes 103 events 4 ms apart, as a model does (`paced`), or one by
+one as fast as it can (`burst`), to one caller, to two, and to 16 that begin at the same moment; redaction is off, the
+journal `NORMAL`. `first` is the p50 to the first byte, `added` that minus the direct one of the same round; CPU is the
+process tree's time for each event, what the call's beginning and end cost included, and `x nginx` its ratio to nginx's
+of the same round. Medians over interleaved rounds.
 """
 
 from __future__ import annotations
@@ -24,33 +25,46 @@ from benchmarks.mock_upstream import CHUNKS
 from benchmarks.run import PLAIN, Set, Workload, chat, p, request_of, resent, tree_cpu_seconds
 
 ROUNDS = 3
-#: Calls by the number of callers.
-CALLS = {1: 12, 16: 160}
-PAUSE_MILLISECONDS = 4.0
+#: Milliseconds between two events, and calls by the number of callers.
+WAYS_OF_WRITING = {"paced": (4.0, {1: 12, 2: 16, 16: 160}), "burst": (0.0, {1: 60, 2: 60, 16: 240})}
 WORK = Workload("chat stream", "/v1/chat/completions", chat(resent, stream=True))
 
 
 async def main(rounds: int) -> list[dict[str, object]]:
     """Measure and print; returns the rows."""
+    if NGINX_PROGRAM is None:
+        print("nginx is not here, so its row is missing: install it to compare with a plain proxy")
+    print(f"{PLAIN}, {len(CHUNKS)} events")
+    print(
+        f"{'writing':8} {'way':10} {'callers':>7} {'first ms':>9} {'added ms':>9} {'CPU us/event':>13} {'x nginx':>8}"
+    )
     rows: list[dict[str, object]] = []
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oncegate-bench-")))
-        parts = Set(synchronous="NORMAL", profile="off", pause_milliseconds=PAUSE_MILLISECONDS)
-        stack.callback(parts.close)
-        ways: dict[str, tuple[int, int]] = {"direct": (parts.upstream, 0), "oncegate": (parts.listen, parts.pid)}
-        if NGINX_PROGRAM is None:
-            print("nginx is not here, so its row is missing: install it to compare with a plain proxy")
-        else:
-            port = stack.enter_context(nginx(NGINX_PROGRAM, f"http://127.0.0.1:{parts.upstream}", folder))
-            ways["nginx"] = (port, int((folder / "nginx.pid").read_text(encoding="utf-8")))
-        print(f"{PLAIN}, {len(CHUNKS)} events {PAUSE_MILLISECONDS:g} ms apart")
-        print(f"{'way':12} {'callers':>7} {'first ms':>9} {'added ms':>9} {'CPU us/event':>13}")
-        for callers, calls in CALLS.items():
-            found = await compared(ways, parts.token, callers, calls, rounds)
-            for name, figures in found.items():
-                first, added, cpu = (median(column) for column in zip(*figures, strict=True))
-                rows.append({"way": name, "callers": callers, "first": first, "added": added, "cpu_us": cpu})
-                print(f"{name:12} {callers:7} {first:9.3f} {added:9.3f} {cpu:13.1f}", flush=True)
+    for writing, (pause, calls_of) in WAYS_OF_WRITING.items():
+        with contextlib.ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oncegate-bench-")))
+            parts = Set(synchronous="NORMAL", profile="off", pause_milliseconds=pause)
+            stack.callback(parts.close)
+            ways: dict[str, tuple[int, int]] = {"direct": (parts.upstream, 0), "oncegate": (parts.listen, parts.pid)}
+            if NGINX_PROGRAM is not None:
+                port = stack.enter_context(nginx(NGINX_PROGRAM, f"http://127.0.0.1:{parts.upstream}", folder))
+                ways["nginx"] = (port, int((folder / "nginx.pid").read_text(encoding="utf-8")))
+            for callers, calls in calls_of.items():
+                found = await compared(ways, parts.token, callers, calls, rounds)
+                rows += [{"writing": writing, "callers": callers, **row} for row in shown_of(found)]
+                for row in rows[-len(found) :]:
+                    print("{writing:8} {way:10} {callers:7} {first:9.3f} {added:9.3f} {cpu_us:13.1f} "
+                          "{to_nginx:8.1f}".format(**row), flush=True)  # fmt: skip
+    return rows
+
+
+def shown_of(found: dict[str, list[tuple[float, float, float]]]) -> list[dict[str, object]]:
+    """Return the medians of each way, with the median of its rounds' ratios to nginx (0 without one)."""
+    rows: list[dict[str, object]] = []
+    for name, figures in found.items():
+        first, added, cpu = (median(column) for column in zip(*figures, strict=True))
+        ratios = [own[2] / other[2] for own, other in zip(figures, found.get("nginx", ()), strict=False) if other[2]]
+        ratio = median(ratios) if ratios else 0.0
+        rows.append({"way": name, "first": first, "added": added, "cpu_us": cpu, "to_nginx": ratio})
     return rows
 
 
