@@ -59,6 +59,7 @@ class Connection(asyncio.Protocol):
         self._arrival: asyncio.Future[None] | None = None
         self._take: Callable[[bytes], None] | None = None
         self._broken: Exception | None = None
+        self._poured: list[bytes] = []
         self._paused = False
         self._until_close = False
         self._ended = False
@@ -181,6 +182,8 @@ class Connection(asyncio.Protocol):
             self._fail("the upstream switched protocols")
         except httptools.HttpParserError:
             self._fail("the upstream's answer is no valid HTTP")
+        if self._poured:
+            self._pour()
         if self._unframed_bytes > HEAD_BYTES_MAX and not self.complete:
             self._fail(_LONG)
         if self._error is not None:
@@ -237,7 +240,7 @@ class Connection(asyncio.Protocol):
             return
         self._unframed_bytes = 0
         if self._take is not None:
-            self._pour(self._take, body)
+            self._poured.append(body)
             return
         self._body.append(body)
         self._body_bytes += len(body)
@@ -246,9 +249,13 @@ class Connection(asyncio.Protocol):
             self._paused = True
             self.transport.pause_reading()
 
-    def _pour(self, take: Callable[[bytes], None], body: bytes) -> None:
+    def _pour(self) -> None:
+        """Give what has arrived at once on at once: an upstream that is ahead costs one step for many chunks."""
+        parts, self._poured = self._poured, []
+        if self._take is None:
+            return
         try:
-            take(body)
+            self._take(parts[0] if len(parts) == 1 else b"".join(parts))
         except Exception as error:  # noqa: BLE001 - it belongs to whoever pours, not to the parser
             self._broken, self._take = error, None
             self._arrived()
