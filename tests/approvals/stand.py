@@ -20,7 +20,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from tests import keys
 from tests.gateway.running import free_port
-from tests.mcp.stand import TOP, fixture, process, wait_until_ready
+from tests.mcp.stand import TOP, fixture, serving, wait_until_ready
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -125,7 +125,6 @@ def office(folder: Path, *, wait: str, more: str = "") -> Generator[Office]:
         found.keys["billing"] = keys.add(folder / "keys.yaml", "billing")
         for name, agent in (("cfo", "cfo"), ("ceo", "ceo"), ("clerk", "clerk"), ("requester", "billing")):
             found.keys[name] = keys.add(folder / "keys.yaml", agent, admin=True)
-        command = [sys.executable, "-m", "gateway.cli", "serve", "-c", str(folder / "oncegate.yaml")]
-        with process(command, folder / "gateway.log"):
+        with serving(folder):
             wait_until_ready(f"http://127.0.0.1:{found.port}/readyz", folder / "gateway.log")
             yield found

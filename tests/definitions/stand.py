@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from tests.mcp.stand import TOP, free_port, process, wait_until_ready
+from tests.mcp.stand import TOP, free_port, serving, wait_until_ready
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -53,8 +53,7 @@ class Shop:
 
     def start(self) -> None:
         """Serve."""
-        serving = [sys.executable, "-m", "gateway.cli", "serve", "-c", str(self.folder / "oncegate.yaml")]
-        self._serving.enter_context(process(serving, self.folder / "gateway.log"))
+        self._serving.enter_context(serving(self.folder))
         wait_until_ready(f"http://127.0.0.1:{self.port}/readyz", self.folder / "gateway.log")
 
     def stop(self) -> None:

@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, cast
 import httpx
 
 from tests import keys
+from tests.serving import serve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tests.serving import Running
 
 HERE = Path(__file__).parents[2]
 POLICIES = """p, role:clerk, acme, model/allowed, call, -, allow, redact=off
@@ -83,7 +86,7 @@ class RunningGateway:
             (folder / name).write_bytes(secret)
             (folder / name).chmod(0o600)
         self.keys = {name: keys.add(folder / "keys.yaml", name) for name in ("billing", "shipping")}
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Running | None = None
         self.log = folder / "gateway.log"
 
     @property
@@ -95,11 +98,12 @@ class RunningGateway:
 
     def start(self, crash_point: str | None = None) -> None:
         """Start the process; with `crash_point` it kills itself there (see `tests/gateway/crashing.py`)."""
-        command = [sys.executable, "-m", "gateway.cli", "serve", "-c", str(self.config)]
-        if crash_point is not None:
-            command = [sys.executable, "-m", "tests.gateway.crashing", str(self.config), crash_point]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=HERE, stderr=log)
+            if crash_point is None:
+                self.process = serve(self.config, log)
+            else:
+                command = [sys.executable, "-m", "tests.gateway.crashing", str(self.config), crash_point]
+                self.process = subprocess.Popen(command, cwd=HERE, stderr=log)
         until = time.monotonic() + 45
         pause = threading.Event()
         while time.monotonic() < until:

@@ -18,8 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tests.serving import serve
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
+
+    from tests.serving import Running
 
 TOP: Final = Path(__file__).parent.parent.parent
 START_SECONDS_MAX: Final = 120.0
@@ -97,15 +101,30 @@ def write(folder: Path, *, policy: str, servers: str, more: str = "") -> None:
 def gateway(folder: Path, *, environment: Mapping[str, str] | None = None) -> Generator[tuple[str, int]]:
     """Run the gateway of the configuration in `folder` until the block ends; yields its URL and process id."""
     listen = (folder / "oncegate.yaml").read_text(encoding="utf-8").partition("listen: ")[2].partition("\n")[0]
-    command = [sys.executable, "-m", "gateway.cli", "serve", "-c", str(folder / "oncegate.yaml")]
-    with process(command, folder / "gateway.log", environment=environment) as serving:
+    with serving(folder, environment=environment) as running:
         wait_until_ready(f"http://{listen}/readyz", folder / "gateway.log")
-        yield f"http://{listen}", serving.pid
-        serving.terminate()
-        serving.wait(30)
+        yield f"http://{listen}", running.pid
+        running.terminate()
+        running.wait(30)
     said = (folder / "gateway.log").read_text(encoding="utf-8")
     assert "was destroyed but it is pending" not in said  # a stream that was left holds nothing
     assert "never retrieved" not in said
+
+
+@contextlib.contextmanager
+def serving(folder: Path, *, environment: Mapping[str, str] | None = None) -> Generator[Running]:
+    """Run the gateway of the configuration in `folder` with its output in `gateway.log`; ends it with the block."""
+    with (folder / "gateway.log").open("ab") as output:
+        running = serve(folder / "oncegate.yaml", output, environment=os.environ | dict(environment or {}))
+    try:
+        yield running
+    finally:
+        running.terminate()
+        try:
+            running.wait(10)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait(10)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from tests.gateway.running import free_port
-from tests.mcp.stand import TOP, fixture, process, wait_until_ready
+from tests.mcp.stand import TOP, fixture, serving, wait_until_ready
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Mapping
@@ -143,7 +143,6 @@ def company(folder: Path, policy: str, conditions: str = "", *, more: str = "", 
             (folder / f"{name}.json").write_text(json.dumps({"keys": [jwk | {"kid": name, "use": "sig"}]}))
         text = _CONFIG.format(port=found.port, admin=found.admin, url=direct, more=more)
         (folder / "oncegate.yaml").write_text(text, encoding="utf-8")
-        command = [sys.executable, "-m", "gateway.cli", "serve", "-c", str(folder / "oncegate.yaml")]
-        with process(command, folder / "gateway.log"):
+        with serving(folder):
             wait_until_ready(f"{found.url}/readyz", folder / "gateway.log")
             yield found

@@ -21,9 +21,12 @@ import httpx
 from tests import keys
 from tests.gateway.running import free_port
 from tests.mcp.introduced import introduced
+from tests.serving import serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+
+    from tests.serving import Running
 
 TOP = Path(__file__).parents[2]
 START_SECONDS_MAX = 45
@@ -115,7 +118,7 @@ class Gateway:
 
     folder: Path
     port: int
-    process: subprocess.Popen[bytes] | None = None
+    process: Running | None = None
 
     @property
     def url(self) -> str:
@@ -124,9 +127,8 @@ class Gateway:
 
     def start(self) -> None:
         """Start it and wait until it serves."""
-        command = [sys.executable, "-m", "gateway.cli", "serve", "-c", str(self.folder / "oncegate.yaml")]
         with (self.folder / "gateway.log").open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=TOP, stderr=log, start_new_session=True)
+            self.process = serve(self.folder / "oncegate.yaml", log)
         until, pause = time.monotonic() + START_SECONDS_MAX, threading.Event()
         while time.monotonic() < until and self.process.poll() is None:
             with contextlib.suppress(httpx.TransportError):
