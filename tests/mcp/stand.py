@@ -114,8 +114,9 @@ def gateway(folder: Path, *, environment: Mapping[str, str] | None = None) -> Ge
 @contextlib.contextmanager
 def serving(folder: Path, *, environment: Mapping[str, str] | None = None) -> Generator[Running]:
     """Run the gateway of the configuration in `folder` with its output in `gateway.log`; ends it with the block."""
+    known = os.environ | {"PYTHONPATH": str(TOP), **(environment or {})}
     with (folder / "gateway.log").open("ab") as output:
-        running = serve(folder / "oncegate.yaml", output, environment=os.environ | dict(environment or {}))
+        running = serve(folder / "oncegate.yaml", output, environment=known)
     try:
         yield running
     finally:
