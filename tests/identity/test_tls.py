@@ -27,7 +27,7 @@ from gateway.tls import ListenerTls
 from tests import keys
 from tests.gateway.running import free_port
 from tests.identity.certificates import Authority, Issued, trusting
-from tests.mcp.stand import TOP, eventually, fixture, process
+from tests.mcp.stand import TOP, eventually, fixture, serving
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -113,9 +113,8 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Generator[Secured]:
         port = free_port()
         text = _CONFIG.format(port=port, admin=free_port(), url=direct)
         (folder / "oncegate.yaml").write_text(text, encoding="utf-8")
-        command = [sys.executable, "-m", "gateway.cli", "serve", "-c", str(folder / "oncegate.yaml")]
         found = Secured(folder, port, acme, partner, ours, key)
-        with process(command, folder / "gateway.log") as child:
+        with serving(folder) as child:
 
             def ready() -> bool:
                 try:
