@@ -275,3 +275,28 @@ async def test_what_whoever_takes_an_answer_raises_is_raised_where_it_is_poured_
         assert len(taken) == 1
         assert await answered(upstream) == (200, b"okok")
         assert len(peer.talks) == 2
+
+
+@pytest.mark.requirement("UP-12")
+async def test_chunks_that_arrive_together_are_poured_together_and_those_before_a_broken_one_are_not_lost() -> None:
+    goes_on = asyncio.Event()
+
+    async def script(talk: Talk, number: int) -> None:
+        del number
+        await talk.request()
+        await talk.say(CHUNKED)
+        await goes_on.wait()
+        await talk.say(b"".join(b"4\r\npt%02d\r\n" % place for place in range(20)) + b"no chunk\r\n")
+        await talk.gone()
+
+    async with Peer(script) as peer:
+        response = await HttpUpstream(peer.url).send(request_of(), seconds_max=5)
+        taken: list[bytes] = []
+        assert isinstance(response, Pouring)
+        pouring = asyncio.ensure_future(response.pour(taken.append))
+        goes_on.set()
+        with pytest.raises(Sent):
+            await pouring
+        await response.aclose()
+    assert b"".join(taken) == b"".join(b"pt%02d" % place for place in range(20))
+    assert len(taken) < 20
