@@ -61,7 +61,7 @@ class ApprovalBook(Part):
 
     async def list_approvals(self, *, limit: int, state: str | None, run: str | None) -> list[ApprovalRecord]:
         """Return the newest approvals first."""
-        return await self._read(lambda tx: approvals.read_all(tx, limit=limit, state=state, run=run))
+        return await self._survey(lambda tx: approvals.read_all(tx, limit=limit, state=state, run=run))
 
     async def read_approval(self, approval_id: str) -> ApprovalRecord | None:
         """Return one approval or `None`."""

@@ -42,11 +42,18 @@ class AuditBook(Part):
 
     async def audit_links(self, chain: str, after: int, limit: int) -> list[Link]:
         """Return records of a chain after number `after`, in order."""
-        return await self._read(lambda tx: audit_rows.links(tx, chain, after, limit))
+        return await self._survey(lambda tx: audit_rows.links(tx, chain, after, limit))
+
+    async def audit_page(self, after: int, limit: int) -> tuple[list[Link], int]:
+        """Return records in the order they were written, and the place after which to go on.
+
+        For one writer: of several instances what was begun first may be committed last.
+        """
+        return await self._survey(lambda tx: audit_rows.page(tx, after, limit))
 
     async def search_audit(self, wanted: AuditFilter) -> AuditPage:
         """Return records newest first, and where to go on."""
-        return await self._read(lambda tx: audit_rows.search(tx, wanted))
+        return await self._survey(lambda tx: audit_rows.search(tx, wanted))
 
     async def note_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Link a signed checkpoint to this instance's chain."""
@@ -77,7 +84,7 @@ class AuditBook(Part):
 
     async def prunable(self, before: int, sinks: Sequence[str]) -> dict[str, Head]:
         """Return, by chain, the last record older than `before` (microseconds) that every sink has; heads stay."""
-        return await self._read(lambda tx: audit_rows.prunable(tx, before, sinks))
+        return await self._survey(lambda tx: audit_rows.prunable(tx, before, sinks))
 
     async def anchor_audit(self, anchor: Checkpoint, audit: Audit) -> None:
         """Write the signed statement under which a prefix may go."""
@@ -104,7 +111,7 @@ class AuditBook(Part):
 
     async def totals(self) -> AuditTotals:
         """Return what waits: calls in doubt and held, approvals, and how large the store is where that is known."""
-        return await self._read(audit_rows.totals)
+        return await self._survey(audit_rows.totals)
 
     async def person(self, domain: str, user: str) -> str:
         """Return the name that stands for a person in the audit: random, and forgotten with `erase_person`."""
@@ -140,7 +147,7 @@ class AuditBook(Part):
                     found[alias] = f"{domain}/{user}"
             return found
 
-        return await self._read(read)
+        return await self._survey(read)
 
     async def erase_person(self, domain: str, user: str, audit: Audit) -> Erased:
         """Forget who a person was in the audit, and the originals the vault keeps for them; chains stay as they are."""

@@ -73,6 +73,13 @@ class Backend(Protocol):
         """Return what `work` reads. Raises `JournalUnavailable`."""
         ...
 
+    async def survey(self, work: Read[Result]) -> Result:
+        """Return what `work` reads for people: it may take long, and calls go on meanwhile.
+
+        Raises `JournalUnavailable`.
+        """
+        ...
+
     async def look(self, step: Step, rules: Callable[[View, Step], Coroutine[Any, Any, Result]]) -> Result:
         """Return what `rules` make of the facts that decide about `step`. Raises `JournalUnavailable`."""
         ...

@@ -17,4 +17,4 @@ class BudgetBook(Part):
 
     async def read_budget(self, name: str, since: float, *, subject: str | None, limit: int) -> list[BudgetRecord]:
         """Return what is taken of a budget in its window since `since` (seconds since the epoch), by subject."""
-        return await self._read(lambda tx: budgets.read(tx, name, round(since * MICROSECONDS), subject, limit))
+        return await self._survey(lambda tx: budgets.read(tx, name, round(since * MICROSECONDS), subject, limit))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from durable.journal import Audit
     from durable.records import CallFilter, CallRecord, ReceivedObject
-    from durable.sql import Writing
+    from durable.sql import Transaction, Writing
     from durable.step import Outcome, Owner
 
 _SAID: Final = Proof()
@@ -24,7 +24,7 @@ class CallBook(Part):
 
     async def list_calls(self, wanted: CallFilter) -> list[CallRecord]:
         """Return the newest calls first, or by step; no bodies."""
-        return await self._read(lambda tx: calls.list_calls(tx, wanted))
+        return await self._survey(lambda tx: calls.list_calls(tx, wanted))
 
     async def read_call(self, call_id: str) -> CallRecord | None:
         """Return one call or `None`; no bodies."""
@@ -46,6 +46,15 @@ class CallBook(Part):
             tx.audit(audit)
 
         await self._write("divergence", write)
+
+    async def read_bodies(self, call_id: str) -> tuple[bytes | None, Outcome | None]:
+        """Return request and outcome of a call, both redacted, `None` where there is none."""
+
+        async def read(tx: Transaction) -> tuple[bytes | None, Outcome | None]:
+            request = await calls.read_request(tx, self._keyring, call_id)
+            return request, await calls.read_outcome(tx, self._keyring, call_id)
+
+        return await self._survey(read)
 
     async def open_doubts(self, resources: Sequence[str], limit: int) -> list[CallRecord]:
         """Return calls of these resources that are in doubt and not granted, those sent first first."""

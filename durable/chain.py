@@ -67,6 +67,21 @@ class Chain:
         self.number, self.head = mark
 
 
+def said(name: str, value: str) -> str:
+    """Return how a record's text says that its field `name` is `value`."""
+    return f"{_CANONICAL.encode(name).decode()}:{_CANONICAL.encode(value).decode()}"
+
+
+def export_line(link: Link) -> str:
+    """Return a record as exports have it: its text is what was hashed, so it goes out byte for byte."""
+    return f'{{"hash":"{link.hash.hex()}","record":{link.text}}}\n'
+
+
+def anchor_line(anchor: str) -> str:
+    """Return a signed statement under which records were pruned as exports have it, before all records."""
+    return f'{{"anchor":{_CANONICAL.encode(anchor).decode()}}}\n'
+
+
 def link_hash(before: bytes, text: str) -> bytes:
     """Return the hash of a record with canonical `text` after one with hash `before`."""
     return hashlib.sha256(b"\x00" + before + text.encode()).digest()

@@ -45,7 +45,7 @@ class DefinitionBook(Part):
 
     async def list_definitions(self, *, server: str | None, state: str | None, limit: int) -> list[DefinitionRecord]:
         """Return current versions by server, kind and name."""
-        return await self._read(
+        return await self._survey(
             lambda tx: definitions.read_all(tx, self._keyring, server=server, state=state, limit=limit)
         )
 

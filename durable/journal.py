@@ -190,8 +190,10 @@ class Runs(Protocol):
         """Finish running runs without a call for that long; returns how many."""
         ...
 
-    async def list_runs(self, *, limit: int, agent: str | None, state: str | None) -> list[RunRecord]:
-        """Return the newest runs first."""
+    async def list_runs(
+        self, *, limit: int, agent: str | None, state: str | None, before: str | None = None
+    ) -> list[RunRecord]:
+        """Return the newest runs first, those begun before the run `before`. Raises `LookupError`."""
         ...
 
 

@@ -23,6 +23,9 @@ class Part:
     async def _read(self, work: Read[Result]) -> Result:
         return await self._backend.read(work)
 
+    async def _survey(self, work: Read[Result]) -> Result:
+        return await self._backend.survey(work)
+
     async def _write(self, name: str, work: Write[Result]) -> Result:
         # shielded: what is queued is written even when the one who asked for it goes away
         return await asyncio.shield(self._backend.submit(name, work))

@@ -204,6 +204,10 @@ class PostgresBackend:
             raise JournalUnavailable("the journal is closed")
         return await self._readers.read(work)
 
+    async def survey(self, work: Read[Result]) -> Result:
+        """Return what `work` reads. Raises `JournalUnavailable`."""
+        return await self.read(work)
+
     async def look(self, step: Step, rules: Callable[[View, Step], Coroutine[Any, Any, Result]]) -> Result:
         """Return what `rules` make of the facts, most of them read in one query. Raises `JournalUnavailable`."""
 

@@ -62,6 +62,10 @@ class RunBook(Part):
         """Finish running runs without a call for that long; returns how many."""
         return await self._write("run", lambda tx: runs.close_idle(tx, idle_seconds))
 
-    async def list_runs(self, *, limit: int, agent: str | None, state: str | None) -> list[RunRecord]:
-        """Return the newest runs first."""
-        return await self._read(lambda tx: runs.list_runs(tx, self._keyring, limit=limit, agent=agent, state=state))
+    async def list_runs(
+        self, *, limit: int, agent: str | None, state: str | None, before: str | None = None
+    ) -> list[RunRecord]:
+        """Return the newest runs first, those begun before the run `before`. Raises `LookupError`."""
+        return await self._survey(
+            lambda tx: runs.list_runs(tx, self._keyring, limit=limit, agent=agent, state=state, before=before)
+        )

@@ -89,13 +89,20 @@ async def close_idle(tx: Writing, idle_seconds: float) -> int:
 
 
 async def list_runs(
-    tx: Transaction, keyring: Keyring, *, limit: int, agent: str | None, state: str | None
+    tx: Transaction, keyring: Keyring, *, limit: int, agent: str | None, state: str | None, before: str | None
 ) -> list[RunRecord]:
-    """Return the newest runs first."""
+    """Return the newest runs first, those begun before the run `before`. Raises `LookupError`."""
+    created, last = 2**62, ""
+    if before is not None:
+        row = await tx.row("SELECT created FROM run WHERE id = $1", before)
+        if row is None:
+            raise LookupError(before)
+        created, last = row["created"], before
     rows = await tx.rows(
-        f"SELECT {RUN_COLUMNS} FROM run WHERE (CAST($1 AS TEXT) IS NULL OR agent = $1) "  # noqa: S608 - constant columns
-        "AND (CAST($2 AS TEXT) IS NULL OR state = $2) ORDER BY created DESC, id DESC LIMIT $3",
-        agent, state, limit,
+        f"SELECT {RUN_COLUMNS} FROM run WHERE created <= $4 AND (created < $4 OR id < $5) "  # noqa: S608 - constant columns
+        "AND (CAST($1 AS TEXT) IS NULL OR agent = $1) AND (CAST($2 AS TEXT) IS NULL OR state = $2) "
+        "ORDER BY created DESC, id DESC LIMIT $3",
+        agent, state, limit, created, last,
     )  # fmt: skip
     return [run_record(row, keyring) for row in rows]
 

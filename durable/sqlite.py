@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from durable import sqlite_file
 from durable.backend import Wakeups
 from durable.journal import JournalRefused, JournalUnavailable
-from durable.sql import Here
+from durable.sql import Here, drive
 from durable.sqlite_transaction import SqliteReading
 from durable.sqlite_writer import Writer
 from durable.stamp import now
@@ -51,7 +52,10 @@ async def open_sqlite(
 
 
 class SqliteBackend:
-    """`durable.backend.Backend` on one file; reads are done where they are asked for, in the event loop's thread."""
+    """`durable.backend.Backend` on one file.
+
+    Reads are done where they are asked for, in the event loop's thread; surveys in a thread of their own.
+    """
 
     def __init__(
         self, path: Path, synchronous: Literal["FULL", "NORMAL"], fatal: Callable[[str], None],
@@ -74,8 +78,11 @@ class SqliteBackend:
             raise JournalRefused(f"`{path}`: expected a journal ({error})") from None
         self._reader = reader
         self._reading = SqliteReading(reader)
+        self._surveying: SqliteReading | None = None
+        self._connect = lambda: sqlite_file.connect(path, synchronous)
+        self._surveyor = ThreadPoolExecutor(1, thread_name_prefix="oncegate-survey")
         self._writer: Writer | None = Writer(
-            lambda: sqlite_file.connect(path, synchronous),
+            self._connect,
             chain,
             self.here,
             self.wakeups,
@@ -102,6 +109,17 @@ class SqliteBackend:
         """Return what `work` reads."""
         return await work(self._reading)
 
+    async def survey(self, work: Read[Result]) -> Result:
+        """Return what `work` reads, on a connection of its own. Raises `JournalUnavailable`."""
+        if self._writer is None:
+            raise JournalUnavailable("the journal is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._surveyor, self._surveyed, work)
+
+    def _surveyed(self, work: Read[Result]) -> Result:
+        if self._surveying is None:
+            self._surveying = SqliteReading(self._connect())
+        return drive(work(self._surveying))
+
     async def look(self, step: Step, rules: Callable[[View, Step], Coroutine[Any, Any, Result]]) -> Result:
         """Return what `rules` make of the facts, each read as it is asked for."""
         return await rules(SqlView(self._reading), step)
@@ -121,5 +139,8 @@ class SqliteBackend:
             return
         writer, self._writer = self._writer, None
         await asyncio.to_thread(writer.close)
+        await asyncio.to_thread(self._surveyor.shutdown)
+        if self._surveying is not None:
+            self._surveying.database.close()
         self._reader.close()
         os.close(self._lock)

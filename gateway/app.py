@@ -18,6 +18,7 @@ from gateway.blocking import Blocks
 from gateway.budgets.charging import Budgets
 from gateway.checkpoints import Checkpoints
 from gateway.config import timeout_seconds, upstream_timeouts
+from gateway.content import Contents
 from gateway.deciding import Deciding
 from gateway.definitions.book import Book
 from gateway.detection import Detection
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from durable.store import Store
     from gateway.call import Call, Exchange, ToolUse
     from gateway.config import Config, Model
+    from gateway.evidence import Evidence
     from gateway.front import Entry
     from gateway.given import Given
     from policy.decision import Principal
@@ -170,6 +172,8 @@ class Gateway:
         self.journal = await open_store(
             config, Keyring(secrets), fatal=fatal, crash_point=self.metrics.timing(crash_point)
         )
+        if config.telemetry.content == "redacted":
+            self._telemetry.content = Contents(self.journal, self._looked_into).of
         self.journal.audit_best_effort = config.telemetry.audit == "best_effort"
         self._book = Book(self.journal, config.mcp_servers)
         await self._book.open()
@@ -204,13 +208,20 @@ class Gateway:
         await self.checkpoints.aclose()
         if self.outbox is not None:  # the last checkpoint goes with it
             await self.outbox.aclose()
+        await asyncio.to_thread(self._telemetry.close)  # it may read the journal still
         await self.journal.aclose()
-        await asyncio.to_thread(self._telemetry.close)
 
     @property
     def traces_lost(self) -> int:
         """How many calls' traces were not kept or not delivered."""
         return self._telemetry.dropped + self._telemetry.lost
+
+    def _looked_into(self, evidence: Evidence) -> bool:
+        """Return whether what the journal keeps of a call is redacted, which it is not by a profile that looks away."""
+        if evidence.decision is None:
+            return False
+        profile = self.redaction.profile_of(evidence.decision)
+        return profile.inspects and not profile.shadow
 
     async def given(self, call: CallRecord, tree: object) -> Given:
         """Return an outcome an operator gives. Raises `Unusable`, `Refusal`, `DetectionError`."""

@@ -1,7 +1,7 @@
 """Span and attribute names: OpenTelemetry's GenAI and MCP conventions (Development status), and our own.
 
-Kept in one place because the conventions still move. No constant of theirs holds content: prompts,
-arguments and results are opt-in there and never exported here.
+Kept in one place because the conventions still move. Those that hold content are opt-in there and here: only
+`gateway/content.py` uses them, where `telemetry.content: redacted` asks for it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ GEN_AI_STREAM: Final = "gen_ai.request.stream"
 GEN_AI_TOOL: Final = "gen_ai.tool.name"
 GEN_AI_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 GEN_AI_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+GEN_AI_SYSTEM: Final = "gen_ai.system_instructions"
+GEN_AI_INPUT: Final = "gen_ai.input.messages"
+GEN_AI_OUTPUT: Final = "gen_ai.output.messages"
+GEN_AI_TOOL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
+GEN_AI_TOOL_RESULT: Final = "gen_ai.tool.call.result"
 ERROR_TYPE: Final = "error.type"
 STATUS_CODE: Final = "http.response.status_code"
 SERVER_ADDRESS: Final = "server.address"
@@ -57,5 +62,8 @@ ANSWERED_BY: Final = "oncegate.answered_by"
 COST: Final = "oncegate.cost.usd"
 ARGUMENTS: Final = "oncegate.arguments.hmac"
 RESULT: Final = "oncegate.result.hmac"
+#: something of the content was left off for its length; there is none, because it was not redacted or not to be had
+CONTENT_CUT: Final = "oncegate.content.cut"
+CONTENT_WITHHELD: Final = "oncegate.content.withheld"
 REDACTED_OUT: Final = "oncegate.redaction.outward"
 REDACTED_IN: Final = "oncegate.redaction.inward"

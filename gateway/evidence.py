@@ -55,6 +55,8 @@ class Evidence:
     redacted_inward: Mapping[str, int] = field(default_factory=dict[str, int])
     usage: Mapping[str, int] = field(default_factory=dict[str, int])
     cost_usd: float | None = None
+    #: something of it passed as it was: not looked into, or found by a shadow
+    passed: bool = False
     #: where the request differs from what its run asked before: `step 3 $.messages[1].content`
     divergence: str | None = None
     #: how often it was sent upstream

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from durable.chain import read_anchors, read_links
+from durable.chain import anchor_line, export_line, read_anchors, read_links
 from durable.postgres import read_postgres_anchors, read_postgres_links
 from durable.verification import Witnesses, verify
 from gateway.admin.insight import Insight, Upstream
@@ -14,7 +15,7 @@ from gateway.metrics import Sample
 from policy.explain import explain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from durable.verification import Verification
     from gateway.app import Gateway
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 _BREAKER: Final = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
 #: Budgets given to Prometheus at most; subjects come from verified credentials, but there may be many.
 BUDGETS_MAX: Final = 500
+#: Records an export reads at a time, and how much of the time it takes.
+EXPORTED_AT_ONCE: Final = 200
+EXPORT_SHARE: Final = 0.05
 
 
 def insight_of(gateway: Gateway, ledger: Ledger) -> Insight:
@@ -45,6 +49,7 @@ def insight_of(gateway: Gateway, ledger: Ledger) -> Insight:
     ]
     return Insight(
         metrics=gateway.metrics, samples=samples, audit=gateway.journal, verify=verified,
+        export=lambda: exported(gateway), name=gateway.journal.audit_chain, since=time.time(),
         outbox=lambda: None if gateway.outbox is None else gateway.outbox.view, policies=gateway.policies,
         explain=lambda question: explain(gateway.policies.current.live, question),
         profiles=gateway.redaction.profile_names, upstreams=tuple(upstreams),
@@ -92,6 +97,38 @@ async def verification(gateway: Gateway) -> Verification:
     anchors = await read_postgres_anchors(state.postgres, password)
     links = [link async for link in read_postgres_links(state.postgres, password)]
     return await asyncio.to_thread(verify, links, Witnesses(anchors=anchors))
+
+
+async def exported(gateway: Gateway) -> AsyncIterator[str]:
+    """Yield the whole audit as `oncegate audit verify --export` reads it, some lines at a time.
+
+    Calls go on meanwhile: an export takes no more than `EXPORT_SHARE` of the time.
+    """
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    async for lines in _exported(gateway):
+        yield lines
+        await asyncio.sleep((loop.time() - begun) * (1 / EXPORT_SHARE - 1))
+        begun = loop.time()
+
+
+async def _exported(gateway: Gateway) -> AsyncIterator[str]:
+    state, place = gateway.config.state, 0
+    if state.postgres is None:
+        yield "".join(anchor_line(one) for one in await asyncio.to_thread(read_anchors, state.path))
+        while (found := await gateway.journal.audit_page(place, EXPORTED_AT_ONCE))[0]:
+            links, place = found
+            yield "".join(export_line(link) for link in links)
+        return
+    password = None if gateway.config.state_password is None else gateway.config.state_password.read()
+    yield "".join(anchor_line(one) for one in await read_postgres_anchors(state.postgres, password))
+    lines: list[str] = []
+    async for link in read_postgres_links(state.postgres, password):
+        lines.append(export_line(link))
+        if len(lines) >= EXPORTED_AT_ONCE:
+            yield "".join(lines)
+            lines.clear()
+    yield "".join(lines)
 
 
 def _outbox(gateway: Gateway) -> Iterator[Sample]:

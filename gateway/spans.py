@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+    from gateway.content import Said
     from gateway.evidence import Ending, Evidence
 
 Attributes = dict[str, str | int | float | bool]
@@ -63,20 +64,25 @@ def run_span(evidence: Evidence, run: str, resource: Resource, scope: Instrument
     )  # fmt: skip
 
 
-def spans_of(evidence: Evidence, resource: Resource, scope: InstrumentationScope) -> list[ReadableSpan]:
+def spans_of(
+    evidence: Evidence, resource: Resource, scope: InstrumentationScope, content: Said | None = None
+) -> list[ReadableSpan]:
     """Return the SERVER span of the agent's side and, where something was sent, the CLIENT span below it.
 
     In a run they are part of the run's trace, below its own span (`run_span`).
 
-    Inbound context is a link and never a parent: who sent it is verified, what it says is not.
+    Inbound context is a link and never a parent: who sent it is verified, what it says is not. `content` stands
+    on the CLIENT span, and where nothing was sent on the other.
     """
+    sent = evidence.upstream_start is not None and evidence.upstream_end is not None
+    inner, outer = (content or {}, {}) if sent else ({}, content or {})
     name = span_name(evidence)
     audit, run = evidence.audit_id, evidence.run
     server = _context(audit, run, 0)
     above = None if run is None else _run_context(audit, run)
     found = [
         ReadableSpan(
-            name, server, above, resource, _server_attributes(evidence), _events(evidence),
+            name, server, above, resource, _server_attributes(evidence) | outer, _events(evidence),
             _links(evidence.traceparent), SpanKind.SERVER, None, _status(_server_error(evidence)),
             round(evidence.start * _NANO), round(evidence.end * _NANO), scope,
         )
@@ -84,7 +90,7 @@ def spans_of(evidence: Evidence, resource: Resource, scope: InstrumentationScope
     if evidence.upstream_start is not None and evidence.upstream_end is not None:
         found.append(
             ReadableSpan(
-                name, _context(audit, run, 1), server, resource, _client_attributes(evidence), (), (),
+                name, _context(audit, run, 1), server, resource, _client_attributes(evidence) | inner, (), (),
                 SpanKind.CLIENT, None, _status(_client_error(evidence)), round(evidence.upstream_start * _NANO),
                 round(evidence.upstream_end * _NANO), scope,
             )

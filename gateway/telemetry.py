@@ -22,9 +22,12 @@ from gateway.metrics import Metrics
 from gateway.spans import run_span, spans_of, traceparent_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.sdk.trace import ReadableSpan
 
     from gateway.call import Headers
+    from gateway.content import Said
     from gateway.evidence import Ending, Evidence
     from gateway.trail import Trail
 
@@ -63,6 +66,8 @@ class Telemetry:
         self._told = -_TELL_SECONDS
         #: runs whose own span was sent, the oldest first
         self._runs: dict[str, None] = {}
+        #: what spans carry of content; nothing where the configuration does not ask for it
+        self.content: Callable[[Evidence], Said] | None = None
         self._thread: threading.Thread | None = None
         if otlp_url is None:
             return
@@ -140,7 +145,8 @@ class Telemetry:
 
     def _spans(self, evidence: Evidence) -> list[ReadableSpan]:
         """Return a call's spans, before the first of a run in this process the run's own."""
-        spans = spans_of(evidence, self._resource, self._scope)
+        content = {} if self.content is None else self.content(evidence)
+        spans = spans_of(evidence, self._resource, self._scope, content)
         run = evidence.run
         if run is None or run in self._runs:
             return spans

@@ -191,7 +191,7 @@ class Trail:
             redacted_inward=self.redacted_inward, usage=self.usage, cost_usd=self.cost_usd,
             arguments_digest=self.arguments_digest, result_digest=self.result_digest,
             traceparent=self.traceparent, protocol_facts=call.facts, divergence=self.divergence, tries=self.tries,
-            answered_by=self.answered_by,
+            answered_by=self.answered_by, passed=bool(self.passed_outward or self.passed_inward),
         )  # fmt: skip
 
     def _microseconds(self) -> int:

@@ -88,8 +88,10 @@ class ErasureDone(Form):
 
 
 class Overview(Form):
-    """What happened since this process began, and what waits in the whole store."""
+    """What happened on `instance` `since` it began (seconds since the epoch), and what waits in the whole store."""
 
+    instance: str
+    since: float
     calls: int
     denied: int
     replayed: int
@@ -168,6 +170,7 @@ async def overview_of(insight: Insight) -> Overview:
     metrics, totals, outbox = insight.metrics, await insight.audit.totals(), insight.outbox()
     calls = metrics.by("oncegate_calls_total")
     return Overview(
+        instance=insight.name, since=insight.since,
         calls=int(sum(calls.values())),
         denied=int(sum(number for labels, number in calls.items() if labels[1] == "deny")),
         replayed=int(metrics.total("oncegate_replays_total")), usd=metrics.total("oncegate_cost_usd_total"),

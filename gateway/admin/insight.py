@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from durable.audit_rows import AuditFilter, AuditPage, AuditTotals, Erased
     from durable.verification import Verification
@@ -50,13 +50,17 @@ class Upstream:
 class Insight:
     """The parts of the admin API that look into the running gateway.
 
-    `verify` goes over the whole audit beside the running gateway; `export` yields its lines.
+    `verify` goes over the whole audit beside the running gateway; `export` yields its lines, some at a time.
+    `name` is this instance's, `since` when it began (seconds since the epoch): what it counts is its own.
     """
 
     metrics: Metrics
     samples: Callable[[], Awaitable[list[Sample]]]
     audit: AuditRows
     verify: Callable[[], Awaitable[Verification]]
+    export: Callable[[], AsyncIterator[str]]
+    name: str
+    since: float
     outbox: Callable[[], OutboxView | None]
     policies: Policies
     explain: Callable[[Question], Explanation]

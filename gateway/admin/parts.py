@@ -132,8 +132,10 @@ class RunRows(Protocol):
         """Return the run or `None`."""
         ...
 
-    async def list_runs(self, *, limit: int, agent: str | None, state: str | None) -> list[RunRecord]:
-        """Return the newest runs first."""
+    async def list_runs(
+        self, *, limit: int, agent: str | None, state: str | None, before: str | None = None
+    ) -> list[RunRecord]:
+        """Return the newest runs first, those begun before the run `before`. Raises `LookupError`."""
         ...
 
     async def close_run(self, run_id: str, attempt: int, state: str, result: bytes | None) -> bool:

@@ -93,6 +93,7 @@ class RunQuery(Form):
     limit: int = Field(50, ge=1, le=ROWS_MAX)
     state: RunState | None = None
     agent: str | None = Field(None, max_length=256)
+    before: Identifier | None = Field(None, description="only runs begun before this one: the last of the page before")
 
 
 class RunRequest(Form):

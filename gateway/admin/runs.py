@@ -47,8 +47,13 @@ def routes(listener: Listener) -> APIRouter:
 
 
 async def listed(allowed: _Reader, wanted: Annotated[RunQuery, Query()]) -> list[Run]:
-    """Return runs, newest first."""
-    records = await allowed.parts.runs.list_runs(limit=wanted.limit, agent=wanted.agent, state=wanted.state)
+    """Return runs, newest first. Raises `Problem`."""
+    try:
+        records = await allowed.parts.runs.list_runs(
+            limit=wanted.limit, agent=wanted.agent, state=wanted.state, before=wanted.before
+        )
+    except LookupError:
+        raise Problem(422, "invalid", f"`before`: there is no run `{wanted.before}` any more; begin anew") from None
     return [run_view(record) for record in records]
 
 

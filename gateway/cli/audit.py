@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, cast
 import typer
 
 from durable.audit_rows import AuditFilter
-from durable.chain import Link, Unreadable, read_anchors, read_links
+from durable.chain import Link, Unreadable, anchor_line, export_line, read_anchors, read_links
 from durable.checkpoint import CheckpointInvalid, read_public_key
 from durable.journal import JournalRefused
 from durable.postgres import read_postgres_anchors, read_postgres_links
@@ -89,11 +89,10 @@ def export_audit(
     )  # fmt: skip
     whole = wanted == AuditFilter()
     for anchor in _anchors(config, database) if whole else ():
-        sys.stdout.write(f'{{"anchor":{json.dumps(anchor)}}}\n')
+        sys.stdout.write(anchor_line(anchor))
     for link in _readable(config, database):
         if whole or wanted.fits(cast("dict[str, object]", json.loads(link.text))):
-            # the record's text is what was hashed: it goes out byte for byte
-            sys.stdout.write(f'{{"hash":{json.dumps(link.hash.hex())},"record":{link.text}}}\n')
+            sys.stdout.write(export_line(link))
 
 
 def _said(found: Verification, *, trusted: bool) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 import difflib
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, get_args
 from urllib.parse import urlencode
 
@@ -35,8 +35,6 @@ _Auditor = Annotated[Permit, Depends(permit("admin/audit", "read"))]
 _Asking = Annotated[tuple[AdminParts, Principal], Depends(approvals.asking)]
 _PAGE = 100
 _RECORDS_OF_CALL = 20
-#: Records of one part of an export.
-_EXPORTED = 1000
 
 
 def routes() -> APIRouter:
@@ -63,11 +61,14 @@ async def overview(request: Request, allowed: _Overviewer) -> Response:
     now = await audit.overview_of(insight)
     gates = {one.upstream: one for one in allowed.parts.upstreams()}
     added = "-" if now.added_p50_seconds is None else f"≤ {1000 * now.added_p50_seconds:g} ms"
-    cards = [
+    waits = [
+        ("In doubt", now.in_doubt, "/calls?state=in_doubt"), ("Held", now.held, "/calls?state=held"),
+        ("Approvals waiting", now.approvals, "/approvals?state=pending"),
+        ("In flight", now.in_flight, "/calls?state=in_flight"),
+    ]  # fmt: skip
+    counted = [
         ("Calls", now.calls, "/calls"), ("Denied", now.denied, "/audit?decision=deny"),
-        ("Replayed", now.replayed, "/audit?ending=replayed"), ("In doubt", now.in_doubt, "/calls?state=in_doubt"),
-        ("Held", now.held, "/calls?state=held"), ("Approvals waiting", now.approvals, "/approvals?state=pending"),
-        ("In flight", now.in_flight, "/calls?state=in_flight"), ("Spent", forms.usd(now.usd), ""),
+        ("Replayed", now.replayed, "/audit?ending=replayed"), ("Spent", forms.usd(now.usd), ""),
         ("Saved by replays", forms.usd(now.saved_usd), ""), ("Added, half of calls", added, ""),
     ]  # fmt: skip
     upstreams = [
@@ -80,7 +81,8 @@ async def overview(request: Request, allowed: _Overviewer) -> Response:
     waiting = f"{now.outbox_records} records wait for the collector, the first for {now.outbox_age_seconds:.0f} s"
     minutes = list(insight.metrics.minutes)
     return rendered(
-        request, "overview.html", overview=now, cards=cards, upstreams=upstreams, journal="written and read",
+        request, "overview.html", overview=now, waits=waits, counted=counted, upstreams=upstreams,
+        journal="written and read",
         outbox=waiting if insight.outbox() is not None else "kept here, exported nowhere",
         calls_chart=forms.calls_chart(minutes, time.time()), added_chart=forms.added_chart(minutes, time.time()),
     )  # fmt: skip
@@ -88,9 +90,10 @@ async def overview(request: Request, allowed: _Overviewer) -> Response:
 
 async def run_list(request: Request, allowed: _Runner) -> Response:
     """List runs."""
-    query = RunQuery.model_validate(given(request))
+    query = RunQuery.model_validate({"limit": _PAGE} | given(request))
     found = await runs.listed(allowed, query)
-    return rendered(request, "runs.html", runs=found, query=query, states=get_args(RunState))
+    following = _next(request, "/runs", before=found[-1].id) if len(found) == query.limit else None
+    return rendered(request, "runs.html", runs=found, query=query, states=get_args(RunState), following=following)
 
 
 async def run_page(request: Request, allowed: _Runner, run_id: _Id) -> Response:
@@ -211,22 +214,11 @@ async def audit_page(request: Request, allowed: _Auditor) -> Response:
 
 
 async def audit_export(allowed: _Auditor) -> Response:
-    """Give the audit as JSON lines, newest first; `oncegate audit export` writes what can be verified."""
+    """Give the whole audit, as `oncegate audit export` does: `oncegate audit verify --export FILE` takes it."""
     insight = audit.insight_of(allowed)
     await allowed.parts.write_audit([allowed.record("export_audit", "-")])
-
-    async def lines() -> AsyncIterator[str]:
-        before: int | None = None
-        while True:
-            page = await insight.audit.search_audit(AuditFilter(limit=_EXPORTED, before=before))
-            for record in page.records:
-                yield json.dumps(record) + "\n"
-            before = page.following
-            if before is None:
-                return
-
     headers = {"content-disposition": 'attachment; filename="oncegate-audit.jsonl"'}
-    return StreamingResponse(lines(), media_type="application/jsonl", headers=headers)
+    return StreamingResponse(insight.export(), media_type="application/jsonl", headers=headers)
 
 
 class _Blank(dict[str, object]):

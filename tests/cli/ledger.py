@@ -162,8 +162,11 @@ class Ledger:
         self.audit.extend(audit)
         return self.runs[run_id]
 
-    async def list_runs(self, *, limit: int, agent: str | None, state: str | None) -> list[RunRecord]:
+    async def list_runs(
+        self, *, limit: int, agent: str | None, state: str | None, before: str | None = None
+    ) -> list[RunRecord]:
         self._check()
+        assert before is None
         return [
             run for run in reversed(self.runs.values()) if agent in {None, run.agent} and state in {None, run.state}
         ][:limit]

@@ -35,7 +35,7 @@ models:
   chat: {{provider: openai_compatible, url: "{url}/v1", upstream_model: up}}
   responses: {{provider: openai, url: "{url}/v1", upstream_model: up}}
   claude: {{provider: anthropic, url: "{url}/v1", upstream_model: up}}
-telemetry: {{otlp: "{sink}"}}
+telemetry: {{otlp: "{sink}", content: redacted}}
 trust_domains: {{acme: {{api_keys_file: keys.yaml}}}}
 """
 BATCH = 15
@@ -151,19 +151,20 @@ def plant(folder: Path, count: int) -> None:
                     answers.append(answer.content)
             listed = command(folder, "calls", "list", "--json", "--limit", "1000")
             pages = dict(shown(folder, key))
-        exported = b"".join(span.SerializeToString() for span in sink.spans())
+        exported = b"".join(content for contents in sink.taken.values() for content in contents)
     assert len(echo.received) >= len(answers)
     kept = {
         path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name != "oncegate.yaml"
     }
     assert {"oncegate.db", "gateway.log"} <= kept.keys()
     places = kept | {
-        "upstream": b"\n".join(echo.received), "agent": b"\n".join(answers), "calls": listed, "traces": exported,
+        "upstream": b"\n".join(echo.received), "agent": b"\n".join(answers), "calls": listed, "telemetry": exported,
         "audit": command(folder, "audit", "export"), **pages,
     }  # fmt: skip
     assert {name: left for name, content in places.items() if (left := held(planted, content))} == {}
     assert b"_" in places["upstream"]
-    assert places["traces"]
+    for name in ("input.messages", "output.messages", "system_instructions", "tool.call.arguments", "tool.call.result"):
+        assert f"gen_ai.{name}".encode() in places["telemetry"]
     assert {"/metrics", "/api/v1/audit", "/api/v1/overview", "/", "/runs", "/audit/export"} <= pages.keys()
 
 

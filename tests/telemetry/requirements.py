@@ -15,5 +15,9 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     ),
     Requirement("TEL-13", "A run is one connected trace; audit records carry the trace of their call.", "issue 9"),
     Requirement("TEL-14", "A collector gets the same series as `/metrics`.", "issue 9"),
+    Requirement(
+        "TEL-16", "Content asked for stands in spans as the GenAI conventions form it, bounded in length.", "issue 9"
+    ),
+    Requirement("TEL-17", "Content is in spans only where asked for and only redacted; else they say so.", "issue 9"),
     Requirement("TEL-12", "What an ended instance has left is brought by another.", "DESIGN section 11"),
 )
