@@ -30,7 +30,7 @@ test-parts: setup
 	@scripts/mcp-peers
 	@scripts/chromium
 	@for language in fr es; do oncegate model install --language $$language || true; done
-	@! scripts/node >/dev/null 2>&1 || { scripts/conformance --install && scripts/engines >/dev/null && scripts/clients >/dev/null; }
+	@! scripts/node >/dev/null 2>&1 || { scripts/conformance --install && scripts/engines >/dev/null && scripts/clients >/dev/null && scripts/axe >/dev/null; }
 
 check: setup ## Lint, format, types, import contracts, tidiness
 	@scripts/check

@@ -6,10 +6,13 @@ import asyncio
 import re
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+
+import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
     from mcp.types import CallToolResult
     from playwright.sync_api import Browser, Page
@@ -21,9 +24,23 @@ PAGES = ("/", "/runs", "/calls", "/approvals", "/policies", "/tools", "/agents",
 REFUSED = re.compile(r"status of (401|403|422)")
 
 
+class Desk(Protocol):
+    """A gateway with people who may use its console."""
+
+    @property
+    def admin(self) -> int:
+        """The console's port."""
+        ...
+
+    @property
+    def keys(self) -> Mapping[str, str]:
+        """What they log in with."""
+        ...
+
+
 @contextmanager
 def page_of(
-    browser: Browser, desk: Office, who: str | None = "boss", *, scheme: Literal["light", "dark"] = "light"
+    browser: Browser, desk: Desk, who: str | None = "boss", *, scheme: Literal["light", "dark"] = "light"
 ) -> Generator[Page]:
     """Give a page, logged in; no error may have come up on it."""
     context = browser.new_context(
@@ -45,6 +62,24 @@ def page_of(
     unasked = [one for one in errors if not REFUSED.search(one)]
     assert unasked == [], unasked
     context.close()
+
+
+AXE = Path(__file__).resolve().parents[2] / ".build" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
+#: WCAG 2.0 to 2.2, levels A and AA
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+def barriers(page: Page) -> list[str]:
+    """Return what keeps people with disabilities out of the page, as axe-core finds it."""
+    if not AXE.exists():
+        pytest.skip("axe-core is not there; `make test-parts` brings it")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    asked = {"runOnly": {"type": "tag", "values": RULES}}
+    found = cast("dict[str, list[Any]]", page.evaluate("asked => axe.run(document, asked)", asked))
+    return [
+        f"{page.url}: {one['id']}: {node['html']} ({node['failureSummary']})"
+        for one in found["violations"] for node in one["nodes"]
+    ]  # fmt: skip
 
 
 @contextmanager

@@ -29,6 +29,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(
         "CON-16", "A login is ended by the browser that began it, once and in time, and its session is bounded.", _ISSUE
     ),
+    Requirement("CON-17", "No page has a barrier that axe-core knows (WCAG 2.2 AA), in light and dark.", _ISSUE),
+    Requirement("CON-18", "A run is forked, a doubt resolved and a changed tool accepted in the browser.", _ISSUE),
+    Requirement("CON-19", "Everything on a page is reached by keyboard, in the order it is read.", _ISSUE),
+    Requirement("CON-20", "Runs are paged to their end without a gap.", _ISSUE),
+    Requirement("CON-21", "What the console exports is the whole audit, and `audit verify` takes it.", _ISSUE),
     Requirement("CON-14", "No planted value is in pages, series, audit, log or files.", _ISSUE),
     Requirement("CON-11", "`top` draws how a gateway stands; `doctor` looks at exporters and checkpoints.", _ISSUE),
 )

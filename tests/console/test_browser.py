@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.console.browsing import PAGES, page_of, waiting_call
+from tests.console.browsing import PAGES, barriers, page_of, waiting_call
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +32,7 @@ def test_a_call_that_waits_is_approved_in_the_browser_and_goes_on(
         page.click("table a")
         page.wait_for_selector("text=The exact arguments")
         assert "window.hacked" in page.locator("pre").first.inner_text()
+        assert barriers(page) == []
         page.screenshot(path=tmp_path / "approval.png")
         page.click("text=Approve this call")
         page.wait_for_selector(".tag:has-text('used'), .tag:has-text('approved')")

@@ -2,7 +2,8 @@
 
 `python -m tests.definitions.changing_server FOLDER` serves Streamable HTTP on loopback, both eras, and says
 its port as a line; with `--spoken` it speaks over its standard streams. `FOLDER/shown.json` has `tools`,
-`prompts`, `templates`, `instructions` and `results` by tool; each call is a line of `FOLDER/calls.txt`.
+`prompts`, `templates`, `instructions` and `results` by tool; each call is a line of `FOLDER/calls.txt`. A tool among
+`hanging` executes its call and never answers.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 from mcp_types import (
@@ -67,6 +69,8 @@ class Changing:
         del ctx
         with (self.folder / "calls.txt").open("a", encoding="utf-8") as effects:
             effects.write(f"{params.name} {json.dumps(params.arguments or {}, sort_keys=True)}\n")
+        if params.name in self.shown().get("hanging", []):
+            await anyio.sleep_forever()
         structured = self.shown().get("results", {}).get(params.name)
         return CallToolResult(content=[TextContent(text="done")], structured_content=structured)
 
