@@ -62,7 +62,10 @@ def _answered(tree: Tree) -> list[Tree]:
 def _message(said: Tree) -> Tree:
     parts = _parts(said.get("content"))
     if said.get("role") == "tool":
-        parts = [{"type": "tool_call_response", "id": str(said.get("tool_call_id")), "response": _plain(parts)}]
+        response: Tree = {
+            "type": "tool_call_response", "id": str(said.get("tool_call_id")), "response": _plain(parts),
+        }  # fmt: skip
+        parts = [response]
     for call in objects_of(said.get("tool_calls")):
         function = object_of(call.get("function"))
         parts.append(_call(call.get("id"), function.get("name"), function.get("arguments")))
