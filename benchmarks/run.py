@@ -116,8 +116,9 @@ class Set:
     """The mock and one gateway with its own folder."""
 
     def __init__(
-        self, *, synchronous: str, profile: str, pause_milliseconds: float | None = None, mock: str = "mock_upstream"
-    ) -> None:
+        self, *, synchronous: str, profile: str, pause_milliseconds: float | None = None, mock: str = "mock_upstream",
+        more: str = "",
+    ) -> None:  # fmt: skip
         self.calls = CALLS if profile == "off" else CALLS_INSPECTED
         self.folder = Path(tempfile.mkdtemp(prefix="oncegate-bench-"))
         pause = [] if pause_milliseconds is None else [str(pause_milliseconds)]
@@ -126,9 +127,9 @@ class Set:
         if self._mock.stdout is None:
             raise AssertionError("a pipe was asked for")
         self.upstream = int(self._mock.stdout.readline())
-        self.listen, admin = free_port(), free_port()
-        values = {"listen": self.listen, "admin": admin, "upstream": self.upstream, "synchronous": synchronous}
-        (self.folder / "oncegate.yaml").write_text(CONFIG.format(**values), encoding="utf-8")
+        self.listen, self.admin = free_port(), free_port()
+        values = {"listen": self.listen, "admin": self.admin, "upstream": self.upstream, "synchronous": synchronous}
+        (self.folder / "oncegate.yaml").write_text(CONFIG.format(**values) + more, encoding="utf-8")
         policies = self.folder / "policies"
         policies.mkdir()
         (policies / "bench.csv").write_text(POLICY.format(profile=profile), encoding="utf-8")
@@ -136,28 +137,36 @@ class Set:
         key = subprocess.run(["openssl", "rand", "-base64", "32"], capture_output=True, text=True, check=True).stdout
         (self.folder / "bench.key").write_text(key, encoding="utf-8")
         (self.folder / "bench.key").chmod(0o600)
-        self.token = self._oncegate("token", "create", "--agent", "bench", "--domain", "bench").strip().split()[-1]
+        self.token = self.oncegate("token", "create", "--agent", "bench", "--domain", "bench").strip().split()[-1]
+        self.start()
+
+    def start(self) -> None:
+        """Serve, and return once it does."""
         self._gateway = subprocess.Popen(
             [sys.executable, "-m", "gateway.cli", "serve", "-c", str(self.folder / "oncegate.yaml")],
             stderr=(self.folder / "gateway.log").open("w"),
         )
         self._wait()
 
+    def stop(self) -> None:
+        """Serve no more; the folder stays."""
+        self._gateway.terminate()
+        self._gateway.wait(20)
+
     @property
     def pid(self) -> int:
         return self._gateway.pid
 
     def close(self) -> None:
-        self._gateway.terminate()
+        self.stop()
         self._mock.terminate()
-        self._gateway.wait(20)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def cpu_seconds(self) -> float:
         """Return user and system time of the gateway and its children."""
         return tree_cpu_seconds(self._gateway.pid)
 
-    def _oncegate(self, *words: str) -> str:
+    def oncegate(self, *words: str) -> str:
         command = [sys.executable, "-m", "gateway.cli", *words, "-c", str(self.folder / "oncegate.yaml")]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 

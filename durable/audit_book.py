@@ -38,7 +38,7 @@ class AuditBook(Part):
 
     async def audit_heads(self, chain: str | None = None) -> dict[str, Head]:
         """Return the last record of one chain, or of every chain there is."""
-        return await self._read(lambda tx: audit_rows.heads(tx, chain))
+        return await self._survey(lambda tx: audit_rows.heads(tx, chain))
 
     async def audit_links(self, chain: str, after: int, limit: int) -> list[Link]:
         """Return records of a chain after number `after`, in order."""

@@ -82,7 +82,6 @@ if TYPE_CHECKING:
     from durable.store import Store
     from gateway.call import Call, Exchange, ToolUse
     from gateway.config import Config, Model
-    from gateway.evidence import Evidence
     from gateway.front import Entry
     from gateway.given import Given
     from policy.decision import Principal
@@ -173,7 +172,7 @@ class Gateway:
             config, Keyring(secrets), fatal=fatal, crash_point=self.metrics.timing(crash_point)
         )
         if config.telemetry.content == "redacted":
-            self._telemetry.content = Contents(self.journal, self._looked_into).of
+            self._telemetry.content = Contents(self.journal, self.redaction.profile_of).of
         self.journal.audit_best_effort = config.telemetry.audit == "best_effort"
         self._book = Book(self.journal, config.mcp_servers)
         await self._book.open()
@@ -215,13 +214,6 @@ class Gateway:
     def traces_lost(self) -> int:
         """How many calls' traces were not kept or not delivered."""
         return self._telemetry.dropped + self._telemetry.lost
-
-    def _looked_into(self, evidence: Evidence) -> bool:
-        """Return whether what the journal keeps of a call is redacted, which it is not by a profile that looks away."""
-        if evidence.decision is None:
-            return False
-        profile = self.redaction.profile_of(evidence.decision)
-        return profile.inspects and not profile.shadow
 
     async def given(self, call: CallRecord, tree: object) -> Given:
         """Return an outcome an operator gives. Raises `Unusable`, `Refusal`, `DetectionError`."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from durable.step import Outcome
     from gateway.evidence import Evidence
+    from policy.decision import Decision
+    from redaction.profile import Profile
 
 Said = dict[str, str | bool]
 
@@ -42,14 +44,11 @@ class Kept(Protocol):
 
 
 class Contents:
-    """Reads calls' content for telemetry's thread, on the loop it was made in.
+    """Reads calls' content for telemetry's thread, on the loop it was made in; `profile_of` is a decision's profile."""
 
-    `looked_into` says whether the call's texts were redacted at all.
-    """
-
-    def __init__(self, kept: Kept, looked_into: Callable[[Evidence], bool]) -> None:
+    def __init__(self, kept: Kept, profile_of: Callable[[Decision], Profile]) -> None:
         self._kept = kept
-        self._looked_into = looked_into
+        self._profile_of = profile_of
         self._loop = asyncio.get_running_loop()
 
     def of(self, evidence: Evidence) -> Said:
@@ -57,7 +56,7 @@ class Contents:
         if evidence.call_id is None or (evidence.endpoint not in _ENDPOINTS and names.GEN_AI_TOOL not in
                                         evidence.protocol_facts):  # fmt: skip
             return {}
-        if evidence.passed or not self._looked_into(evidence):
+        if evidence.passed or not self._redacted(evidence):
             return {names.CONTENT_WITHHELD: True}
         reading = asyncio.run_coroutine_threadsafe(self._kept.read_bodies(evidence.call_id), self._loop)
         try:
@@ -66,6 +65,13 @@ class Contents:
             reading.cancel()
             return {names.CONTENT_WITHHELD: True}
         return said(evidence, request, outcome)
+
+    def _redacted(self, evidence: Evidence) -> bool:
+        """Return whether what the journal keeps of a call is redacted, which it is not by a profile that looks away."""
+        if evidence.decision is None:
+            return False
+        profile = self._profile_of(evidence.decision)
+        return profile.inspects and not profile.shadow
 
 
 def said(evidence: Evidence, request: bytes | None, outcome: Outcome | None) -> Said:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from durable.audit_rows import AuditFilter, AuditPage, AuditTotals, Erased
+    from durable.checkpoint import Head
     from durable.verification import Verification
     from gateway.metrics import Metrics, Sample
     from gateway.outbox import OutboxView
@@ -22,6 +23,10 @@ class AuditRows(Protocol):
 
     async def search_audit(self, wanted: AuditFilter) -> AuditPage:
         """Return records newest first, and where to go on."""
+        ...
+
+    async def audit_heads(self, chain: str | None = None) -> dict[str, Head]:
+        """Return the last record of one chain, or of every chain there is."""
         ...
 
     async def people(self, aliases: Sequence[str]) -> Mapping[str, str]:

@@ -128,15 +128,21 @@ def upstreams(config: Config) -> Iterator[Check]:
             yield _connected(f"server {name}", server.url)
         elif server.command is not None:
             yield _program(f"server {name}", server.command[0])
+    yield from _issuers(config)
+    if config.telemetry.otlp_url is not None:
+        yield from _exporters(config.telemetry.otlp_url)
+
+
+def _issuers(config: Config) -> Iterator[Check]:
     for domain in config.trust_domains.values():
+        if domain.login is not None:
+            yield _connected(f"login of {domain.name}", domain.login.issuer)
         for issuer in domain.issuers:
             if issuer.jwks_url is not None:
                 yield _connected(f"issuer {issuer.issuer}", issuer.jwks_url)
             elif issuer.jwks_file is not None and not issuer.jwks_file.is_file():
                 finding = f"`{issuer.jwks_file}` is absent"
                 yield Check(subject=f"issuer {issuer.issuer}", health="failure", finding=finding, advice="write it")
-    if config.telemetry.otlp_url is not None:
-        yield from _exporters(config.telemetry.otlp_url)
 
 
 def commands(config: Config) -> Iterator[Check]:

@@ -21,6 +21,7 @@ from gateway.admin.run_views import RunQuery, RunState
 from gateway.admin.views import CallQuery, CallState
 from gateway.console import forms
 from gateway.console.render import rendered
+from gateway.spans import trace_of
 from policy.decision import Principal
 
 _Id = Annotated[str, Path(max_length=128)]
@@ -35,6 +36,7 @@ _Auditor = Annotated[Permit, Depends(permit("admin/audit", "read"))]
 _Asking = Annotated[tuple[AdminParts, Principal], Depends(approvals.asking)]
 _PAGE = 100
 _RECORDS_OF_CALL = 20
+_CHAINS = 20
 
 
 def routes() -> APIRouter:
@@ -79,10 +81,13 @@ async def overview(request: Request, allowed: _Overviewer) -> Response:
         for one in insight.upstreams
     ]  # fmt: skip
     waiting = f"{now.outbox_records} records wait for the collector, the first for {now.outbox_age_seconds:.0f} s"
-    minutes = list(insight.metrics.minutes)
+    minutes, commits = list(insight.metrics.minutes), insight.metrics.quantile("oncegate_journal_commit_seconds", 0.5)
+    journal = "read just now"
+    if commits is not None:
+        journal += f"; half of its commits take ≤ {1000 * commits:g} ms"
     return rendered(
         request, "overview.html", overview=now, waits=waits, counted=counted, upstreams=upstreams,
-        journal="written and read",
+        journal=journal,
         outbox=waiting if insight.outbox() is not None else "kept here, exported nowhere",
         calls_chart=forms.calls_chart(minutes, time.time()), added_chart=forms.added_chart(minutes, time.time()),
     )  # fmt: skip
@@ -121,8 +126,11 @@ async def call_page(request: Request, allowed: _Caller, call_id: _Id) -> Respons
         ("upstream", f"{call.milliseconds:.1f} ms" if call.milliseconds is not None else "-"),
         ("status", call.status or "-"), ("told besides", json.dumps(call.meta)),
     ]  # fmt: skip
+    records = await _records_of(allowed, call_id)
+    if records:  # the newest; calls of a run share its trace
+        facts.append(("trace", trace_of(str(records[0]["audit"]), call.run)))
     return rendered(
-        request, "call.html", call=call, facts=facts, records=await _records_of(allowed, call_id),
+        request, "call.html", call=call, facts=facts, records=records,
         request_text=forms.tree(call.request), outcome_text=forms.tree(call.outcome),
     )  # fmt: skip
 
@@ -207,8 +215,13 @@ async def audit_page(request: Request, allowed: _Auditor) -> Response:
     page = await audit.search(audit.insight_of(allowed), query)
     records = [_Blank(record) for record in page.records]
     following = None if page.following is None else _next(request, "/audit", before=page.following)
+    heads = await audit.insight_of(allowed).audit.audit_heads()
+    own = audit.insight_of(allowed).name
+    # this instance's first, then those whose names come last; each start begins one
+    chains = sorted(heads.items(), key=lambda one: (one[0] == own, one[0]), reverse=True)
     return rendered(
-        request, "audit.html", page={"records": records, "people": page.people}, asked=query.model_dump(),
+        request, "audit.html", chains=chains[:_CHAINS], chains_left_off=max(0, len(chains) - _CHAINS), own=own,
+        page={"records": records, "people": page.people}, asked=query.model_dump(),
         following=following,
     )  # fmt: skip
 

@@ -228,6 +228,7 @@ def test_the_consoles_export_is_one_that_the_command_verifies(browser: Browser, 
     file = counter.shop.folder / "exported.jsonl"
     with page_of(browser, counter) as page:
         page.goto("/audit")
+        assert page.locator("tr:has-text('this instance')").count() == 1  # how its chain stands
         with page.expect_download() as download:
             page.click("text=Export")
         download.value.save_as(file)

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.content import CONTENT_CHARACTERS_MAX, Contents, said
 from gateway.spoken import answered_messages, asked_messages, instructions
+from redaction.profile import Profile, Rule
 from tests.gateway.model_upstream import ModelUpstream
 from tests.gateway.running import RunningGateway, new_folder
 from tests.gateway.test_telemetry import EVIDENCE
@@ -147,6 +148,7 @@ def test_an_answer_whole_or_in_frames_is_said_as_one_message(name: str, answer: 
     assert answered_messages(answer, frames="frames" in name) == messages
 
 
+KEPT = Rule("placeholder", 0.5)
 CHAT = replace(EVIDENCE, endpoint="openai_chat")
 
 
@@ -180,10 +182,15 @@ class Shelf:
 @pytest.mark.requirement("TEL-17")
 async def test_a_call_of_which_anything_passed_as_it_was_carries_no_content() -> None:
     shelf = Shelf(json.dumps({"messages": [{"role": "user", "content": "hello"}]}).encode())
-    contents, careless = Contents(shelf, lambda _: True), Contents(shelf, lambda _: False)
+    looks, looks_away = (Profile(name="one", inspects=inspects, default=KEPT) for inspects in (True, False))
+    contents, careless = Contents(shelf, lambda _: looks), Contents(shelf, lambda _: looks_away)
+    shadow = Contents(shelf, lambda _: replace(looks, shadow=True))
     whole = await asyncio.to_thread(contents.of, CHAT)
     assert json.loads(str(whole["gen_ai.input.messages"])) == [{"role": "user", "parts": [text("hello")]}]
-    for source, evidence in ((careless, CHAT), (contents, replace(CHAT, passed=True))):
+    undecided = replace(CHAT, decision=None)
+    for source, evidence in (
+        (careless, CHAT), (shadow, CHAT), (contents, undecided), (contents, replace(CHAT, passed=True)),
+    ):  # fmt: skip
         assert await asyncio.to_thread(source.of, evidence) == {"oncegate.content.withheld": True}
     assert await asyncio.to_thread(contents.of, replace(CHAT, call_id=None)) == {}
 
