@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from durable.audit_rows import AuditFilter
 from durable.journal import RunOver
 from durable.step import Owner, RunRef
 from tests.contracts.place import journal_in
@@ -100,3 +101,30 @@ async def test_listings_show_the_newest_first_and_only_what_was_asked_for(place:
         assert [run.id for run in listed] == [second.id, first.id]  # opened later, whatever was used since
         assert [run.id for run in await journal.list_runs(limit=1, agent="sales", state="running")] == [theirs.id]
         assert await journal.list_runs(limit=10, agent=None, state="failed") == []
+
+
+@pytest.mark.requirement("DUR-10")
+async def test_runs_are_listed_page_by_page_without_a_gap(place: Place) -> None:
+    async with journal_in(place) as journal:
+        made = [(await next_attempt(journal)).id for _ in range(7)]
+        found: list[str] = []
+        while page := await journal.list_runs(limit=3, agent=None, state=None, before=found[-1] if found else None):
+            found += [run.id for run in page]
+        assert found == made[::-1]
+        with pytest.raises(LookupError):
+            await journal.list_runs(limit=3, agent=None, state=None, before="run_none")
+
+
+@pytest.mark.requirement("DUR-10")
+async def test_the_audit_is_read_page_by_page_in_the_order_it_was_written(place: Place) -> None:
+    async with journal_in(place) as journal:
+        await journal.write_audit([{"event": "note", "run": f"run {number}"} for number in range(7)])
+        found: list[int] = []
+        place_in_it = 0
+        while (page := await journal.audit_page(place_in_it, 3))[0]:
+            found += [link.number for link in page[0]]
+            place_in_it = page[1]
+        assert found == list(range(1, len(found) + 1))
+        assert len(found) >= 8
+        wanted = await journal.search_audit(AuditFilter(run="run 3"))
+        assert [record["run"] for record in wanted.records] == ["run 3"]

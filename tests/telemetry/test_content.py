@@ -35,8 +35,9 @@ def frames(*events: object) -> bytes:
     return b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in events)
 
 
-FUNCTION = {"id": "c1", "type": "function", "function": {"name": "charge", "arguments": '{"amount": 5}'}}
-USE = {"type": "tool_use", "id": "c1", "name": "charge", "input": {"amount": 5}}
+NOTHING: Tree = {}
+FUNCTION: Tree = {"id": "c1", "type": "function", "function": {"name": "charge", "arguments": '{"amount": 5}'}}
+USE: Tree = {"type": "tool_use", "id": "c1", "name": "charge", "input": {"amount": 5}}
 ASKED: list[tuple[str, Tree, list[Tree]]] = [
     (
         "chat",
@@ -89,7 +90,7 @@ def test_a_request_of_every_api_is_said_as_messages_of_parts(asked: Tree, messag
     assert instructions(asked) == apart
 
 
-WHOLE = {"role": "assistant", "parts": [text("hello"), CALLED], "finish_reason": "tool_calls"}
+WHOLE: Tree = {"role": "assistant", "parts": [text("hello"), CALLED], "finish_reason": "tool_calls"}
 ANSWERED: list[tuple[str, bytes, list[Tree]]] = [
     (
         "chat",
@@ -107,7 +108,7 @@ ANSWERED: list[tuple[str, bytes, list[Tree]]] = [
             {"choices": [{"index": 0, "delta": {"tool_calls": [
                 {"index": 0, "id": "c1", "function": {"name": "charge", "arguments": '{"amount"'}}]}}]},
             {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"arguments": ": 5}"}}]}}]},
-            {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]},
+            {"choices": [{"index": 0, "delta": NOTHING, "finish_reason": "tool_calls"}]},
         ) + b"data: [DONE]\n\n",
         [WHOLE],
     ),
@@ -123,7 +124,7 @@ ANSWERED: list[tuple[str, bytes, list[Tree]]] = [
             {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
             {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hello"}},
             {"type": "content_block_start", "index": 1, "content_block": {"type": "tool_use", "id": "c1",
-                                                                          "name": "charge", "input": {}}},
+                                                                          "name": "charge", "input": NOTHING}},
             {"type": "content_block_delta", "index": 1,
              "delta": {"type": "input_json_delta", "partial_json": '{"amount": 5}'}},
             {"type": "message_delta", "delta": {"stop_reason": "tool_use"}},
