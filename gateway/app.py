@@ -264,7 +264,7 @@ class Gateway:
             config, self.policies, self.pipeline, Keyring(secrets), self._book, resource=resource,
             note_scopes=keeper.note_scopes, may_send=self.journal.may_send,
             shown_key=hmac.digest(secrets[0], b"oncegate/shown-names/1", "sha256"), vouching=vouching,
-            blocked=self.blocks.of_resource,
+            blocks=self.blocks,
         )  # fmt: skip
         asking.serve(self._servers.adapter.call_of, self.pipeline.handle)
         door = Door(
@@ -272,7 +272,7 @@ class Gateway:
             header_bytes_max=config.limits.header_bytes_max,
         )  # fmt: skip
         self.front = Front(
-            door, keeper.identify, self._entries(), self._application(resource, vouching), hold=self.blocks.hold
+            door, keeper.identify, self._entries(), self._application(resource, vouching), blocks=self.blocks
         )
 
     def _mint(self, run: str, attempt: int, expires: float) -> str:

@@ -30,7 +30,7 @@ from gateway.identity.run_header import usable_run_id
 from policy.resources import UnusableName, compile_pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from durable.blocks import BlockRecord
     from gateway.call import Call
@@ -77,6 +77,7 @@ class _Stream:
     principal: Principal
     run: str | None
     path: str
+    concerns: tuple[str, ...]
     cut: Callable[[], None]
 
 
@@ -125,10 +126,21 @@ class Blocks:
         """Return whether a resource is blocked, or the trust domain it belongs to; for listings."""
         return bool(self._subjects) and not self._subjects.isdisjoint((*above(resource), f"domain:{domain}"))
 
-    def hold(self, principal: Principal, run: str | None, path: str, cut: Callable[[], None]) -> Callable[[], None]:
-        """Have `cut` called when whose answer this is, or the server at `path`, is blocked; returns what ends that."""
+    def of_answer(self, principal: Principal, run: str | None, concerns: Sequence[str]) -> Refusal | None:
+        """Return the refusal of an answer that has come meanwhile, to or from what is blocked by now."""
+        if not self._subjects:
+            return None
+        return self._found([*callers(principal, run), *(name for one in concerns for name in _named(one))])
+
+    def hold(
+        self, principal: Principal, run: str | None, path: str, cut: Callable[[], None], concerns: tuple[str, ...] = ()
+    ) -> Callable[[], None]:
+        """Have `cut` called when whose answer this is, where it comes from, or the server at `path`, is blocked.
+
+        Returns what ends that.
+        """
         place = object()
-        self._streams[place] = one = _Stream(principal, run, path, cut)
+        self._streams[place] = one = _Stream(principal, run, path, concerns, cut)
         if self._subjects and _concerns(one, self._subjects):  # since it was let in
             asyncio.get_running_loop().call_soon(cut)
 
@@ -146,7 +158,7 @@ class Blocks:
             fresh, self._subjects = subjects - self._subjects, subjects
             self._revision = revision
             if fresh:
-                _log.warning("blocked: %s", ", ".join(sorted(fresh)))
+                _log.warning("blocked: %s", ", ".join(sorted(map(unnamed, fresh))))
                 self._cut(fresh)
         self._known_at = at
 
@@ -171,14 +183,26 @@ class Blocks:
     def _found(self, named: Sequence[str]) -> Refusal | None:
         for one in named:
             if one in self._subjects:
-                message = f"`{one}` is blocked by an operator; nothing was executed, do not ask again"
+                # whose person it is, is nobody's to read who reads the audit
+                named = "the user it acts for" if one.startswith("user:") else f"`{one}`"
+                message = f"{named} is blocked by an operator; nothing was executed, do not ask again"
                 return Refusal(code="denied", message=message, status=403, rule="blocked")
         return None
 
 
 def _concerns(one: _Stream, subjects: frozenset[str]) -> bool:
     server = above(one.path.strip("/")) if one.path.startswith("/mcp/") else ()
-    return not subjects.isdisjoint((*callers(one.principal, one.run), *server))
+    concerns = (name for concern in one.concerns for name in _named(concern))
+    return not subjects.isdisjoint((*callers(one.principal, one.run), *server, *concerns))
+
+
+def _named(concern: str) -> Iterable[str]:
+    return (concern,) if concern.startswith("domain:") else above(concern)
+
+
+def unnamed(subject: str) -> str:
+    """Return a subject without the name of a person, for logs."""
+    return f"{subject.partition('/')[0]}/…" if subject.startswith("user:") else subject
 
 
 def callers(principal: Principal, run: str | None) -> list[str]:

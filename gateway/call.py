@@ -315,7 +315,8 @@ class Verdict:
 class Reply:
     """What the agent gets. `frames`, when given, follow `body` as they come.
 
-    The front door calls `delivered` once: true after the last byte, false when the client has gone.
+    The front door calls `delivered` once: true after the last byte, false when the client has gone. `concerns` are
+    the resources it comes from and their trust domain (`domain:acme`): where one is blocked it goes no further.
     """
 
     status: int
@@ -323,6 +324,7 @@ class Reply:
     body: bytes = b""
     frames: AsyncIterable[bytes] | None = None
     delivered: Callable[[bool], None] | None = None
+    concerns: tuple[str, ...] = ()
 
 
 class ClientGone(Exception):  # noqa: N818 - nobody is left to be told an error

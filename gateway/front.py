@@ -17,7 +17,7 @@ from gateway.ids import random_bytes
 from gateway.relay import Relay, begun
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable, MutableMapping
+    from collections.abc import AsyncIterable, Awaitable, Callable, MutableMapping, Sequence
 
     from gateway.call import Headers
     from gateway.identity.authenticator import Identified
@@ -55,11 +55,17 @@ class Identify(Protocol):
         ...
 
 
-class Hold(Protocol):
-    """Keeps an answer that may have to be cut while it streams."""
+class Closing(Protocol):
+    """Knows what is blocked by now."""
 
-    def __call__(self, principal: Principal, run: str | None, path: str, cut: Callable[[], None]) -> Callable[[], None]:
-        """Return what ends the keeping."""
+    def of_answer(self, principal: Principal, run: str | None, concerns: Sequence[str]) -> Refusal | None:
+        """Return the refusal of an answer that has come meanwhile."""
+        ...
+
+    def hold(
+        self, principal: Principal, run: str | None, path: str, cut: Callable[[], None], concerns: tuple[str, ...] = ()
+    ) -> Callable[[], None]:
+        """Keep an answer that may have to be cut while it streams; returns what ends that."""
         ...
 
 
@@ -76,9 +82,9 @@ class Front:
     """The agents' listener. Paths it does not know go to `rest` (health, runs, documents)."""
 
     def __init__(
-        self, door: Door, identify: Identify, entry_of: Callable[[str], Entry | None], rest: object, *, hold: Hold
+        self, door: Door, identify: Identify, entry_of: Callable[[str], Entry | None], rest: object, *, blocks: Closing
     ) -> None:
-        self._hold = hold
+        self._blocks = blocks
         self._door = door
         self._identify = identify
         self._entry_of = entry_of
@@ -143,11 +149,14 @@ class Front:
                 disconnected=lambda: _gone(receive),
             )
         )
+        run = None if identified.run is None else identified.run.id
+        if (closed := self._blocks.of_answer(identified.principal, run, reply.concerns)) is not None:
+            _delivered(reply, complete=False)
+            raise closed
         if reply.frames is None:
             return reply, None
-        run = None if identified.run is None else identified.run.id
         kept = _Kept(reply)
-        kept.release = self._hold(identified.principal, run, path, kept.cut)
+        kept.release = self._blocks.hold(identified.principal, run, path, kept.cut, reply.concerns)
         return reply, kept
 
     def _check(self, headers: Headers) -> None:

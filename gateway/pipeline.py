@@ -290,7 +290,7 @@ class Pipeline:
         def delivered(complete: bool) -> None:  # noqa: FBT001 - a callback with one fact
             self._tell_delivered(work, complete=complete)
 
-        return _telling(call.adapter.present(call, outcome, outcome.body, extra), delivered)
+        return _telling(call, call.adapter.present(call, outcome, outcome.body, extra), delivered)
 
     async def _answer(self, execution: Execution, work: Work) -> Reply:
         call = work.call
@@ -311,7 +311,7 @@ class Pipeline:
             else:
                 self._client_gone(execution, work)
 
-        return _telling(reply, delivered)
+        return _telling(call, reply, delivered)
 
     def _client_gone(self, execution: Execution, work: Work) -> None:
         self._tell_delivered(work, complete=False)
@@ -341,7 +341,7 @@ class Pipeline:
         def delivered(complete: bool) -> None:  # noqa: FBT001 - a callback with one fact
             self._tell_delivered(work, complete=complete)
 
-        return _telling(reply, delivered)
+        return _telling(call, reply, delivered)
 
     async def _refuse(self, refusal: Refusal, call: Call, trail: Trail) -> Reply:
         try:
@@ -376,5 +376,8 @@ class Pipeline:
         self._telemetry.ended(trail, ending)
 
 
-def _telling(reply: Reply, delivered: Callable[[bool], None]) -> Reply:
-    return Reply(status=reply.status, headers=reply.headers, body=reply.body, frames=reply.frames, delivered=delivered)
+def _telling(call: Call, reply: Reply, delivered: Callable[[bool], None]) -> Reply:
+    return Reply(
+        status=reply.status, headers=reply.headers, body=reply.body, frames=reply.frames, delivered=delivered,
+        concerns=(call.resource, *call.also, f"domain:{call.resource_domain}"),
+    )  # fmt: skip

@@ -52,7 +52,7 @@ async def _block(allowed: _Changer, wanted: Wanted) -> Block:
     subject = _subject(wanted)
     if not wanted.unknown:
         await _demand_known(allowed.parts, subject)
-    audit = [allowed.record("block", subject, wanted.reason)]
+    audit = [allowed.record("block", await _audited(allowed.parts, subject), wanted.reason)]
     return _view(
         await allowed.parts.blocks.block(subject, reason=wanted.reason, blocker=allowed.principal.name, audit=audit)
     )
@@ -60,10 +60,9 @@ async def _block(allowed: _Changer, wanted: Wanted) -> Block:
 
 async def _lift(allowed: _Changer, wanted: Wanted) -> Block:
     subject = _subject(wanted)
+    audit = [allowed.record("unblock", await _audited(allowed.parts, subject), wanted.reason)]
     try:
-        return _view(
-            await allowed.parts.blocks.lift_block(subject, audit=[allowed.record("unblock", subject, wanted.reason)])
-        )
+        return _view(await allowed.parts.blocks.lift_block(subject, audit=audit))
     except LookupError:
         raise Problem(404, "not_found", f"`{subject}` is not blocked") from None
 
@@ -73,6 +72,13 @@ def _subject(wanted: Wanted) -> str:
         return subject_of(wanted.subject)
     except UnusableSubject as error:
         raise Problem(422, "unusable_subject", str(error)) from None
+
+
+async def _audited(parts: AdminParts, subject: str) -> str:
+    """Return a subject as the audit names it: a person by what can be forgotten."""
+    kind, _, named = subject.partition(":")
+    domain, _, name = named.partition("/")
+    return f"user:{domain}/{await parts.blocks.person(domain, name)}" if kind == "user" else subject
 
 
 async def _demand_known(parts: AdminParts, subject: str) -> None:

@@ -234,6 +234,10 @@ class BlockRows(Protocol):
         """Return all blocks, the newest first."""
         ...
 
+    async def person(self, domain: str, user: str) -> str:
+        """Return the name that stands for a person in the audit."""
+        ...
+
 
 class Unveil(Protocol):
     """Puts originals back for an approver, where the approval's policy line says so."""

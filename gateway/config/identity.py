@@ -37,12 +37,20 @@ class Spiffe:
     ] = None
     bundle_url: Annotated[
         str | None,
-        Setting("bundle_url", Url(secure=True), "The domain's bundle endpoint (profile `https_web`)."),
+        Setting("bundle_url", Url(secure=True), "The domain's bundle endpoint."),
     ] = None
+    bundle_endpoint_id: Annotated[
+        str | None,
+        Setting("bundle_endpoint_id", Text("a SPIFFE ID such as `spiffe://acme.example/bundle`",
+                                           rf"spiffe://{SPIFFE_DOMAIN}(/[A-Za-z0-9._-]+)+"),
+                "Who serves `bundle_url`, by its certificate of `authorities_file` (profile `https_spiffe`); left out, "
+                "the endpoint is known by its host name (profile `https_web`)."),
+    ] = None  # fmt: skip
     authorities_file: Annotated[
         Path | None,
         Setting("authorities_file", PathText("the path of certificates in PEM"),
-                "Who issues its workloads' certificates, for connections that the gateway ends itself (`tls`)."),
+                "Who issues its workloads' certificates: for connections that the gateway ends itself (`tls`), and for "
+                "`bundle_endpoint_id`."),
     ] = None  # fmt: skip
     algorithms: Annotated[
         tuple[str, ...],
@@ -63,6 +71,14 @@ class Spiffe:
             yield "agent_path", "expected exactly one `{name}`, such as `/ns/prod/sa/{name}`"
         if self.bundle_file is not None and self.bundle_url is not None:
             yield "bundle_url", "`bundle_file` or `bundle_url`, and only one of them"
+        if self.bundle_endpoint_id is not None:
+            if self.authorities_file is None or not (self.bundle_url or "").startswith("https:"):
+                yield (
+                    "bundle_endpoint_id",
+                    "needs an https `bundle_url`, and `authorities_file` to know its certificate by",
+                )
+            if not self.bundle_endpoint_id.startswith(f"spiffe://{self.trust_domain}/"):
+                yield "bundle_endpoint_id", f"expected a SPIFFE ID of `{self.trust_domain}`, whose bundle it serves"
         if self.audience and self.bundle_file is None and self.bundle_url is None:
             yield "audience", "JWT-SVIDs are verified by a bundle: name `bundle_file` or `bundle_url`"
 

@@ -170,10 +170,12 @@ def _workloads(config: Config, reading: Reading) -> None:
             if other != domain.name:
                 place = ("trust_domains", domain.name, "spiffe", "trust_domain")
                 reading.refuse_at(place, f"its workloads are agents of trust domain `{other}` already")
-    issued = [name for name, one in config.trust_domains.items() if one.spiffe and one.spiffe.authorities_file]
+    named = {name: one.spiffe for name, one in config.trust_domains.items() if one.spiffe is not None}
+    issued = [name for name, one in named.items() if one.authorities_file is not None]
+    unused = [name for name in issued if named[name].bundle_endpoint_id is None]
     asked = config.tls is not None and config.tls.client_certificates != "none"
-    if issued and not asked and reading.usable("tls"):
-        place = ("trust_domains", issued[0], "spiffe", "authorities_file")
+    if unused and not asked and reading.usable("tls"):
+        place = ("trust_domains", unused[0], "spiffe", "authorities_file")
         reading.refuse_at(place, "nobody is asked for a certificate: say so in `tls: client_certificates`")
     if asked and not issued and reading.usable("trust_domains"):
         message = "no certificate could be verified: name `authorities_file` in the `spiffe` of a trust domain"

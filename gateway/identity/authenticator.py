@@ -14,6 +14,7 @@ import httpx
 from durable.step import RunRef
 from gateway.config.problems import ConfigInvalid, Problem
 from gateway.identity import run_token
+from gateway.identity.bundle_endpoint import fetch_bundle
 from gateway.identity.certificate import Authorities, Certificates
 from gateway.identity.compact import read_compact
 from gateway.identity.credential import DPOP_HEADER, Credential, Picked, find_credential, only, pick, run_tokens_in
@@ -124,6 +125,10 @@ class Authenticator:
         """
         keys = KeyFiles.open(config)
         client = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=5.0)
+        named = [domain.spiffe for domain in config.trust_domains.values() if domain.spiffe is not None]
+        authorities = Authorities({
+            one.trust_domain: one.authorities_file for one in named if one.authorities_file is not None
+        })  # fmt: skip
         issuers: dict[str, Trusted] = {}
         workloads: dict[str, Workloads] = {}
         for name, domain in config.trust_domains.items():
@@ -131,7 +136,7 @@ class Authenticator:
                 cache = KeyCache(entry.issuer, entry.algorithms, _fetch(entry, client), pace=pace)
                 issuers[entry.issuer] = Trusted(domain=name, entry=entry, keys=cache)
             if domain.spiffe is not None:
-                workloads[domain.spiffe.trust_domain] = _workloads(name, domain.spiffe, client, pace)
+                workloads[domain.spiffe.trust_domain] = _workloads(name, domain.spiffe, client, pace, authorities)
         lists = {one.entry.issuer: one.entry.revoked_file for one in issuers.values()}
         found = cls(
             issuers=issuers,
@@ -143,13 +148,7 @@ class Authenticator:
             revocations=Revocations({name: path for name, path in lists.items() if path is not None}),
             workloads=workloads,
             proxies=config.proxies,
-            authorities=Authorities(
-                {
-                    one.entry.trust_domain: one.entry.authorities_file
-                    for one in workloads.values()
-                    if one.entry.authorities_file is not None
-                }
-            ),
+            authorities=authorities,
             first=first,
         )
         await found._first_keys()
@@ -342,10 +341,14 @@ class Authenticator:
             raise CredentialRefused("revoked")
 
 
-def _workloads(domain: str, entry: Spiffe, client: httpx.AsyncClient, pace: Pace | None) -> Workloads:
+def _workloads(
+    domain: str, entry: Spiffe, client: httpx.AsyncClient, pace: Pace | None, authorities: Authorities
+) -> Workloads:
     fetch = None
     if entry.bundle_file is not None:
         fetch = fetch_file(entry.bundle_file)
+    elif entry.bundle_url is not None and entry.bundle_endpoint_id is not None:
+        fetch = fetch_bundle(entry.bundle_url, entry.bundle_endpoint_id, entry.trust_domain, authorities)
     elif entry.bundle_url is not None:
         fetch = fetch_url(client, entry.bundle_url)
     if fetch is None:

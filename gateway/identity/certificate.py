@@ -71,6 +71,11 @@ class Authorities:
         """All authorities, for the handshake."""
         return "".join(pem for _, pem in self._read.values())
 
+    def pem_of(self, trust_domain: str) -> str:
+        """Return the authorities of a SPIFFE trust domain as text, nothing where it has none."""
+        self.freshen()
+        return self._read[trust_domain][1] if trust_domain in self._read else ""
+
     def of(self, trust_domain: str) -> Store | None:
         """Return the authorities of a SPIFFE trust domain, `None` where it has none."""
         found = self._read.get(trust_domain)
@@ -126,13 +131,9 @@ class Certificates:
         generation = self._authorities.generation
         try:
             certificate = x509.load_der_x509_certificate(ssl.PEM_cert_to_DER_cert(pem))
-            names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-            uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-        except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        except ValueError:
             raise CredentialRefused("certificate_unusable") from None
-        if len(uris) != 1:  # X509-SVID section 2
-            raise CredentialRefused("certificate_unusable")
-        trust_domain, path = split_id(uris[0])
+        trust_domain, path = split_id(uri_of(certificate))
         workloads, store = self._workloads.get(trust_domain), self._authorities.of(trust_domain)
         if workloads is None or store is None:
             raise CredentialRefused("issuer_unknown")
@@ -146,6 +147,16 @@ class Certificates:
             raise CredentialRefused("signature_wrong") from None
         principal = principal_of(workloads, path, "certificate", f"spiffe://{trust_domain}")
         return _Verified(principal, until, generation)
+
+
+def uri_of(certificate: x509.Certificate) -> str | None:
+    """Return the one URI that a certificate names, `None` where that is none or several (X509-SVID section 2)."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return None
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return uris[0] if len(uris) == 1 else None
 
 
 def _read(path: Path) -> tuple[Store, str]:

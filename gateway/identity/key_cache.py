@@ -170,14 +170,19 @@ def _read(path: Path) -> bytes:
         raise KeySetUnusable(f"`{path.name}` cannot be read: {(error.strerror or 'failed').lower()}") from None
 
 
-def fetch_url(client: httpx.AsyncClient, url: str) -> Fetch:
-    """Return what fetches a key set over HTTP: no redirects, at most 1 MiB, anything but 200 is a failure."""
+def fetch_url(client: httpx.AsyncClient, url: str, vet: Callable[[httpx.Response], None] | None = None) -> Fetch:
+    """Return what fetches a key set over HTTP: no redirects, at most 1 MiB, anything but 200 is a failure.
+
+    `vet` looks at who answers before anything is read; it raises `KeySetUnusable`.
+    """
 
     async def fetch() -> bytes:
         content = bytearray()
         headers = {"accept": "application/jwk-set+json, application/json", "accept-encoding": "identity"}
         try:
             async with client.stream("GET", url, headers=headers, follow_redirects=False) as response:
+                if vet is not None:
+                    vet(response)
                 if response.status_code != _OK:
                     raise KeySetUnusable(f"the key server answered {response.status_code}")
                 async for chunk in response.aiter_bytes():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from gateway import body
@@ -75,12 +75,14 @@ class Joined:
         sessions: Sessions,
         *,
         depth_max: int,
+        hold: Callable[[Exchange, str, Callable[[], None]], Callable[[], None]],
     ) -> None:
         self._names = frozenset(names)
         self._servers = servers
         self._handle = handle
         self._sessions = sessions
         self._depth_max = depth_max
+        self._hold = hold
         self._downshift = Downshift()
         #: when a server last took too long with a list
         self._slow: dict[str, float] = {}
@@ -159,10 +161,7 @@ class Joined:
             said = {server: pages[0] for server, pages in found.items() if pages}
             return reply_of(plain(result_of(message.id, merge.merged_discovery(said, unavailable))), extra)
         if message.method == "subscriptions/listen":
-            return joined_stream(
-                message, self._allowed(exchange), lambda server, params, gone: self._listen(
-                    exchange, message, server, params, gone), extra,
-            )  # fmt: skip
+            return joined_stream(message, self._allowed(exchange), _Ear(self, exchange, message), extra)
         server, params = self._aimed(message)
         call = self._call(exchange, message, server, params, bridged=bridged)
         return with_names(await self._handle(call), server, message.method)
@@ -253,11 +252,42 @@ class Joined:
             await replied.aclose()
         return {}
 
-    async def _listen(
+    async def listen(
         self, exchange: Exchange, message: Message, server: str, params: Tree, gone: asyncio.Event
     ) -> Reply:
+        """Return what one server tells until `gone` is set. Raises `ClientGone`."""
+
         async def left() -> None:
             await gone.wait()
 
         call = self._call(replace(exchange, disconnected=left), message, server, params, bridged=False)
         return with_names(await self._handle(call), server, message.method)
+
+    def hold(self, exchange: Exchange, server: str, cut: Callable[[], None]) -> Callable[[], None]:
+        """Have `cut` called when a server that is heard is blocked; returns what ends that."""
+        return self._hold(exchange, server, cut)
+
+    def may_list(self, exchange: Exchange, server: str) -> bool:
+        """Return whether a server may be heard now."""
+        return self._servers.may_list(exchange.principal, server)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ear:
+    """Hears single servers for one listener at the joined endpoint."""
+
+    joined: Joined
+    exchange: Exchange
+    message: Message
+
+    async def listen(self, server: str, params: Tree, gone: asyncio.Event) -> Reply:
+        """Return what a server tells until `gone` is set. Raises `ClientGone`."""
+        return await self.joined.listen(self.exchange, self.message, server, params, gone)
+
+    def may(self, server: str) -> bool:
+        """Return whether a server may be heard now."""
+        return self.joined.may_list(self.exchange, server)
+
+    def hold(self, server: str, cut: Callable[[], None]) -> Callable[[], None]:
+        """Have `cut` called when the server is blocked; returns what ends that."""
+        return self.joined.hold(self.exchange, server, cut)

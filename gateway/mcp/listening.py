@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 
@@ -15,12 +15,10 @@ from gateway.mcp.replies import Leaving, reply_of
 from gateway.mcp.talk import OPEN, Spoken, Tree, member, messages_of, meta_of, params_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
     from gateway.call import Headers, Reply
     from gateway.mcp.message import Message
-
-    Listen = Callable[[str, Tree, asyncio.Event], Awaitable[Reply]]
 
 #: How long servers may take to say what they will tell of; those that say it later are heard all the same.
 ACKNOWLEDGE_SECONDS_MAX: Final = 3.0
@@ -38,18 +36,36 @@ _TOLD: Final = {
 }
 
 
-def joined_stream(message: Message, servers: Sequence[str], listen: Listen, extra: Headers) -> Reply:
+class Ear(Protocol):
+    """Hears one server for a listener."""
+
+    async def listen(self, server: str, params: Tree, gone: asyncio.Event) -> Reply:
+        """Return what it tells until `gone` is set. Raises `ClientGone`."""
+        ...
+
+    def may(self, server: str) -> bool:
+        """Return whether it may be heard now."""
+        ...
+
+    def hold(self, server: str, cut: Callable[[], None]) -> Callable[[], None]:
+        """Have `cut` called when it is blocked; returns what ends that."""
+        ...
+
+
+def joined_stream(message: Message, servers: Sequence[str], ear: Ear, extra: Headers) -> Reply:
     """Return the reply that carries what any of `servers` tells, until its client goes."""
-    fan = _Fan(message, servers, listen)
+    fan = _Fan(message, servers, ear)
     return reply_of(Spoken(content=OPEN, messages=fan.messages(), ended=fan.end), extra)
 
 
 class _Fan:
-    def __init__(self, message: Message, servers: Sequence[str], listen: Listen) -> None:
+    def __init__(self, message: Message, servers: Sequence[str], ear: Ear) -> None:
         self._message = message
         self._servers = servers
-        self._listen = listen
+        self._ear = ear
         self._gone = asyncio.Event()
+        #: ends what is heard of one server
+        self._left = {server: asyncio.Event() for server in servers}
         self._queue: asyncio.Queue[Tree | None] = asyncio.Queue(WAITING_MAX)
         self._granted: Tree = {}
         self._silent: set[str] = set()
@@ -75,6 +91,8 @@ class _Fan:
     async def end(self) -> None:
         """Let go of all servers."""
         self._gone.set()
+        for left in self._left.values():
+            left.set()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _wanted(self, server: str) -> Tree:
@@ -89,7 +107,8 @@ class _Fan:
     async def _hear(self, server: str, wanted: Tree) -> None:
         """Hear one server as long as the client listens; one that comes back may have changed meanwhile."""
         for pause in chain(BACK_OFF_SECONDS, repeat(BACK_OFF_SECONDS[-1])):
-            again = await self._heard(server, wanted)
+            # one that is blocked is not asked, and heard again when that is lifted
+            again = not self._ear.may(server) or await self._held(server, wanted)
             self._acknowledged(server)
             if not again:
                 return
@@ -99,11 +118,26 @@ class _Fan:
             if self._gone.is_set():
                 return
 
-    async def _heard(self, server: str, wanted: Tree) -> bool:
+    async def _held(self, server: str, wanted: Tree) -> bool:
+        """Hear a server until its stream ends or it is blocked; returns whether it is worth another try."""
+        left = self._left[server] = asyncio.Event()
+        cut = asyncio.Event()
+
+        def end() -> None:
+            cut.set()
+            left.set()
+
+        release = self._ear.hold(server, end)
+        try:
+            return await self._heard(server, wanted, left) or cut.is_set()
+        finally:
+            release()
+
+    async def _heard(self, server: str, wanted: Tree, left: asyncio.Event) -> bool:
         """Hear one stream of a server to its end; returns whether it is worth another try."""
         params: Tree = {"notifications": wanted, "_meta": meta_of(self._message.params)}
         try:
-            replied = Leaving(await self._listen(server, params, self._gone), self._gone)
+            replied = Leaving(await self._ear.listen(server, params, left), left)
             try:
                 async for told in messages_of(replied):
                     if told.get("method") == _ACKNOWLEDGED:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from durable.seal import Keyring
+    from gateway.blocking import Blocks
     from gateway.call import Call, Exchange, Headers, Refusal, Reply, Upstream
     from gateway.config import Config, McpServer, Tool
     from gateway.definitions.book import Book
@@ -47,7 +48,7 @@ class McpServers:
     def __init__(
         self, config: Config, policies: Policies, pipeline: Pipeline, keyring: Keyring, book: Book, *,
         resource: ProtectedResource, note_scopes: NoteScopes, may_send: Callable[[], bool], shown_key: bytes = b"",
-        blocked: Callable[[str, str], bool], vouching: Vouching | None = None,
+        blocks: Blocks, vouching: Vouching | None = None,
     ) -> None:  # fmt: skip
         if problems := [*unconfined(config), *unstartable(config)]:
             raise ConfigInvalid(problems)
@@ -55,7 +56,7 @@ class McpServers:
         self._policies = policies
         self._may_send = may_send
         self._vouching = vouching
-        self._blocked = blocked
+        self._blocks = blocks
         self._authorized: list[Authorized] = []
         self._tokens_from = httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=ANSWER_SECONDS_MAX)
         self._upstreams: list[Upstream] = []
@@ -67,7 +68,10 @@ class McpServers:
         self._pipeline = pipeline
         self._resource = resource
         self._note_scopes = note_scopes
-        self._joined = Joined(targets, self.adapter, self._handle_joined, sessions, depth_max=config.limits.depth_max)
+        self._joined = Joined(
+            targets, self.adapter, self._handle_joined, sessions, depth_max=config.limits.depth_max,
+            hold=self._hold_part,
+        )  # fmt: skip
 
     async def answer(self, exchange: Exchange) -> Reply:
         """Return the reply to one exchange. Raises `Refusal`, `ClientGone`."""
@@ -88,6 +92,12 @@ class McpServers:
                 raise
             return self.adapter.refuse(refusal, call, ())  # its part of the list, or of what is heard, is left out
         return await self._pipeline.handle(call)
+
+    def _hold_part(self, exchange: Exchange, server: str, cut: Callable[[], None]) -> Callable[[], None]:
+        """Have `cut` called when a server that is heard at the joined endpoint is blocked."""
+        run = None if exchange.run is None else exchange.run.id
+        domain = f"domain:{self._config.mcp_servers[server].domain}"
+        return self._blocks.hold(exchange.principal, run, f"/mcp/{server}", cut, (domain,))
 
     async def _demand_scopes(self, call: Call, path: str) -> None:
         """Let nothing begin for which the caller's token was not issued. Raises `InsufficientScope`."""
@@ -146,4 +156,6 @@ class McpServers:
             principal=principal, resource=resource, resource_domain=domain, action=action, time=time.time(),
             certain_only=True,
         )  # fmt: skip
-        return not self._blocked(resource, domain) and self._policies.current.decide(question).effect != "deny"
+        if self._blocks.of_resource(resource, domain):
+            return False
+        return self._policies.current.decide(question).effect != "deny"

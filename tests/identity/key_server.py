@@ -11,6 +11,7 @@ import uvicorn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from pathlib import Path
 
     from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
@@ -38,16 +39,18 @@ class KeyServer:
 
 
 @contextlib.asynccontextmanager
-async def key_server(content: bytes) -> AsyncGenerator[KeyServer, None]:
-    """Serve `content` on an ephemeral port of loopback."""
+async def key_server(content: bytes, certificate: tuple[Path, Path] | None = None) -> AsyncGenerator[KeyServer, None]:
+    """Serve `content` on an ephemeral port of loopback, over TLS with a certificate and its key."""
     keys = KeyServer(content=content)
     keys.gate.set()
     config = uvicorn.Config(
-        keys.app, host="127.0.0.1", port=0, interface="asgi3", log_level="error", lifespan="off", ws="none"
-    )
+        keys.app, host="127.0.0.1", port=0, interface="asgi3", log_level="error", lifespan="off", ws="none",
+        ssl_certfile=None if certificate is None else certificate[0],
+        ssl_keyfile=None if certificate is None else certificate[1],
+    )  # fmt: skip
     server = uvicorn.Server(config)
     socket = config.bind_socket()
-    keys.url = f"http://127.0.0.1:{socket.getsockname()[1]}/keys"
+    keys.url = f"{'http' if certificate is None else 'https'}://127.0.0.1:{socket.getsockname()[1]}/keys"
     serving = asyncio.create_task(server.serve(sockets=[socket]))
     try:
         yield keys

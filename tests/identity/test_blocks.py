@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import threading
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,8 @@ from gateway.admin.address import socket_path
 from gateway.blocking import UnusableSubject, subject_of
 from tests.gateway.model_upstream import ModelUpstream, Script, completion
 from tests.gateway.running import POLICIES, RunningGateway
-from tests.mcp.stand import eventually
-from tests.mcp.wire import called, headers_for, post
+from tests.mcp.stand import eventually, fixture
+from tests.mcp.wire import called, headers_for, modern, post
 from tests.oauth.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 SERVERS = """mcp_servers:
   ledger: {url: "@url@", era: modern, domain: acme}
+  live: {url: "@live@", domain: acme}
 """
 RULES = """p, role:any, acme, mcp/*, list, -, allow, -
 p, role:any, acme, mcp/**, call, -, allow, -
@@ -66,11 +68,18 @@ class Stand:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server that tells of changes."""
+    with fixture(tmp_path_factory.mktemp("live") / "effects.txt") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, live: str) -> Iterator[Stand]:
     upstream, ledger = ModelUpstream(), Ledger()
     gateway = RunningGateway(tmp_path_factory.mktemp("blocks"), f"http://127.0.0.1:{upstream.port}/v1", inspects=False)
     with gateway.config.open("a", encoding="utf-8") as file:
-        file.write(SERVERS.replace("@url@", ledger.url))
+        file.write(SERVERS.replace("@url@", ledger.url).replace("@live@", live))
     kept = "".join(
         line for line in POLICIES.splitlines(keepends=True) if "careful" not in line and "closed" not in line
     )
@@ -182,6 +191,120 @@ def test_an_answer_that_streams_to_a_blocked_agent_is_cut_and_still_journaled(ru
         return again.status_code == 200 and again.headers.get("oncegate-replayed") == "true"
 
     assert eventually(replayed, seconds_max=2)
+
+
+class Listener:
+    """Somebody who listens to changes, in a thread: what is told, and `None` when the stream has ended."""
+
+    def __init__(self, running: Stand, path: str, agent: str = "billing") -> None:
+        self.told: queue.Queue[str | None] = queue.Queue()
+        self._message = modern("subscriptions/listen", {"notifications": {"toolsListChanged": True}}, ident="mine")
+        self._url = f"{running.gateway.url}{path}"
+        self._key = running.gateway.keys[agent]
+        threading.Thread(target=self._listen, daemon=True).start()
+        assert self.next() == "notifications/subscriptions/acknowledged"
+
+    def next(self, seconds_max: float = 5.0) -> str | None:
+        """Return the next method that is told."""
+        return self.told.get(timeout=seconds_max)
+
+    def _listen(self) -> None:
+        headers = headers_for(self._message) | {"authorization": f"Bearer {self._key}"}
+        try:
+            with httpx.stream("POST", self._url, json=self._message, headers=headers, timeout=30) as stream:
+                for line in stream.iter_lines():
+                    if line.startswith("data: "):
+                        self.told.put(json.loads(line[6:]).get("method"))
+        except httpx.TransportError:
+            self.told.put(None)
+
+
+@pytest.mark.requirement("BLK-05")
+def test_what_is_heard_of_a_blocked_server_ends_within_a_second_at_either_endpoint(running: Stand, live: str) -> None:
+    own, joined = Listener(running, "/mcp/live"), Listener(running, "/mcp")
+    changes = called("test_trigger_tool_change")
+    post(live, changes, headers_for(changes))
+    assert own.next() == joined.next() == "notifications/tools/list_changed"
+    running.block("mcp/live")
+    try:
+        assert own.next(1.5) is None
+        post(live, changes, headers_for(changes))
+        with pytest.raises(queue.Empty):
+            joined.next(1.0)
+        assert "denied" in post_listen(running)
+    finally:
+        running.unblock("mcp/live")
+    # the joined stream goes on, and says that anything may have changed
+    assert joined.next() == "notifications/tools/list_changed"
+    running.block("domain:acme")
+    try:
+        assert joined.next(1.5) is None
+    finally:
+        running.unblock("domain:acme")
+    assert eventually(lambda: running.status() == 200, seconds_max=1.5)
+
+
+def post_listen(running: Stand) -> str:
+    message = modern("subscriptions/listen", {"notifications": {"toolsListChanged": True}}, ident="mine")
+    headers = headers_for(message) | {"authorization": f"Bearer {running.gateway.keys['billing']}"}
+    return json.dumps(post(f"{running.gateway.url}/mcp/live", message, headers).last)
+
+
+@pytest.mark.requirement("BLK-05")
+def test_an_answer_of_a_blocked_model_is_cut_and_one_that_comes_late_is_not_given(running: Stand) -> None:
+    hold = threading.Event()
+    running.upstream.script = lambda _: Script(hold=hold, hold_after=2)
+    headers = {"authorization": f"Bearer {running.gateway.keys['billing']}"}
+    url, received = f"{running.gateway.url}/v1/chat/completions", b""
+    try:
+        with (
+            httpx.Client(timeout=10) as client,
+            client.stream("POST", url, json={**ASKED, "stream": True}, headers=headers) as answer,
+        ):
+            parts = answer.iter_bytes()
+            while b"hel" not in received:
+                received += next(parts)
+            running.block("model/allowed")
+            with pytest.raises(httpx.RemoteProtocolError):
+                b"".join(parts)
+        running.unblock("model/allowed")
+        hold.set()
+        assert eventually(lambda: running.status("shipping") == 200, seconds_max=3)
+        hold = threading.Event()
+        running.upstream.script = lambda _: Script(body=completion("too late"), hold=hold)
+        late: list[httpx.Response] = []
+        asking = threading.Thread(
+            target=lambda: late.append(httpx.post(url, json=ASKED, headers=headers | {"idempotency-key": "late-1"}))
+        )
+        asked = len(running.upstream.received)
+        asking.start()
+        assert eventually(lambda: len(running.upstream.received) > asked)
+        running.block("agent:acme/billing")
+        assert eventually(lambda: running.status("billing") == 403, seconds_max=1.5)
+        hold.set()
+        asking.join(10)
+        assert [one.status_code for one in late] == [403]
+        assert "too late" not in late[0].text
+        assert eventually(lambda: running.done("late-1"))
+    finally:
+        hold.set()
+        running.upstream.script = lambda _: Script(body=completion())
+        for one in ("model/allowed", "agent:acme/billing"):
+            running.ask("/api/v1/blocks/lift", subject=one, reason="over")
+    assert eventually(lambda: running.status() == 200, seconds_max=1.5)
+
+
+@pytest.mark.requirement("BLK-05")
+def test_no_record_names_a_blocked_person(running: Stand) -> None:
+    running.block("user:acme/ada@example.com")
+    running.unblock("user:acme/ada@example.com")
+    exported = running.gateway.oncegate("audit", "export").stdout
+    assert "ada@example.com" not in exported
+    deeds = [json.loads(line)["record"] for line in exported.splitlines() if '"admin/blocks"' in line]
+    named = [one["subject"] for one in deeds if str(one.get("subject")).startswith("user:acme/person_")]
+    assert len(named) == 2
+    assert len(set(named)) == 1
+    assert "ada@example.com" not in running.gateway.log.read_text(encoding="utf-8")
 
 
 @pytest.mark.requirement("BLK-06")

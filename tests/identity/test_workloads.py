@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from gateway.config import ConfigInvalid, load
 from gateway.identity import Unidentified
+from gateway.identity.key_cache import Pace
 from tests.identity.authority import AUDIENCE, bearer, ec_jwk, jwks, open_authenticator, outcome, sign
+from tests.identity.certificates import Authority
 from tests.identity.key_server import key_server
 
 if TYPE_CHECKING:
@@ -128,6 +130,44 @@ async def test_a_bundle_is_fetched_from_its_endpoint(tmp_path: Path) -> None:
         await authenticator.aclose()
 
 
+ENDPOINT = "spiffe://acme.example/bundle"
+
+
+@pytest.mark.requirement("IDN-18")
+@pytest.mark.parametrize(
+    ("issuer", "names", "agent"),
+    [
+        # whatever host name the certificate has, or none
+        ("acme", (ENDPOINT,), "billing"),
+        ("acme", (ENDPOINT, "elsewhere.example"), "billing"),
+        ("acme", ("spiffe://acme.example/agent/billing",), None),
+        ("acme", (ENDPOINT, "spiffe://acme.example/other"), None),
+        ("acme", ("127.0.0.1",), None),
+        ("stranger", (ENDPOINT,), None),
+    ],
+)  # fmt: skip
+async def test_a_bundle_endpoint_may_be_known_by_its_spiffe_id(
+    tmp_path: Path, issuer: str, names: tuple[str, ...], agent: str | None
+) -> None:
+    acme = Authority("acme")
+    (tmp_path / "acme.pem").write_text(acme.own.pem, encoding="utf-8")
+    shown = {"acme": acme, "stranger": Authority("acme")}[issuer].issue(*names).write(tmp_path, "endpoint")
+    async with key_server(jwks(ec_jwk("s", use="jwt-svid")), shown) as served:
+        endpoint = f'bundle_url: "{served.url}", bundle_endpoint_id: "{ENDPOINT}", authorities_file: acme.pem'
+        authenticator = await open_authenticator(
+            written(tmp_path, CONFIG.replace("bundle_file: acme.json", endpoint)), Pace(retry_seconds=60.0)
+        )
+        try:
+            if agent is not None:
+                assert (await authenticator.identify(bearer(svid()))).principal.agent == agent
+            else:
+                with pytest.raises(Unidentified) as caught:
+                    await authenticator.identify(bearer(svid()))
+                assert (caught.value.status, caught.value.reason) == (503, "keys_unavailable")
+        finally:
+            await authenticator.aclose()
+
+
 def forwarded(*, uri: str = BILLING, proxy: str = f"edge {SECRET}", xfcc: str = "") -> Headers:
     shown = xfcc or f'By=spiffe://acme.example/edge;Hash=ab12;Subject="CN=\\"a;b,c\\"";URI={uri};DNS=a.example'
     return ((b"oncegate-proxy", proxy.encode()), (b"x-forwarded-client-cert", shown.encode()))
@@ -192,6 +232,10 @@ async def test_any_forwarded_certificate_gives_the_named_domain_or_a_refusal(
         ("bundle_file: acme.json, ", "", "verified by a bundle"),
         ("/ns/prod/sa/{name}", "/ns/{name}/sa/{name}", "exactly one"),
         ("bundle_file: acme.json", "bundle_url: 'http://acme.example/bundle'", "https"),
+        ("bundle_file: acme.json", f"bundle_url: 'https://a.example/b', bundle_endpoint_id: '{ENDPOINT}'",
+         "authorities_file"),
+        ("bundle_file: acme.json", ("bundle_url: 'https://a.example/b', authorities_file: a.pem, "
+         "bundle_endpoint_id: 'spiffe://partner.example/bundle'"), "SPIFFE ID of `acme.example`"),
         ("  quiet: {}", ISSUER, "shared_names"),
     ],
 )  # fmt: skip

@@ -22,7 +22,7 @@ from gateway.sse import event
 from tests.mcp.wire import modern
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from tests.mcp.wire import Tree
@@ -112,7 +112,7 @@ async def test_a_server_that_comes_back_is_heard_again_and_may_have_changed() ->
     message = Message(
         tree=asking, kind="request", era="modern", method="subscriptions/listen", id="mine", params=asking["params"]
     )
-    replied = Replied(joined_stream(message, ["a", "b", "c"], listen, ()))
+    replied = Replied(joined_stream(message, ["a", "b", "c"], Ear(listen), ()))
     async with asyncio.timeout(5):
         told = messages_of(replied)
         assert (await anext(told))["method"] == "notifications/subscriptions/acknowledged"
@@ -138,7 +138,7 @@ async def test_a_client_that_leaves_leaves_every_server() -> None:
     message = Message(
         tree=asking, kind="request", era="modern", method="subscriptions/listen", id="mine", params=asking["params"]
     )
-    replied = Replied(joined_stream(message, ["a", "b"], listen, ()))
+    replied = Replied(joined_stream(message, ["a", "b"], Ear(listen), ()))
     async with asyncio.timeout(5):
         told = messages_of(replied)
         assert (await anext(told))["method"] == "notifications/subscriptions/acknowledged"
@@ -146,6 +146,64 @@ async def test_a_client_that_leaves_leaves_every_server() -> None:
         await replied.aclose()
         assert await following is None
     assert left == [False, False]
+
+
+@pytest.mark.requirement("MCP-33")
+async def test_a_server_that_is_blocked_is_left_at_once_and_heard_again_when_that_is_lifted() -> None:
+    asked: list[str] = []
+
+    async def listen(server: str, params: Tree, gone: asyncio.Event) -> Reply:
+        asked.append(server)
+        return Reply(status=200, headers=_STREAM, frames=_acknowledging(params, gone))
+
+    asking = modern("subscriptions/listen", {"notifications": {"toolsListChanged": True}}, ident="mine")
+    message = Message(
+        tree=asking, kind="request", era="modern", method="subscriptions/listen", id="mine", params=asking["params"]
+    )
+    ear = Ear(listen)
+    replied = Replied(joined_stream(message, ["a", "b"], ear, ()))
+    async with asyncio.timeout(5):
+        told = messages_of(replied)
+        assert (await anext(told))["method"] == "notifications/subscriptions/acknowledged"
+        ear.block("b")
+        following = asyncio.ensure_future(anext(told))
+        await ear.asked_whether("b", 2)
+        assert (asked.count("a"), asked.count("b")) == (1, 1)
+        ear.blocked.clear()
+        # what it told meanwhile was not heard, so anything may have changed
+        assert (await following)["method"] == "notifications/tools/list_changed"
+        assert (asked.count("a"), asked.count("b")) == (1, 2)
+        await told.aclose()
+        await replied.aclose()
+
+
+class Ear:
+    """Hears servers by a function; those in `blocked` may not be heard."""
+
+    def __init__(self, listen: Callable[[str, Tree, asyncio.Event], Awaitable[Reply]]) -> None:
+        self.listen = listen
+        self.blocked: set[str] = set()
+        self._held: dict[str, Callable[[], None]] = {}
+        self._asked: list[str] = []
+        self._again = asyncio.Event()
+
+    def may(self, server: str) -> bool:
+        self._asked.append(server)
+        self._again.set()
+        return server not in self.blocked
+
+    def hold(self, server: str, cut: Callable[[], None]) -> Callable[[], None]:
+        self._held[server] = cut
+        return lambda: None
+
+    def block(self, server: str) -> None:
+        self.blocked.add(server)
+        self._held[server]()
+
+    async def asked_whether(self, server: str, times: int) -> None:
+        while self._asked.count(server) < times:
+            self._again.clear()
+            await self._again.wait()
 
 
 _JSON = ((b"content-type", b"application/json"),)
