@@ -99,6 +99,10 @@ class Past(Protocol):
         """Return the labels on the calls of `run`."""
         ...
 
+    async def read_moment(self, call_id: str) -> tuple[str, int] | None:
+        """Return a call's state and when it was begun (microseconds), `None` where it is not there."""
+        ...
+
     async def carry(self, owner: Owner, run: str, labels: Sequence[str], audit: Audit) -> None:
         """Put `labels`, which came with `run`, on `owner`; `audit` is written when they are new."""
         ...
@@ -134,6 +138,12 @@ async def read_labels_now(tx: Transaction, owner: Owner, since: int) -> frozense
 async def read_run_labels(tx: Transaction, run: str) -> frozenset[str]:
     """Return the labels on the calls of `run`."""
     return _together(await tx.rows(_OF_RUN, run))
+
+
+async def read_moment(tx: Transaction, call_id: str) -> tuple[str, int] | None:
+    """Return a call's state and when it was begun."""
+    row = await tx.row("SELECT state, intent_time FROM call WHERE id = $1", call_id)
+    return None if row is None else (row["state"], row["intent_time"])
 
 
 async def carry(tx: Writing, owner: Owner, run: str, labels: Sequence[str]) -> bool:

@@ -35,6 +35,10 @@ class HistoryBook(Part):
         """Return the labels on the calls of `run`."""
         return await self._read(lambda tx: history.read_run_labels(tx, run))
 
+    async def read_moment(self, call_id: str) -> tuple[str, int] | None:
+        """Return a call's state and when it was begun (microseconds), `None` where it is not there."""
+        return await self._read(lambda tx: history.read_moment(tx, call_id))
+
     async def carry(self, owner: Owner, run: str, labels: Sequence[str], audit: Audit) -> None:
         """Put `labels`, which came with `run`, on `owner`; `audit` is written when they are new."""
 

@@ -55,6 +55,9 @@ class Deciding:
             recalled = await self._histories.recall(self.step_of(call, await self.keys_of(call)), trail.start)
             trail.recalled = recalled
             asked = [replace(one, run=recalled.history, time=recalled.seconds) for one in asked]
+        elif call.key is not None and any(policies.recalls(one) for one in asked):
+            moment = await self._histories.moment(self.step_of(call, await self.keys_of(call)), trail.start)
+            asked = [replace(one, time=moment) for one in asked]
         decision = trail.decision = policies.decide(asked[0])
         # a listing is shown unless it is certainly denied; what it lists is decided item by item
         if decision.effect == "deny" or not (decision.allowed or question.certain_only or call.journaled):

@@ -83,6 +83,12 @@ class Histories:
         history = _history(before, await self._sticking(step.owner, run.id, own.began - 1))
         return Recalled(history=history, seconds=own.began / MICROSECONDS, seen=seen)
 
+    async def moment(self, step: Step, seconds: float) -> float:
+        """Return the time that a step without a run is decided on: now, or when it was begun where it is answered."""
+        standing = await self._past.standing(step)
+        found = None if standing is None else await self._past.read_moment(standing)
+        return seconds if found is None or found[0] not in _ANSWERED else found[1] / MICROSECONDS
+
     async def labels_of(self, owner: Owner) -> frozenset[str]:
         """Return the labels that whatever `owner` starts now begins with. Raises `JournalUnavailable`."""
         return await self._past.read_labels_now(owner, since=self._since(_now()))

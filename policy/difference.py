@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from policy.decision import Obligations
-    from policy.lines import Rule
+    from policy.lines import Flow, Rule
     from policy.resources import Pattern
     from policy.snapshot import Snapshot
 
-#: More questions than this are not asked; say which domains or agents you mean.
+#: More questions than this are not asked, and it is said which were not.
 QUESTIONS_MAX: Final = 2_000_000
 _ELSE: Final = "other"
 
@@ -45,38 +45,111 @@ class Change:
         return self.after == "deny"
 
 
-class TooMany(ValueError):  # noqa: N818 - says what is known
-    """The sets speak of more principals and resources than can be compared one by one."""
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What changes. Where not all could be asked, `left` counts what was not; `last` is the last resource that was."""
+
+    changes: tuple[Change, ...]
+    asked: int
+    left: int = 0
+    last: str = ""
 
 
-def differences(old: Snapshot, new: Snapshot) -> list[Change]:
-    """Return what changes for all that either set speaks of. Raises `TooMany`."""
-    principals = sorted(set(_principals(old)) | set(_principals(new)), key=lambda one: one[0])
-    resources = sorted(set(_resources(old)) | set(_resources(new)))
-    domains = sorted(set(_domains(old)) | set(_domains(new)))
-    actions = sorted({rule.action for rule in (*old.rules, *new.rules)} - {"*"} or {"call"})
-    if any(rule.action == "*" for rule in (*old.rules, *new.rules)):
-        actions = sorted(ACTIONS)
-    if len(principals) * len(resources) * len(actions) * (len(domains) + 1) > QUESTIONS_MAX:
-        raise TooMany(f"more than {QUESTIONS_MAX} questions; compare smaller sets")
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What two sets speak of: principals, resources, domains and actions, each in order."""
+
+    principals: tuple[tuple[str, Principal], ...]
+    resources: tuple[str, ...]
+    domains: tuple[str, ...]
+    actions: tuple[str, ...]
+
+
+def spoken_of(old: Snapshot, new: Snapshot) -> Spoken:
+    """Return all that either set speaks of."""
+    every = (*old.rules, *new.rules)
+    actions = {rule.action for rule in every} - {"*"} or {"call"}
+    return Spoken(
+        tuple(sorted({*_principals(old), *_principals(new)}, key=lambda one: one[0])),
+        tuple(sorted({*_resources(old), *_resources(new)})),
+        tuple(sorted({*_domains(old), *_domains(new)})),
+        tuple(sorted(ACTIONS if any(rule.action == "*" for rule in every) else actions)),
+    )
+
+
+def differences(old: Snapshot, new: Snapshot, *, questions_max: int = QUESTIONS_MAX) -> Difference:
+    """Return what changes for all that either set speaks of.
+
+    Asked is only where something can have changed: about resources that a changed line fits, for principals whose
+    roles have changed, between domains whose flows have changed.
+    """
+    spoken = spoken_of(old, new)
+    lines = _changed_lines(old, new)
+    moved = {name for name, one in spoken.principals if _names(old, one) != _names(new, one)}
+    flows = {_flow_text(one) for one in old.flows} != {_flow_text(one) for one in new.flows}
     found: list[Change] = []
-    for (name, principal), resource, action in product(principals, resources, actions):
-        for domain in {principal.domain, *domains}:
-            question = Question(principal=principal, resource=resource, resource_domain=domain, action=action, time=0.0)
-            before, after = summary(old, question), summary(new, question)
-            if before != after:
-                found.append(Change(name, resource, domain, action, before, after))
-    return sorted(found)
+    asked = left = 0
+    last = ""
+    for resource in spoken.resources:
+        fitting = [rule for rule in lines if rule.pattern.matches(resource)]
+        concerned = [
+            (name, one) for name, one in spoken.principals
+            if flows or name in moved or any(rule.domain in {"*", one.domain} for rule in fitting)
+        ]  # fmt: skip
+        wanted = len(concerned) * len(spoken.actions) * (len(spoken.domains) + 1)
+        if asked + wanted > questions_max:
+            left += wanted
+            continue
+        asked, last = asked + wanted, resource if wanted else last
+        for (name, one), action in product(concerned, spoken.actions):
+            found += _changes(old, new, (name, one), resource, action, {one.domain, *spoken.domains})
+    return Difference(tuple(sorted(found)), asked, left, last)
 
 
-def summary(snapshot: Snapshot, question: Question) -> str:
-    """Return all the lines that fit say, in words that do not depend on ids or order."""
+def _changes(  # noqa: PLR0917 - one question, in its parts
+    old: Snapshot, new: Snapshot, who: tuple[str, Principal], resource: str, action: str, domains: set[str]
+) -> Iterator[Change]:
+    name, principal = who
+    for domain in domains:
+        question = Question(principal=principal, resource=resource, resource_domain=domain, action=action, time=0.0)
+        only = "user:" if name.startswith("user:") else ""
+        before, after = summary(old, question, only), summary(new, question, only)
+        if before != after:
+            yield Change(name, resource, domain, action, before, after)
+
+
+def _changed_lines(old: Snapshot, new: Snapshot) -> list[Rule]:
+    """Return the lines that only one of the sets has, whatever their ids and order."""
+    before, after = ({_line(one, rule): rule for rule in one.rules} for one in (old, new))
+    return [rule for key, rule in before.items() if key not in after] + [
+        rule for key, rule in after.items() if key not in before
+    ]
+
+
+def _line(snapshot: Snapshot, rule: Rule) -> tuple[str, ...]:
+    return rule.subject, rule.domain, rule.pattern_text, rule.action, _said(snapshot, rule)
+
+
+def _names(snapshot: Snapshot, principal: Principal) -> list[frozenset[str]]:
+    return [names for _, names in snapshot.subjects(principal)] + [
+        names for _, names in snapshot.subjects(principal, "admin/")
+    ]
+
+
+def _flow_text(flow: Flow) -> tuple[str, ...]:
+    return flow.source, flow.target, flow.kind, flow.action, flow.effect, _demands(flow.obligations)
+
+
+def summary(snapshot: Snapshot, question: Question, only: str = "") -> str:
+    """Return what the lines that fit say, in words that do not depend on ids or order; `only` about such subjects."""
     flow = snapshot.flow(question)
     if flow.effect == "deny":
         return "deny"
     said: list[str] = []
     crossing = _demands(flow.obligations)
-    for _, names in snapshot.subjects(question.principal, question.resource):
+    for name, names in snapshot.subjects(question.principal, question.resource):
+        if not name.startswith(only):
+            continue
         rules = snapshot.fitting(question, names)
         if not any(rule.effect == "allow" for rule in rules) or any(
             rule.effect == "deny" and rule.condition is None for rule in rules
@@ -114,6 +187,8 @@ def _principal(subject: str, domain: str) -> tuple[str, Principal]:
         return shown, Principal(agent=name, domain=domain, method="api_key")
     if subject == ANY_ROLE:
         return f"agent:{domain}/(anybody)", Principal(agent="(anybody)", domain=domain, method="api_key")
+    if kind == "user":  # what the agent may that acts for them is another question
+        return shown, Principal(agent="(any)", domain=domain, user=name, method="api_key")
     roles = frozenset({name}) if kind == "role" else frozenset[str]()
     groups = frozenset({name}) if kind == "group" else frozenset[str]()
     return shown, Principal(agent=f"({kind})", domain=domain, method="api_key", roles=roles, groups=groups)

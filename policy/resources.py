@@ -7,6 +7,7 @@ or more parts. No regular expressions: matching is linear in the name.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +17,8 @@ from urllib.parse import quote, unquote, urlsplit
 NAME_CHARACTERS_MAX: Final = 2048
 #: Kept as they are inside a part; everything else is percent-encoded.
 _SAFE: Final = "-._~@:+=$!"
+#: parts that are their own encoding: nearly all there are
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_~@:+=$!.-]+")
 #: Unicode categories that hide, reorder or break text: control, format (bidi, zero width), surrogate, separators.
 _REFUSED: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -127,6 +130,8 @@ def compile_pattern(text: str) -> Pattern:
 
 
 def _part(part: str) -> str:
+    if _PLAIN.fullmatch(part) and part not in {".", ".."}:
+        return part
     text = unicodedata.normalize("NFC", part)
     if text in {"", ".", ".."}:
         raise UnusableName("an empty part, `.` or `..`")

@@ -59,6 +59,8 @@ class _Near:
 
 
 _SAME_DOMAIN: Final = Verdict("allow", None, NONE)
+_NO_LINE: Final = Verdict("deny", None, NONE)
+_NOTHING: Final = _Near({}, recalls=False)
 
 
 class Snapshot:
@@ -81,6 +83,8 @@ class Snapshot:
         self.digest = digest
         self._root = _Node()
         self._order = {id(rule): place for place, rule in enumerate(self.rules)}
+        reading = {name for name, one in conditions.items() if one.reads_run or one.reads_time}
+        self._recalling = frozenset(id(rule) for rule in self.rules if rule.condition in reading)
         for rule in self.rules:
             self._add(rule)
         self._subjects: dict[tuple[Principal, bool], list[tuple[str, frozenset[str]]]] = {}
@@ -109,19 +113,20 @@ class Snapshot:
         key = (question.principal.domain, question.resource, question.action)
         found = self._candidates.get(key)
         if found is None:
-            domain, resource, action = key
-            by_subject: dict[str, list[Rule]] = {}
-            for rule in self._matching(resource.split("/")):
-                if rule.domain in {"*", domain} and rule.action in {"*", action}:
-                    by_subject.setdefault(rule.subject, []).append(rule)
-            named = {rule.condition for rules in by_subject.values() for rule in rules} - {None}
-            conditions = [self.conditions[name] for name in named if name is not None]
-            recalls = any(one.reads_run or one.reads_time for one in conditions)
             if len(self._candidates) >= CANDIDATES_CACHED_MAX:
                 self._candidates.clear()
-            near = {subject: tuple(rules) for subject, rules in by_subject.items()}
-            found = self._candidates[key] = _Near(near, recalls)
+            found = self._candidates[key] = self._found(*key)
         return found
+
+    def _found(self, domain: str, resource: str, action: str) -> _Near:
+        by_subject: dict[str, tuple[Rule, ...]] = {}
+        recalls = False
+        for rule in self._matching(resource.split("/")):
+            if (rule.domain == domain or rule.domain == "*") and (rule.action == action or rule.action == "*"):  # noqa: PLR1714 - a set would be made each time
+                before = by_subject.get(rule.subject)
+                by_subject[rule.subject] = (rule,) if before is None else (*before, rule)
+                recalls = recalls or id(rule) in self._recalling
+        return _Near(by_subject, recalls) if by_subject else _NOTHING
 
     def _of(self, near: _Near, names: frozenset[str]) -> tuple[Rule, ...]:
         """Return those of the lines that are about one of `names`, in their order."""
@@ -132,7 +137,7 @@ class Snapshot:
             found = [by_subject[name] for name in (*names, ANY_ROLE) if name in by_subject]
         if len(found) == 1:
             return found[0]
-        return tuple(sorted((rule for rules in found for rule in rules), key=lambda rule: self._order[id(rule)]))
+        return tuple(sorted((rule for rules in found for rule in rules), key=self._place)) if found else ()
 
     def subjects(self, principal: Principal, resource: str = "") -> list[tuple[str, frozenset[str]]]:
         """Return agent, user and actors, each with every name it goes by: all of them must be allowed.
@@ -200,7 +205,7 @@ class Snapshot:
             elif holds:
                 allowed.append(rule)
         if not allowed:
-            return Verdict("deny", None, NONE)
+            return _NO_LINE
         obligations = NONE
         for rule in allowed:
             obligations = self._merge(obligations, rule.obligations)
@@ -296,11 +301,21 @@ class Snapshot:
         for part in parts:
             following: list[_Node] = []
             for node in nodes:
-                found += node.below
+                if node.below:
+                    found += node.below
                 if (literal := node.literal.get(part)) is not None:
                     following.append(literal)
-                following += [inner for glob, inner in node.globs if glob.matches(part)]
+                for glob, inner in node.globs:
+                    if glob.matches(part):
+                        following.append(inner)
             nodes = following
+            if not nodes:
+                break
         for node in nodes:
             found += node.here
-        return sorted(found, key=lambda rule: self._order[id(rule)])
+        if len(found) > 1:
+            found.sort(key=self._place)
+        return found
+
+    def _place(self, rule: Rule) -> int:
+        return self._order[id(rule)]

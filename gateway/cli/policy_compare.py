@@ -24,7 +24,7 @@ from gateway.cli.output import NO, USAGE, Column, Failure, note, print_json, pri
 from gateway.cli.target import read_config
 from gateway.secrets import SecretError
 from policy.decision import Principal, Question
-from policy.difference import Change, TooMany, differences
+from policy.difference import Change, differences
 from policy.replaying import Changed, Recorded, decided_again
 from policy.resources import UnusableName, compile_pattern
 from policy.source import PolicyInvalid, load
@@ -60,16 +60,18 @@ def diff(
     as_json: options.JsonOption = False,
 ) -> None:
     """Say which principals gain or lose what between two sets; exits 1 when anything changes."""
-    try:
-        found = differences(loaded(old).snapshot, loaded(new).snapshot)
-    except TooMany as error:
-        raise Failure(USAGE, str(error)) from None
+    compared = differences(loaded(old).snapshot, loaded(new).snapshot)
+    found = compared.changes
     if as_json:
         print_json([_change(one) for one in found])
     else:
         columns = [Column("principal", whole=True), Column("resource", whole=True), Column("in"), Column("action")]
         rows = [(one.principal, one.resource, one.domain, one.action, one.before, one.after) for one in found]
         print_table([*columns, Column("old"), Column("new")], rows, empty="nobody gains or loses anything")
+    if compared.left:
+        part = f"{compared.asked} of {compared.asked + compared.left} questions were compared"
+        note(f"{part}, the last about `{compared.last}`; for the rest compare folders with fewer lines")
+        raise typer.Exit(USAGE)
     raise typer.Exit(NO if found else 0)
 
 

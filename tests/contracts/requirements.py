@@ -68,5 +68,8 @@ REQUIREMENTS = (
         "What came to a run with labels keeps them as long as the run lasts, in its forks, and back to who opened it.",
         "DESIGN section 9, labels travel",
     ),
+    Requirement(
+        "HIST-09", "An answered step is decided on the time it was begun, also without a run.", "DESIGN section 6"
+    ),
     Requirement("HIST-08", "Leaving the user out, or naming one, washes no label off.", "DESIGN section 9"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -187,3 +188,17 @@ async def test_a_run_that_is_too_long_has_no_history_and_conditions_err(place: P
             await call(journal, run, f"read {number}", READ)
         short = Histories(journal, label_seconds=0.0, calls_max=2)
         assert not (await short.recall(step("next", run=run), 1.0)).history.known
+
+
+@pytest.mark.requirement("HIST-09")
+async def test_a_keyed_call_without_a_run_is_decided_on_its_own_time_when_it_is_answered(place: Place) -> None:
+    async with journal_in(place) as journal:
+        histories = Histories(journal, label_seconds=0.0)
+        keyed = step("send", key="k-1", resource=SEND)
+        assert await histories.moment(keyed, 5.0) == 5.0
+        began = await begun(journal, intent(keyed))
+        assert await journal.settle(began, Settlement(outcome=outcome()))
+        assert abs(await histories.moment(keyed, 5.0) - time.time()) < 60
+        doubted = step("send", key="k-2", resource=SEND)
+        await journal.doubt(await begun(journal, intent(doubted)), "cut", ())
+        assert await histories.moment(doubted, 5.0) == 5.0  # it may be executed yet: today's time counts

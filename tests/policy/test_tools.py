@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from policy.cases import run_cases
-from policy.difference import differences
+from policy.decision import Question
+from policy.difference import differences, spoken_of, summary
 from policy.lint import Catalogue, findings_of, sample
 from policy.source import PolicyInvalid
 from tests.cli.stand import oncegate
@@ -146,12 +150,12 @@ def test_what_is_meant_is_not_found(tmp_path: Path) -> None:
 def test_a_difference_says_who_gains_and_loses_what_and_not_what_lines_are_called(tmp_path: Path) -> None:
     old = set_of(tmp_path / "old", LINES + "p, role:clerk, acme, model/m, call, -, allow, -\n", CONDITIONS).snapshot
     moved = "# id: new-name\np, role:clerk, acme, model/m, call, -, allow, -\n" + LINES
-    assert differences(old, set_of(tmp_path / "moved", moved, CONDITIONS).snapshot) == []
+    assert differences(old, set_of(tmp_path / "moved", moved, CONDITIONS).snapshot).changes == ()
     new = set_of(
         tmp_path / "new", LINES + "p, role:any, acme, mcp/pay/tool/*, call, -, deny, -\n"
         "p, agent:billing, acme, mcp/x/tool/y, call, -, allow, approval=leads\n", CONDITIONS,
     ).snapshot  # fmt: skip
-    found = differences(old, new)
+    found = differences(old, new).changes
     told = {
         (one.principal, one.resource, one.gains, one.loses) for one in found if one.principal == "agent:acme/billing"
     }
@@ -161,6 +165,55 @@ def test_a_difference_says_who_gains_and_loses_what_and_not_what_lines_are_calle
         ("agent:acme/billing", "mcp/x/tool/y", True, False),
     }
     assert {one.after for one in found if one.gains} == {"allow (approval=leads)"}
+
+
+@pytest.mark.requirement("POLICY-33")
+def test_lines_about_users_are_compared_and_what_was_not_compared_is_said(tmp_path: Path) -> None:
+    lines = "p, user:ann, acme, model/m, call, -, allow, -\np, role:any, acme, model/n, call, -, allow, -\n"
+    old = set_of(tmp_path / "old", lines).snapshot
+    new = set_of(tmp_path / "new", lines.replace("model/m", "model/k").replace("model/n", "model/l")).snapshot
+    told = {(one.principal, one.resource, one.gains) for one in differences(old, new).changes if one.domain == "acme"}
+    assert {("user:acme/ann", "model/k", True), ("user:acme/ann", "model/m", False)} <= told
+    whole = differences(old, new)
+    part = differences(old, new, questions_max=whole.asked // 2)
+    assert (part.asked + part.left, part.left > 0) == (whole.asked, True)
+    assert set(part.changes) < set(whole.changes)
+    assert part.last == max(one.resource for one in part.changes)
+
+
+_SUBJECTS = st.sampled_from(["agent:a", "agent:b", "role:r", "role:any", "group:g", "user:u"])
+_LINE = st.builds(
+    "p, {}, {}, {}, {}, {}, {}, -".format, _SUBJECTS, st.sampled_from(["acme", "other", "*"]),
+    st.sampled_from(["model/m", "model/*", "mcp/s/**", "mcp/s/tool/t", "**"]), st.sampled_from(["call", "read", "*"]),
+    st.sampled_from(["-", "small"]), st.sampled_from(["allow", "deny"]),
+)  # fmt: skip
+_GRANT = st.builds("g, {}, {}, {}".format, st.sampled_from(["agent:a", "agent:b", "group:g"]), st.just("role:r"),
+                   st.sampled_from(["acme", "other"]))  # fmt: skip
+_FLOW = st.builds("p2, {}, {}, {}, *, {}, -".format, st.sampled_from(["acme", "other"]),
+                  st.sampled_from(["acme", "other"]), st.sampled_from(["model", "*"]),
+                  st.sampled_from(["allow", "deny"]))  # fmt: skip
+_SETS = st.lists(_LINE | _GRANT | _FLOW, min_size=0, max_size=5, unique=True)
+
+
+@pytest.mark.requirement("POLICY-33")
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(shared=_SETS, before=_SETS, after=_SETS)
+def test_asking_only_where_something_can_have_changed_misses_nothing(
+    tmp_path: Path, shared: list[str], before: list[str], after: list[str]
+) -> None:
+    always = "p, agent:z, acme, model/z, call, small, allow, -"
+    old, new = (
+        set_of(tmp_path, "\n".join(dict.fromkeys([always, *shared, *more])) + "\n", "small: args.n < 10\n").snapshot
+        for more in (before, after)
+    )
+    found = {(one.principal, one.resource, one.domain, one.action) for one in differences(old, new).changes}
+    spoken = spoken_of(old, new)
+    for (name, who), resource, action in product(spoken.principals, spoken.resources, spoken.actions):
+        for domain in {who.domain, *spoken.domains}:
+            question = Question(principal=who, resource=resource, resource_domain=domain, action=action, time=0.0)
+            only = "user:" if name.startswith("user:") else ""
+            differs = summary(old, question, only) != summary(new, question, only)
+            assert differs == ((name, resource, domain, action) in found)
 
 
 @pytest.mark.requirement("POLICY-32", "POLICY-33", "POLICY-25")
