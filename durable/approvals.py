@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from durable.sql import Row, Transaction, Writing
     from durable.step import Intent, Step
 
+
+class VoteForbidden(ApprovalClosed):
+    """Somebody may not decide about a call, whatever its state."""
+
+
 _COLUMNS: Final = (
     'id, run, run_attempt, domain, agent, "user", resource, action, demands, requesters, arguments, policy, rule, '
     "state, votes, asked, expires, decided"
@@ -107,12 +112,12 @@ async def vote(tx: Writing, approval_id: str, cast_vote: Vote) -> ApprovalRecord
     known = _record(row)
     await _must_be_open(tx, known, row)
     if _bare(cast_vote.voter) in {_bare(one) for one in known.requesters}:
-        raise ApprovalClosed("who asked for a call, or on whose behalf it is made, cannot decide about it")
+        raise VoteForbidden("who asked for a call, or on whose behalf it is made, cannot decide about it")
     if any(_bare(one.voter) == _bare(cast_vote.voter) for one in known.votes):
         raise ApprovalClosed(f"`{cast_vote.voter}` has voted already")
     groups = {_group(demand) for demand in known.demands}
     if not groups & set(cast_vote.groups):
-        raise ApprovalClosed(f"only {' or '.join(f'`{group}`' for group in sorted(groups))} can decide about it")
+        raise VoteForbidden(f"only {' or '.join(f'`{group}`' for group in sorted(groups))} can decide about it")
     votes = (*known.votes, cast_vote)
     state = _outcome(known.demands, votes)
     await tx.execute(

@@ -142,11 +142,13 @@ def _rule(columns: tuple[str, ...], ref: LineRef) -> Rule:
     except UnusableName as error:
         raise _Unreadable(f"resource `{resource}`: {error}") from None
     checked = _effect(effect)
+    demanded = _obligations(obligations, checked)
+    if action == "create" and demanded.limits:
+        raise _Unreadable("`limit=` counts calls, and to begin a run is none; write it on what the run calls")
     return Rule(
         ref=ref, subject=_subject(subject), domain=_name(domain, "trust domain"), pattern=pattern,
         pattern_text=resource, action=_action(action), condition=None if condition == "-" else condition,
-        effect=checked, columns=columns,
-        obligations=of_line(_obligations(obligations, checked), ref.id, of_user=subject.startswith("user:")),
+        effect=checked, columns=columns, obligations=of_line(demanded, ref.id, of_user=subject.startswith("user:")),
     )  # fmt: skip
 
 

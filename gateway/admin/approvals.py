@@ -7,6 +7,7 @@ from typing import Annotated, Literal, cast
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import Field, JsonValue, StringConstraints
 
+from durable.approvals import VoteForbidden
 from durable.journal import ApprovalClosed
 from durable.records import ApprovalRecord, Vote
 from gateway.admin.door import PRINCIPAL
@@ -151,7 +152,8 @@ async def _vote(asking: tuple[AdminParts, Principal], approval_id: str, reason: 
         raise _unknown(approval_id) from None
     except ApprovalClosed as closed:
         await parts.write_audit([granted.record("vote_refused", approval_id, str(closed))])
-        raise Problem(409, "not_decided", str(closed)) from None
+        status = 403 if isinstance(closed, VoteForbidden) else 409
+        raise Problem(status, "not_decided", str(closed)) from None
 
 
 async def _theirs(parts: AdminParts, principal: Principal, approval_id: str) -> ApprovalRecord:

@@ -118,9 +118,27 @@ async def test_only_the_group_sees_and_decides_and_the_requester_never(desk: Off
     assert desk.say("clerk", "GET", f"/{approval['id']}").status_code == 404
     assert desk.say("clerk", "POST", f"/{approval['id']}/approve", {}).status_code == 404
     refused = desk.say("requester", "POST", f"/{approval['id']}/approve", {})
-    assert refused.status_code == 409
+    assert refused.status_code == 403
     assert "asked for" in refused.json()["detail"]
     assert [one["state"] for one in desk.waiting() if one["id"] == approval["id"]] == ["pending"]
+
+
+@pytest.mark.requirement("APR-04")
+async def test_an_approval_counts_once_and_for_nothing_else(desk: Office) -> None:
+    before = len(desk.counted())
+    async with desk.client("legacy") as client:
+        await client.call_tool("effect", {"word": "once"})
+        approval = await pending_of(desk, "once")
+        assert desk.say("cfo", "POST", f"/{approval['id']}/approve", {}).status_code == 200
+        # other arguments while it waits to be used, then the same once more
+        assert (await client.call_tool("effect", {"word": "once and more"})).is_error
+        assert not (await client.call_tool("effect", {"word": "once"})).is_error
+        assert (await client.call_tool("effect", {"word": "once"})).is_error
+    assert len(desk.counted()) == before + 1
+    again = desk.say("ceo", "POST", f"/{approval['id']}/approve", {})
+    assert (again.status_code, "is used" in again.json()["detail"]) == (409, True)
+    for word in ("once", "once and more"):
+        assert (await pending_of(desk, word))["id"] != approval["id"]
 
 
 @pytest.mark.requirement("APR-05")

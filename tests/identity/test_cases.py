@@ -32,8 +32,12 @@ if TYPE_CHECKING:
 NUMBERS: Final = range(1, 67)
 #: Cases that are tested where what they are about is tested: the number, and a test's name there.
 ELSEWHERE: Final = {
-    8: ("tests/identity/test_tokens.py", "8 HS256 with the public key as secret"),
-    65: ("tests/approvals/test_running.py", "test_only_the_group_sees_and_decides_and_the_requester_never"),
+    8: [("tests/identity/test_tokens.py", "8 HS256 with the public key as secret")],
+    65: [
+        ("tests/approvals/test_running.py", "test_only_the_group_sees_and_decides_and_the_requester_never"),
+        ("tests/approvals/test_running.py", "test_an_approval_counts_once_and_for_nothing_else"),
+        ("tests/contracts/test_approvals.py", "test_past_its_time_or_its_run_an_approval_is_over"),
+    ],
 }
 SERVERS: Final = """\
   open: {url: "@ledger@", era: modern, domain: acme}
@@ -264,8 +268,8 @@ async def test_case_66_a_run_goes_on_as_its_row_says_after_its_token_has_expired
 @pytest.mark.parametrize("number", NUMBERS)
 def test_every_case_has_a_test(number: int) -> None:
     if number in ELSEWHERE:
-        place, name = ELSEWHERE[number]
-        assert name in (HERE / place).read_text(encoding="utf-8")
+        for place, name in ELSEWHERE[number]:
+            assert name in (HERE / place).read_text(encoding="utf-8")
         return
     said = "\n".join(path.read_text(encoding="utf-8") for path in (HERE / "tests" / "identity").glob("test_*.py"))
     in_name = re.search(rf"def test_cases?_(\d+_and_)?{number}_", said) is not None

@@ -32,6 +32,7 @@ BAD_LINES = {
     "p, agent:a, acme, model/m, call, smal, allow, -": "unknown condition `smal`; did you mean `small`?",
     "p, agent:a, acme, model/m, call, -, deny, redact=x": "a deny carries no obligations",
     "p, agent:a, acme, model/m, call, -, allow, limit=5/1y": "expected a number of calls and a period",
+    "p, agent:a, acme, run/b, create, -, allow, limit=5/1h": "to begin a run is none",
     "p, agent:a, acme, model/m, call, -, allow, label=X y": "expected a name of a-z 0-9 . _ -",
     "p, agent:a, acme, model/m, call, -, allow, redacted=x": "unknown obligation `redacted`",
     "p, agent:a, acme, model/m, call, -, allow, redact": "expected `name=value`",
