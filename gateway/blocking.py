@@ -130,7 +130,8 @@ class Blocks:
         """Return the refusal of an answer that has come meanwhile, to or from what is blocked by now."""
         if not self._subjects:
             return None
-        return self._found([*callers(principal, run), *(name for one in concerns for name in _named(one))])
+        named = [*callers(principal, run), *(name for one in concerns for name in _named(one))]
+        return self._found(named, "what was asked for has been done and is not given")
 
     def hold(
         self, principal: Principal, run: str | None, path: str, cut: Callable[[], None], concerns: tuple[str, ...] = ()
@@ -180,12 +181,12 @@ class Blocks:
                 told = True
                 await asyncio.sleep(_AWAY_SECONDS)
 
-    def _found(self, named: Sequence[str]) -> Refusal | None:
+    def _found(self, named: Sequence[str], what: str = "nothing was executed") -> Refusal | None:
         for one in named:
             if one in self._subjects:
                 # whose person it is, is nobody's to read who reads the audit
-                named = "the user it acts for" if one.startswith("user:") else f"`{one}`"
-                message = f"{named} is blocked by an operator; nothing was executed, do not ask again"
+                who = "the user it acts for" if one.startswith("user:") else f"`{one}`"
+                message = f"{who} is blocked by an operator; {what}, do not ask again"
                 return Refusal(code="denied", message=message, status=403, rule="blocked")
         return None
 
