@@ -181,11 +181,14 @@ class Ear:
     """Hears servers by a function; those in `blocked` may not be heard."""
 
     def __init__(self, listen: Callable[[str, Tree, asyncio.Event], Awaitable[Reply]]) -> None:
-        self.listen = listen
+        self._listen = listen
         self.blocked: set[str] = set()
         self._held: dict[str, Callable[[], None]] = {}
         self._asked: list[str] = []
         self._again = asyncio.Event()
+
+    async def listen(self, server: str, params: Tree, gone: asyncio.Event) -> Reply:
+        return await self._listen(server, params, gone)
 
     def may(self, server: str) -> bool:
         self._asked.append(server)
