@@ -167,4 +167,4 @@ def _possible_beginning(text: str) -> int:
 _WORD: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]+")
 _PARTIAL: Final = re.compile(r"([A-Za-z]+)((?:\\_{0,2}|_{1,2}|%5?[Ff]?|[ \-\u00a0])?[A-Za-z2-9]{0,10})")
 #: What stand-ins consist of.
-_RUN: Final = re.compile(r"[A-Za-z0-9@:/.\-]+$")
+_RUN: Final = re.compile(r"[A-Za-z0-9@:/.\-]+\Z")

@@ -13,6 +13,7 @@ from redaction import redactor
 from redaction.finding import Minted, Redacted, Scope, Shape
 from redaction.placeholder import luhn
 from redaction.profile import Profile, Rule
+from redaction.stream import RestoreHold
 from tests.redaction.detectors import PatternDetector
 
 if TYPE_CHECKING:
@@ -173,3 +174,32 @@ def test_a_number_within_bounds_gets_another_within_them(number: int) -> None:
     assert 10**9 <= made < 10**10
     assert made != number
     assert not luhn(str(made))
+
+
+@pytest.mark.requirement("RED-31")
+@given(
+    st.permutations(["to", "file", "key", "dob", "at", "ssn"]),
+    st.lists(st.integers(1, 30), min_size=1, max_size=8),
+    st.sampled_from([" ", ", ", ".\n", " and then, as he said, ", "; "]),
+)
+def test_a_stream_cut_anywhere_restores_stand_ins_as_the_whole_text_does(
+    names: list[str], sizes: list[int], between: str
+) -> None:
+    rows = {"to": TYPED[0], "file": TYPED[4], "key": TYPED[3], "dob": TYPED[5], "at": TYPED[7], "ssn": TYPED[8]}
+    originals: dict[str, Minted] = {}
+    made: list[str] = []
+    for name in names:
+        key, schema, value = rows[name]
+        after = redact({key: value}, slots({key: schema}))
+        originals |= known(after)
+        made.append(str(cast("Tree", after.tree)[key]))
+    text = f"Said: {between.join(made)}{between}the end"
+    hold, at, turn, said = RestoreHold(), 0, 0, ""
+    while at < len(text):
+        size = sizes[turn % len(sizes)]
+        piece = hold.feed(text[at : at + size])
+        said += cast("list[str]", restored([piece], originals))[0] if piece else ""
+        at, turn = at + size, turn + 1
+    rest = hold.finish()
+    said += cast("list[str]", restored([rest], originals))[0] if rest else ""
+    assert said == f"Said: {between.join(str(rows[name][2]) for name in names)}{between}the end"
