@@ -18,7 +18,7 @@ from redaction.media import kind_of
 from redaction.placeholder import number_token, placeholder, surrogate_digits
 from redaction.profile import STRICTEST_FIRST
 from redaction.stream import segments_of
-from redaction.surrogates import put_back, stand_in, stand_in_number, token_of, tokens_of, worth_a_look
+from redaction.surrogates import Walk, put_back, stand_in, stand_in_number, token_of, tokens_of, worth_a_look
 from redaction.walk import Text, rewrite, texts_in
 
 if TYPE_CHECKING:
@@ -170,6 +170,7 @@ class _Hand:
         self.blocked: list[tuple[str, str]] = []
         self.passed: dict[str, int] = {}
         self.suspects: dict[str, None] = {}
+        self._walk = Walk()
         #: of the text at hand: what was minted, and what was found with what becomes of it
         self._fresh: list[str] = []
         self._found: list[tuple[str, Treatment]] = []
@@ -196,10 +197,13 @@ class _Hand:
         entity, treatment = min(self._found, key=lambda one: STRICTEST_FIRST.index(one[1]))
         digits = text.value.lstrip("-")
         sign = text.value[: len(text.value) - len(digits)] if text.is_number else ""
-        if text.is_number:
-            made = stand_in_number(self._scope.key, digits, lambda number: slot.fits(int(f"{sign}{number}")))
+        made = None
+        if self.blocked:
+            pass  # the call is refused already
+        elif text.is_number:
+            made = stand_in_number(self._scope.key, digits, lambda one: slot.fits(int(f"{sign}{one}")), self._walk)
         else:
-            made = stand_in(self._scope.key, entity, text.value, slot)
+            made = stand_in(self._scope.key, entity, text.value, slot, self._walk)
         if made is None:
             self.blocked.append((entity, text.pointer))
             return text.value

@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import re
 import uuid
+from dataclasses import dataclass
 from datetime import date, timedelta
 from math import isqrt, prod
 from typing import TYPE_CHECKING, Final
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
 
 #: Fewer possible stand-ins than these are too few: one may be somebody's value, or stand for two.
 _POSSIBLE_MIN: Final = 10**8
-#: How often a permutation is walked on for a stand-in that fits.
-_STEPS_MAX: Final = 4000
+#: How often a permutation is walked on for a stand-in that fits, and for all of a tree together: a second at most.
+_STEPS_MAX: Final = 2000
+_STEPS_OF_TREE_MAX: Final = 20_000
 _ROUNDS: Final = 8
 #: One of so many texts of a form looks like a stand-in of a scope: what is looked up in vain.
-_MARKED_ONE_IN: Final = 32
+_MARKED_ONE_IN: Final = 8
 _DAYS: Final = 1 << 18
 _FIRST_DAY: Final = date(1700, 1, 1).toordinal()
 _FIRST_STAND_IN_DAY: Final = date(100, 1, 1).toordinal()
@@ -59,24 +61,31 @@ _FORM: Final = re.compile(
 _PREFIX: Final = "="
 
 
-def stand_in(key: bytes, entity: str, value: str, slot: Slot) -> str | None:
+@dataclass(slots=True)
+class Walk:
+    """How many steps are left for the stand-ins of one tree."""
+
+    left: int = _STEPS_OF_TREE_MAX
+
+
+def stand_in(key: bytes, entity: str, value: str, slot: Slot, walk: Walk) -> str | None:
     """Return what stands for the text `value` where `slot` asks for a form, `None` where nothing does."""
     for make in (_mail, _uri, _uuid, _day):
         made = make(key, entity, value, slot.formats)
         if made is not None and slot.fits(made):
             return made
     # other letters and digits of an address or a day would be somebody's
-    return None if slot.formats & _FORMATS else _shaped(key, entity, value, slot.fits)
+    return None if slot.formats & _FORMATS else _shaped(key, entity, value, slot.fits, walk)
 
 
-def stand_in_number(key: bytes, digits: str, fits: Callable[[int], bool]) -> str | None:
+def stand_in_number(key: bytes, digits: str, fits: Callable[[int], bool], walk: Walk) -> str | None:
     """Return digits that stand for `digits` where a number's bounds are known; as many, and no card."""
     size = 10 ** len(digits)
 
     def good(number: int) -> bool:
         return len(str(number)) == len(digits) and not luhn(str(number)) and fits(number)
 
-    found = _walked(key, b"digits/%d" % size, int(digits), size, good)
+    found = _walked(key, b"digits/%d" % size, int(digits), size, good=good, walk=walk)
     return None if found is None else str(found)
 
 
@@ -168,7 +177,7 @@ def _day(key: bytes, entity: str, value: str, formats: frozenset[str]) -> str | 
     return f"{day}T{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{millionths:06d}Z"
 
 
-def _shaped(key: bytes, entity: str, value: str, fits: Callable[[object], bool]) -> str | None:
+def _shaped(key: bytes, entity: str, value: str, fits: Callable[[object], bool], walk: Walk) -> str | None:
     """Return a text of the form of `value`: its digits others, or all of its letters and digits."""
     if len(value) > _SHAPED_CHARACTERS_MAX or not value.isascii():
         return None
@@ -183,7 +192,7 @@ def _shaped(key: bytes, entity: str, value: str, fits: Callable[[object], bool])
 
         skeleton = "".join(alphabet[:1] or one for one, alphabet in zip(value, shape, strict=True))
         size = prod(len(alphabet) or 1 for alphabet in shape)
-        found = _walked(key, f"shape/{entity}/{skeleton}".encode(), _number(value, shape), size, good)
+        found = _walked(key, f"shape/{entity}/{skeleton}".encode(), _number(value, shape), size, good=good, walk=walk)
         if found is not None:
             return _written(value, shape, found)
     return None
@@ -210,9 +219,12 @@ def _written(value: str, shape: list[str], number: int) -> str:
     return "".join(reversed(written))
 
 
-def _walked(key: bytes, name: bytes, number: int, size: int, good: Callable[[int], bool]) -> int | None:
+def _walked(
+    key: bytes, name: bytes, number: int, size: int, *, good: Callable[[int], bool], walk: Walk
+) -> int | None:  # fmt: skip
     """Return the first good number on the way of a permutation of `size` numbers: two never come to one."""
-    for _ in range(_STEPS_MAX):
+    for _ in range(min(_STEPS_MAX, walk.left)):
+        walk.left -= 1
         number = _permuted(key, name, number, size)
         if good(number):
             return number

@@ -75,6 +75,10 @@ class SchemaSlots:
             return {}
         return cast("Tree", whole) if isinstance(whole, dict) else {}
 
+    @cached_property
+    def _places(self) -> dict[tuple[int, ...], Place]:
+        return {}
+
     def at(self, pointer: str) -> Slot | None:
         """Return what the schema says of a place, `None` where it says nothing."""
         if pointer != self.prefix and not pointer.startswith(f"{self.prefix}/"):
@@ -86,7 +90,11 @@ class SchemaSlots:
             found = [below for one, sure in _spread(root, found) for below in _step(one, name, sure=sure)]
         certain = tuple(one for one, sure in found if sure and _is_object(one))
         perhaps = tuple(one for one, sure in found if not sure and _is_object(one))
-        return Place(root, certain, perhaps) if certain or perhaps else None
+        if not certain and not perhaps:
+            return None
+        # the items of a list are one place: a validator is made once
+        key = (*map(id, certain), 0, *map(id, perhaps))
+        return self._places.get(key) or self._places.setdefault(key, Place(root, certain, perhaps))
 
 
 @dataclass(frozen=True)
