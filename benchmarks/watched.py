@@ -33,7 +33,16 @@ ROUNDS = 5
 CALLS = {1: 1000, 32: 6000}
 KEPT_CALLS, KEPT_RUNS = 100_000, 10_000
 SCRAPE_SECONDS = 5.0
-PAGES = ("/", "/calls", "/calls?state=in_doubt", "/runs", "/runs?before=run_9000", "/audit", "/metrics")
+PAGES = (
+    "/",
+    "/calls",
+    "/calls?state=in_doubt",
+    "/runs",
+    "/runs?before=run_9000",
+    "/runs/run_5000",
+    "/audit",
+    "/metrics",
+)
 ROLES = "\ng, agent:watcher, role:viewer, bench\n"
 CALL = (
     'INSERT INTO call (id, place, run, domain, agent, "user", run_attempt, fingerprint, occurrence, step, kind, '

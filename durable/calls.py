@@ -20,15 +20,8 @@ if TYPE_CHECKING:
     from durable.step import Outcome, Proof
     from durable.vault import SealedEntry
 
-_FILTERED: Final = (
-    f"SELECT {CALL_COLUMNS} FROM call WHERE (CAST($1 AS TEXT) IS NULL OR state = $1) "  # noqa: S608 - constant columns
-    "AND (CAST($2 AS TEXT) IS NULL OR run = $2) AND (CAST($3 AS TEXT) IS NULL OR agent = $3) "
-    "AND (CAST($4 AS TEXT) IS NULL OR resource = $4) "
-    "AND (CAST($5 AS BIGINT) IS NULL OR (granted = $5 AND state IN ('doubt', 'held'))) "
-    "AND (CAST($7 AS TEXT) IS NULL OR id < $7)"
-)
-_NEWEST: Final = f"{_FILTERED} ORDER BY id DESC LIMIT $6"
-_BY_STEP: Final = f"{_FILTERED} ORDER BY step, id LIMIT $6"
+#: States with an index of their own; a statement that names one uses it, one that takes it as an argument does not.
+_INDEXED: Final = frozenset({"intent", "doubt", "held"})
 _OPEN: Final = (
     f"SELECT {CALL_COLUMNS} FROM call WHERE state = 'doubt' AND granted = 0 AND resource = $1 "  # noqa: S608 - constant columns
     "ORDER BY sent_time, id LIMIT $2"
@@ -45,11 +38,37 @@ class Sealed:
 
 async def list_calls(tx: Transaction, wanted: CallFilter) -> list[CallRecord]:
     """Return the newest calls first, or by step; no bodies."""
+    conditions, arguments = _conditions(wanted)
+    where = " AND ".join(conditions) or "1 = 1"
+    # few are in such a state: sorted at the end, not looked for among all in their order
+    order = "step, id" if wanted.by_step else "id || '' DESC" if wanted.state in _INDEXED else "id DESC"
     rows = await tx.rows(
-        _BY_STEP if wanted.by_step else _NEWEST, wanted.state, wanted.run, wanted.agent, wanted.resource,
-        None if wanted.granted is None else int(wanted.granted), wanted.limit, wanted.before,
+        f"SELECT {CALL_COLUMNS} FROM call WHERE {where} ORDER BY {order} LIMIT ${len(arguments) + 1}",  # noqa: S608 - constants
+        *arguments, wanted.limit,
     )  # fmt: skip
     return [call_record(row) for row in rows]
+
+
+def _conditions(wanted: CallFilter) -> tuple[list[str], list[object]]:
+    """Return what a listing asks of calls, and nothing that it does not ask: indexes are used for what stands there."""
+    arguments: list[object] = []
+    conditions: list[str] = []
+    granted = None if wanted.granted is None else int(wanted.granted)
+    if wanted.state in _INDEXED:
+        conditions.append(f"state = '{wanted.state}'")
+    elif wanted.state is not None:
+        arguments.append(wanted.state)
+        conditions.append(f"state = ${len(arguments)}")
+    for condition, value in (
+        ("run =", wanted.run), ("agent =", wanted.agent), ("resource =", wanted.resource), ("granted =", granted),
+        ("id <", wanted.before),
+    ):  # fmt: skip
+        if value is not None:
+            arguments.append(value)
+            conditions.append(f"{condition} ${len(arguments)}")
+    if granted is not None:
+        conditions.append("state IN ('doubt', 'held')")
+    return conditions, arguments
 
 
 async def read_call(tx: Transaction, call_id: str) -> CallRecord | None:
