@@ -127,8 +127,9 @@ async def call_page(request: Request, allowed: _Caller, call_id: _Id) -> Respons
         ("status", call.status or "-"), ("told besides", json.dumps(call.meta)),
     ]  # fmt: skip
     records = await _records_of(allowed, call_id)
-    if records:  # the newest; calls of a run share its trace
-        facts.append(("trace", trace_of(str(records[0]["audit"]), call.run)))
+    own = next((one for one in records if one["event"] in {"outcome", "decision"}), None)
+    if own is not None:  # the newest of the call's own; calls of a run share its trace
+        facts.append(("trace", trace_of(str(own["audit"]), call.run)))
     return rendered(
         request, "call.html", call=call, facts=facts, records=records,
         request_text=forms.tree(call.request), outcome_text=forms.tree(call.outcome),
