@@ -10,6 +10,7 @@ import re
 from itertools import compress
 from typing import TYPE_CHECKING, Final, cast
 
+import numpy as np
 import spacy
 from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 from spacy.strings import get_string_id
@@ -19,7 +20,7 @@ from thinc.api import use_ops  # pyright: ignore[reportUnknownVariableType] - it
 from redaction.model import ModelUnusable, network_data
 from redaction.ner.agreement import LENIENCE, agreed, may_hold
 from redaction.ner.network import Network, Tagged, kinds
-from redaction.ner.tokens import part_at_signs
+from redaction.ner.tokens import part_at_signs, read_less
 from redaction.ner.transitions import Transitions
 from redaction.ner.vectors import WordVectors
 
@@ -63,6 +64,7 @@ class Names(NlpEngine):
         with use_ops("numpy", use_blis=False):
             language = spacy.load(self._folder, exclude=_UNUSED)
         part_at_signs(language)
+        read_less(language)
         recognizer = cast("Recognizer", language.get_pipe("ner"))
         try:
             self._transitions = Transitions(recognizer)
@@ -124,14 +126,15 @@ class Names(NlpEngine):
         network = cast("Network", self._network)
         texts = [[token.text for token in document] for document in documents]
         scores = network.scores(texts)
-        chances = [kinds(row) for row in scores]
+        chances = np.split(kinds(np.concatenate(scores)), np.cumsum([len(words) for words in texts])[:-1])
         asked = [may_hold(kind, words) for kind, words in zip(chances, texts, strict=True)]
+        ours = iter(network.spans_of(list(compress(scores, asked)), LENIENCE))
         answers = iter(cast("Transitions", self._transitions).entities(list(compress(documents, asked))))
-        for row, kind, words, ask in zip(scores, chances, texts, asked, strict=True):
+        for kind, words, ask in zip(chances, texts, asked, strict=True):
             if ask:
                 listed = next(answers)
                 theirs = [Tagged(start, end, _LABELS[label], 1.0) for start, end, label in listed if label in _LABELS]
-                yield agreed(kind, words, network.spans(row, LENIENCE), theirs)
+                yield agreed(kind, words, next(ours), theirs)
             else:
                 yield []
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from redaction.ner.words import rows_of
+from redaction.ner.windows import Maxout, Windows
+from redaction.ner.words import TABLE_ROWS, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,7 +31,6 @@ ENTITIES: Final = ("PERSON", "LOCATION", "ORGANIZATION")
 LABELS: Final = ("O", *(f"{position}-{entity}" for entity in ENTITIES for position in "BILU"))
 #: Words whose first layer is kept; when there are more, all are forgotten.
 WORDS_KNOWN_MAX: Final = 40_000
-_EPSILON: Final = np.float32(1e-8)
 _NEVER: Final = np.float32(-1e9)
 
 
@@ -56,22 +56,22 @@ class Network:
     def __init__(self, data: bytes, vectors: WordVectors) -> None:
         with np.load(io.BytesIO(data), allow_pickle=False) as weights:
             plain = {name: weights[name].astype(np.float32) for name in weights.files}
-        maxouts = ("embed_W", "embed_b", "window_W", "window_b")
-        self._weights: dict[str, Floats] = {
-            name: _laid(array) if name.startswith(maxouts) else array for name, array in plain.items()
-        }
-        self._depth = sum(name.startswith("window_W") for name in self._weights)
+        depth = sum(name.startswith("window_W") for name in plain)
+        self._tables = [plain[f"table_{at}"] for at in range(len(TABLE_ROWS))]
+        self._embed = _maxout(plain, "embed", "")
+        self._windows = Windows([_maxout(plain, "window", f"_{at}") for at in range(depth)])
+        self._score_weights, self._score_bias = plain["score_W"].T, plain["score_b"]
         self._vectors = vectors
         self._known: dict[str, int] = {}
-        self._rows = np.zeros((WORDS_KNOWN_MAX, self._weights["embed_G"].shape[0]), np.float32)
+        self._rows = np.zeros((WORDS_KNOWN_MAX, self._embed.width), np.float32)
 
     def scores(self, texts: Sequence[Sequence[str]]) -> list[Floats]:
         """Return, for each text, the log probability of each label for each word."""
         lengths = [len(words) for words in texts]
         if not any(lengths):
             return [np.zeros((0, len(LABELS)), np.float32) for _ in texts]
-        hidden = self._windows(self._embedded([word for words in texts for word in words]), lengths)
-        logits = hidden @ self._weights["score_W"].T + self._weights["score_b"]
+        hidden = self._windows.of(self._embedded([word for words in texts for word in words]), lengths)
+        logits = hidden @ self._score_weights + self._score_bias
         logits -= logits.max(axis=1, keepdims=True)
         logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
         return np.split(logits, np.cumsum(lengths)[:-1])
@@ -79,11 +79,15 @@ class Network:
     @staticmethod
     def spans(scores: Floats, lenience: float = 0.0) -> list[Tagged]:
         """Return the entities of one text; `lenience` (in log probability) is taken from `O` before decoding."""
-        if not len(scores):
-            return []
-        charged = scores.copy()
-        charged[:, 0] -= np.float32(lenience)
-        return _spans_of(_best(charged), scores)
+        return Network.spans_of([scores], lenience)[0]
+
+    @staticmethod
+    def spans_of(scores: Sequence[Floats], lenience: float = 0.0) -> list[list[Tagged]]:
+        """Return the same of several texts."""
+        charged = [row.copy() for row in scores]
+        for row in charged:
+            row[:, 0] -= np.float32(lenience)
+        return [_spans_of(path, row) for path, row in zip(_best(charged), scores, strict=True)]
 
     def _embedded(self, words: Sequence[str]) -> Floats:
         known = self._known
@@ -95,48 +99,17 @@ class Network:
             raise ValueError(f"more than {WORDS_KNOWN_MAX} different words at once")
         if unseen:
             rows = rows_of(unseen)
-            columns = [self._weights[f"table_{at}"][rows[:, at]].sum(axis=1) for at in range(rows.shape[1])]
+            columns = [table[rows[:, at]].sum(axis=1) for at, table in enumerate(self._tables)]
             begin = len(known)
-            self._rows[begin : begin + len(unseen)] = self._maxout(
-                np.concatenate([*columns, self._vectors.of(unseen)], axis=1), "embed"
+            self._rows[begin : begin + len(unseen)] = self._embed.of(
+                np.concatenate([*columns, self._vectors.of(unseen)], axis=1)
             )
             known.update((word, begin + at) for at, word in enumerate(unseen))
         return self._rows[[known[word] for word in words]]
 
-    def _windows(self, embedded: Floats, lengths: list[int]) -> Floats:
-        # texts stand apart by as many empty rows as the windows reach
-        pad, width = self._depth, embedded.shape[1]
-        hidden = np.zeros((len(embedded) + pad * (len(lengths) + 1), width), np.float32)
-        inside = np.arange(len(embedded)) + pad * np.repeat(1 + np.arange(len(lengths)), lengths)
-        hidden[inside] = embedded
-        for layer in range(self._depth):
-            seen = np.zeros((len(hidden), 3 * width), np.float32)
-            seen[1:, :width] = hidden[:-1]
-            seen[:, width : 2 * width] = hidden
-            seen[:-1, 2 * width :] = hidden[1:]
-            hidden = hidden + self._maxout(seen, "window", f"_{layer}")
-        return hidden[inside]
 
-    def _maxout(self, seen: Floats, name: str, layer: str = "") -> Floats:
-        weights = self._weights
-        flat = seen @ weights[f"{name}_W{layer}"].T
-        flat += weights[f"{name}_b{layer}"]
-        width = len(weights[f"{name}_G{layer}"])
-        best = flat[:, :width]
-        for piece in range(width, flat.shape[1], width):
-            best = np.maximum(best, flat[:, piece : piece + width])
-        best -= best.mean(axis=1, keepdims=True)
-        best /= np.sqrt(np.einsum("ij,ij->i", best, best)[:, None] / np.float32(width) + _EPSILON)
-        best *= weights[f"{name}_G{layer}"]
-        best += weights[f"{name}_n{layer}"]
-        return best
-
-
-def _laid(weights: Floats) -> Floats:
-    """Return a maxout layer's weights or bias with its pieces one after the other: quicker to take the largest of."""
-    if weights.ndim == 3:  # noqa: PLR2004 - width, pieces, inputs
-        return np.ascontiguousarray(weights.transpose(1, 0, 2)).reshape(-1, weights.shape[2])
-    return weights.T.ravel()
+def _maxout(weights: Mapping[str, Floats], name: str, layer: str) -> Maxout:
+    return Maxout(*(weights[f"{name}_{part}{layer}"] for part in "WbGn"))
 
 
 def _open(label: str) -> str:
@@ -158,27 +131,54 @@ _MOVES: Final = _moves()
 _ENDS: Final = np.array([_NEVER if _open(label) else 0 for label in LABELS], np.float32)
 
 
-def _best(scores: Floats) -> list[int]:
-    # where the best label of each word makes a sequence, it is the best sequence
-    likeliest = scores.argmax(axis=1)
-    if not likeliest.any():
-        return [0] * len(scores)
-    steps = _MOVES[np.concatenate([[-1], likeliest[:-1]]), likeliest]
-    if not steps.any() and _ENDS[likeliest[-1]] == 0:
-        return likeliest.tolist()
+def _best(scores: Sequence[Floats]) -> list[list[int]]:
+    """Return, for each text, the labels of its best sequence."""
+    paths: list[list[int]] = []
+    unsure: list[int] = []
+    for place, row in enumerate(scores):
+        # where the best label of each word makes a sequence, it is the best sequence
+        likeliest = row.argmax(axis=1)
+        paths.append(likeliest.tolist())
+        if len(likeliest) and likeliest.any() and not _is_sequence(likeliest):
+            unsure.append(place)
+    for place, path in zip(unsure, _searched([scores[place] for place in unsure]), strict=True):
+        paths[place] = path
+    return paths
+
+
+def _is_sequence(labels: NDArray[np.int64]) -> bool:
+    steps = _MOVES[np.concatenate([[-1], labels[:-1]]), labels]
+    return not steps.any() and _ENDS[labels[-1]] == 0
+
+
+def _searched(scores: Sequence[Floats]) -> list[list[int]]:
+    """Return the same by a search (Viterbi 1967), all texts at once, word by word."""
+    if not scores:
+        return []
+    order = sorted(range(len(scores)), key=lambda place: -len(scores[place]))
+    lengths = [len(scores[place]) for place in order]
+    held = np.zeros((lengths[0], len(order), len(LABELS)), np.float32)
+    for at, place in enumerate(order):
+        held[: lengths[at], at] = scores[place]
+    total = held[0] + _MOVES[-1]
     came: list[NDArray[np.int64]] = []
-    total = scores[0] + _MOVES[-1]
-    for row in scores[1:]:
-        ways = total[:, None] + _MOVES[:-1]
-        best = ways.argmax(axis=0)
-        came.append(best)
-        total = ways[best, np.arange(len(best))] + row
-    label = int((total + _ENDS).argmax())
-    path = [label]
-    for best in reversed(came):
-        label = int(best[label])
-        path.append(label)
-    return path[::-1]
+    count = len(order)
+    for word in range(1, lengths[0]):
+        while lengths[count - 1] <= word:
+            count -= 1
+        ways = total[:count, :, None] + _MOVES[:-1]
+        came.append(ways.argmax(axis=1))
+        total[:count] = ways.max(axis=1) + held[word, :count]
+    last = (total + _ENDS).argmax(axis=1)
+    paths: list[list[int]] = [[] for _ in scores]
+    for at, place in enumerate(order):
+        label = int(last[at])
+        path = [label]
+        for best in reversed(came[: lengths[at] - 1]):
+            label = int(best[at, label])
+            path.append(label)
+        paths[place] = path[::-1]
+    return paths
 
 
 def _spans_of(path: list[int], scores: Floats) -> list[Tagged]:

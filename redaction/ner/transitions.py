@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import numpy as np
 
+from redaction.ner.lexemes import FEATURES, Lexemes
+from redaction.ner.windows import Maxout, Windows
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Integers = NDArray[np.int64]
 
+_UNKNOWN: Final = "not a recognizer whose search is known here"
 #: What spaCy has besides the moves it names: a word that was blocked before, which none here is.
 _BLOCKED: Final = "U-"
 _NEVER: Final = np.float32(-1e30)
@@ -57,15 +61,18 @@ class Transitions:
         moves = recognizer.move_names
         names = [*moves[:-1], _BLOCKED, moves[-1]]
         words, features, scores = recognizer.model.layers
-        self._words: Model[list[Doc], Floats] = words
-        self._features: Model[Floats, Floats] = features
         self._weights = cast("Floats", scores.get_param("W"))
         self._bias = cast("Floats", scores.get_param("b"))
-        self._feature_bias = cast("Floats", features.get_param("b"))
         if names[-1] != "O" or len(names) != len(self._bias) or features.get_dim("nF") != 3:  # noqa: PLR2004 - three words
-            raise ValueError("not a recognizer whose search is known here")
+            raise ValueError(_UNKNOWN)
+        self._lexemes, self._windows = _read(words)
+        linear = _parts(words)[-1]
+        self._linear, self._linear_bias = cast("Floats", linear.get_param("W")).T, cast("Floats", linear.get_param("b"))
+        #: what a word adds as the one at hand, as an entity's first, as the one before: pieces one after the other
+        self._slots = [_pieces(one).T for one in cast("Floats", features.get_param("W"))]
+        self._feature_bias = _pieces(cast("Floats", features.get_param("b")))
         padding = np.squeeze(cast("Floats", features.get_param("pad")), 0)
-        self._outside = padding[1] + padding[2] + self._feature_bias
+        self._outside = _pieces(padding[1]) + _pieces(padding[2]) + self._feature_bias
         self.labels = sorted({name[2:] for name in names if len(name) > len(_BLOCKED)})
         begins = [names.index(f"B-{label}") for label in self.labels]
         units = [names.index(f"U-{label}") for label in self.labels]
@@ -84,13 +91,15 @@ class Transitions:
         lengths = np.array([len(document) for document in documents])
         if not lengths.sum():
             return [[] for _ in documents]
-        features = self._features.predict(self._words.predict(list(documents)))[1:]
+        rows, spaces = self._lexemes.of([document for document in documents if len(document)])
+        hidden = self._windows.of(rows, lengths.tolist()) @ self._linear
+        hidden += self._linear_bias
         ends = np.cumsum(lengths)
-        final = np.zeros(len(features), dtype=bool)
+        final = np.zeros(len(hidden), dtype=bool)
         final[ends[lengths > 0] - 1] = True
-        spaces = np.concatenate([document.to_array(["IS_SPACE"]).ravel() for document in documents]).astype(bool)
-        chosen = self._outside_moves(features, final, spaces)
-        after = self._ends_of(features, final, chosen)
+        here = cast("Floats", hidden @ self._slots[0])
+        chosen = self._outside_moves(here, final, spaces)
+        after = self._ends_of(hidden, here, final, chosen)
         found: list[list[tuple[int, int, str]]] = []
         for begin, end in zip(ends - lengths, ends, strict=True):
             listed: list[tuple[int, int, str]] = []
@@ -102,34 +111,65 @@ class Transitions:
             found.append(listed)
         return found
 
-    def _outside_moves(self, features: Floats, final: NDArray[np.bool_], spaces: NDArray[np.bool_]) -> Integers:
-        hidden = _largest(features[:, 0] + self._outside)
-        scores = hidden @ self._weights[self._moves].T + self._bias[self._moves]
+    def _outside_moves(self, here: Floats, final: NDArray[np.bool_], spaces: NDArray[np.bool_]) -> Integers:
+        scores = _largest(cast("Floats", here + self._outside)) @ self._weights[self._moves].T + self._bias[self._moves]
         scores[np.ix_(final, self._begins)] = _NEVER
         scores[np.ix_(spaces, ~self._outs)] = _NEVER
         return scores.argmax(axis=1)
 
-    def _ends_of(self, features: Floats, final: NDArray[np.bool_], chosen: Integers) -> Integers:
+    def _ends_of(self, hidden: Floats, here: Floats, final: NDArray[np.bool_], chosen: Integers) -> Integers:
         """Return, for each word at which an entity would begin, the word after that entity."""
-        after = np.arange(len(features)) + 1
+        after = np.arange(len(hidden)) + 1
         begin = np.flatnonzero(self._begins[chosen])
         label = self._label[chosen[begin]]
+        first = hidden[begin] @ self._slots[1] + self._feature_bias
         at = begin + 1
         while len(begin):
-            hidden = _largest(features[at, 0] + features[begin, 1] + features[at - 1, 2] + self._feature_bias)
-            inside = self._scored(hidden, self._inside[label])
-            closes = final[at] | (self._scored(hidden, self._last[label]) > inside)
+            inner = _largest(cast("Floats", here[at] + first + hidden[at - 1] @ self._slots[2]))
+            inside = self._scored(inner, self._inside[label])
+            closes = final[at] | (self._scored(inner, self._last[label]) > inside)
             after[begin[closes]] = at[closes] + 1
-            begin, label, at = begin[~closes], label[~closes], at[~closes] + 1
+            begin, label, first, at = begin[~closes], label[~closes], first[~closes], at[~closes] + 1
         return after
 
     def _scored(self, hidden: Floats, moves: Integers) -> Floats:
         return (hidden * self._weights[moves]).sum(axis=1) + self._bias[moves]
 
 
+def _read(words: Model[Any, Any]) -> tuple[Lexemes, Windows]:
+    """Return the two parts of the layers that make rows of words. Raises `ValueError` for others."""
+    parts = _parts(_parts(words)[0])
+    if len(parts) != 2:  # noqa: PLR2004 - words by themselves, words in their context
+        raise ValueError(_UNKNOWN)
+    embed, context = parts
+    layers = _below(context)
+    maxouts = [one for one in layers if one.name == "maxout"]
+    norms = [one for one in layers if one.name == "layernorm"]
+    seen = [one.attrs["window_size"] for one in layers if one.name == "expand_window"]
+    columns = [tuple(one.attrs["columns"]) for one in _below(embed) if one.name == "extract_features"]
+    if columns != [FEATURES] or not len(maxouts) == len(norms) == len(seen) or set(seen) != {1}:
+        raise ValueError(_UNKNOWN)
+    windows = Windows([
+        Maxout(*(cast("Floats", part) for part in (one.get_param("W"), one.get_param("b"), norm.get_param("G"),
+                                                   norm.get_param("b"))))
+        for one, norm in zip(maxouts, norms, strict=True)
+    ])  # fmt: skip
+    return Lexemes(embed, context.get_dim("nO")), windows
+
+
+def _parts(layer: Model[Any, Any]) -> list[Model[Any, Any]]:
+    return cast("list[Model[Any, Any]]", layer.layers)  # pyright: ignore[reportUnknownMemberType] - a list of anything
+
+
+def _below(layer: Model[Any, Any]) -> list[Model[Any, Any]]:
+    return cast("list[Model[Any, Any]]", list(layer.walk()))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] - as above
+
+
+def _pieces(array: Floats) -> Floats:
+    """Return the features of two pieces each with all first pieces before all second ones."""
+    return np.ascontiguousarray(np.moveaxis(array, 1, 0)).reshape(-1, *array.shape[2:])
+
+
 def _largest(pieces: Floats) -> Floats:
-    # one piece after the other: NumPy is slow at the largest of two
-    best = pieces[..., 0]
-    for at in range(1, pieces.shape[-1]):
-        best = np.maximum(best, pieces[..., at])
-    return best
+    half = pieces.shape[1] // 2
+    return np.maximum(pieces[:, :half], pieces[:, half:])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import string
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -21,20 +22,48 @@ if TYPE_CHECKING:
 TABLE_ROWS: Final = (6000, 400, 700, 2500, 500, 2000, 3000)
 #: Each feature is the sum of so many rows; two features that share one row seldom share both.
 ROWS_EACH: Final = 2
-_SHAPES: Final = ((re.compile(r"[^\W\d_]"), "x"), (re.compile(r"\d"), "d"))
 _REPEATS: Final = re.compile(r"(.)\1{2,}")
+_OTHER: Final = re.compile(r"(?!X)[^\W\d_]|\d")
 _WORD_CHARACTERS_MAX: Final = 40
+#: Features whose rows are kept, of each kind; when there are more, all of that kind are forgotten.
+_KNOWN_MAX: Final = 20_000
+_ASCII: Final = str.maketrans(
+    string.ascii_letters + string.digits,
+    "x" * len(string.ascii_lowercase) + "X" * len(string.ascii_uppercase) + "d" * len(string.digits),
+)
+
+Rows = tuple[int, ...]
+
+
+class _Column:
+    """One kind of feature: its table's rows, by feature."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._known: dict[str, Rows] = {}
+
+    def rows(self, feature: str) -> Rows:
+        known = self._known.get(feature)
+        if known is None:
+            digest = hashlib.blake2b(feature.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+            known = int.from_bytes(digest[:4], "little") % self._size, int.from_bytes(digest[4:], "little") % self._size
+            if len(self._known) >= _KNOWN_MAX:
+                self._known.clear()
+            self._known[feature] = known
+        return known
+
+
+_COLUMNS: Final = tuple(map(_Column, TABLE_ROWS))
 
 
 def rows_of(words: Sequence[str]) -> NDArray[np.int64]:
     """Return the table rows of each word: shape (words, features, rows each)."""
-    found = np.empty((len(words), len(TABLE_ROWS), ROWS_EACH), dtype=np.int64)
-    for at, word in enumerate(words):
-        for column, (feature, size) in enumerate(zip(_features(word[:_WORD_CHARACTERS_MAX]), TABLE_ROWS, strict=True)):
-            digest = hashlib.blake2b(feature.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-            found[at, column, 0] = int.from_bytes(digest[:4], "little") % size
-            found[at, column, 1] = int.from_bytes(digest[4:], "little") % size
-    return found
+    found = [
+        column.rows(feature)
+        for word in words
+        for column, feature in zip(_COLUMNS, _features(word[:_WORD_CHARACTERS_MAX]), strict=True)
+    ]
+    return np.array(found, dtype=np.int64).reshape(len(words), len(TABLE_ROWS), ROWS_EACH)
 
 
 def _features(word: str) -> tuple[str, ...]:
@@ -43,6 +72,8 @@ def _features(word: str) -> tuple[str, ...]:
 
 
 def _shape(word: str) -> str:
+    if word.isascii():
+        return _REPEATS.sub(r"\1\1\1", word.translate(_ASCII))
     cased = "".join("X" if one.isupper() else one for one in word)
-    shape = re.sub(r"(?!X)[^\W\d_]", "x", cased)
-    return _REPEATS.sub(r"\1\1\1", re.sub(r"\d", "d", shape))
+    shape = _OTHER.sub(lambda one: "d" if one.group().isdecimal() else "x", cased)
+    return _REPEATS.sub(r"\1\1\1", shape)

@@ -67,6 +67,41 @@ def test_any_scores_become_entities_that_stand_apart(rows: list[list[float]]) ->
         at = one.end
 
 
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=6), st.integers(0, 2**32 - 1))
+@pytest.mark.requirement("NER-06")
+def test_texts_have_the_same_entities_alone_and_together(lengths: list[int], seed: int) -> None:
+    of = np.random.default_rng(seed)
+    texts = [of.uniform(-6, 0, (length, len(LABELS))).astype(np.float32) for length in lengths]
+    assert Network.spans_of(texts, LENIENCE) == [Network.spans(one, LENIENCE) for one in texts]
+
+
+@pytest.mark.requirement("NER-07")
+@given(st.integers(1, 4), st.integers(0, 2**32 - 1))
+def test_the_labels_chosen_are_the_best_sequence_there_is(length: int, seed: int) -> None:
+    scores = np.random.default_rng(seed).uniform(-6, 0, (length, len(LABELS))).astype(np.float32)
+
+    def may_follow(one: str, other: str) -> bool:
+        inside = one[2:] if one[0] in "BI" else ""
+        return inside == (other[2:] if other[0] in "IL" else "")
+
+    def best(at: int, before: str) -> float:
+        if at == length:
+            return 0.0 if before[0] not in "BI" else -1e9
+        allowed = [place for place, label in enumerate(LABELS) if may_follow(before, label)]
+        return max(float(scores[at, place]) + best(at + 1, LABELS[place]) for place in allowed)
+
+    found = Network.spans(scores)
+    labels = ["O"] * length
+    for one in found:
+        if one.end - one.start == 1:
+            labels[one.start] = f"U-{one.entity}"
+        else:
+            labels[one.start], labels[one.end - 1] = f"B-{one.entity}", f"L-{one.entity}"
+            labels[one.start + 1 : one.end - 1] = [f"I-{one.entity}"] * (one.end - one.start - 2)
+    reached = sum(float(scores[at, LABELS.index(label)]) for at, label in enumerate(labels))
+    assert abs(reached - best(0, "O")) < 1e-3
+
+
 @pytest.mark.requirement("NER-07")
 def test_labels_become_entities_from_their_beginning_to_their_last_word() -> None:
     path = ["O", "B-PERSON", "I-PERSON", "L-PERSON", "U-LOCATION", "O", "B-ORGANIZATION", "L-ORGANIZATION"]

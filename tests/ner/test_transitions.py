@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 import pytest
 import spacy
 
+from redaction.model import default_folder
+from redaction.ner.tokens import part_at_signs, read_less
 from redaction.ner.transitions import Transitions
 from training.ner.corpus import judging
 
@@ -21,6 +23,7 @@ class EntityRecognizer(Protocol):
 
 
 TEXTS = 150
+_UNUSED = ["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer", "senter", "ner"]
 #: Nothing, spaces, one word, an entity up to the end, entities side by side.
 ODD = ["", " ", "   \n  ", "Paris", "from Ada Lovelace", "Ada Lovelace Grace Hopper, London Paris", "a " * 300]
 
@@ -48,3 +51,15 @@ def test_a_recognizer_of_another_kind_is_refused() -> None:
     blank.initialize()
     with pytest.raises(ValueError, match="known here"):
         Transitions(cast("Recognizer", recognizer))
+
+
+@pytest.mark.requirement("NER-01")
+def test_what_is_left_out_of_words_for_speed_changes_no_token() -> None:
+    usual, lighter = (spacy.load(default_folder(), exclude=_UNUSED) for _ in range(2))
+    part_at_signs(usual)
+    part_at_signs(lighter)
+    read_less(lighter)
+    columns: list[int | str] = ["ORTH", "NORM", "PREFIX", "SUFFIX", "SHAPE", "IS_SPACE", "SPACY"]
+    texts = ODD + ['cannot don\'t "gonna" e.g. U.S.A. (Hello) x.y C# 10km']
+    for text in texts + [one.text for several in judging(TEXTS).values() for one in several[:TEXTS]]:
+        assert usual.make_doc(text).to_array(columns).tolist() == lighter.make_doc(text).to_array(columns).tolist()
