@@ -30,7 +30,7 @@ ODD = ["", " ", "   \n  ", "Paris", "from Ada Lovelace", "Ada Lovelace Grace Hop
 
 @pytest.mark.requirement("NER-01")
 def test_the_language_model_finds_what_spacy_finds_with_it(language: Language) -> None:
-    texts = ODD + [one.text for several in judging(TEXTS).values() for one in several[:TEXTS]]
+    texts = [*ODD, "cannot don't gonna (Hello) e.g. U.S.A. x.y C# 10km"]
     recognizer = language.get_pipe("ner")
     found = Transitions(cast("Recognizer", recognizer)).entities([language.make_doc(text) for text in texts])
     for text, document, entities in zip(texts, language.pipe(texts), found, strict=True):
