@@ -73,21 +73,18 @@ def luhn(digits: str) -> bool:
 
 def keyed_letters(key: bytes, what: bytes, entity: str, value: str) -> str:
     """Return ten letters and digits that only who has the `key` can make of a value."""
-    number = int.from_bytes(
-        hmac.new(
-            key, b"/".join((what, entity.encode(), value.encode("utf-8", "surrogatepass"))), hashlib.sha256
-        ).digest()
-    )
-    return _spell(number, 10)
+    said = b"/".join((what, entity.encode(), value.encode("utf-8", "surrogatepass")))
+    return _spell(hmac.digest(key, said, "sha256"), 10)
 
 
 def _check(entity: str, body: str) -> str:
-    return _spell(int.from_bytes(hashlib.blake2b(f"{entity}_{body}".encode(), digest_size=8).digest()), 1)
+    return _spell(hashlib.blake2b(f"{entity}_{body}".encode(), digest_size=8).digest(), 1)
 
 
-def _spell(number: int, count: int) -> str:
-    letters: list[str] = []
-    for _ in range(count):
-        number, place = divmod(number, len(_ALPHABET))
-        letters.append(_ALPHABET[place])
-    return "".join(letters)
+def _spell(digest: bytes, count: int) -> str:
+    # the last bits of the hash, five a letter
+    number = int.from_bytes(digest[-8:])
+    return "".join([_PAIRS[number >> place & 1023] for place in range(0, 5 * count, 10)])[:count]
+
+
+_PAIRS: Final = tuple(second + first for first in _ALPHABET for second in _ALPHABET)

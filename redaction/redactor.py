@@ -8,6 +8,7 @@ restore  tree, originals      → the tree with originals, where a grant says so
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
 from redaction.finding import Finding, Minted, Redacted
@@ -165,6 +166,9 @@ class _Hand:
         self._findings = findings
         self._scope = scope
         self._ours = ours
+        # keyed hashes; a value that stands in many places of one tree needs them once
+        self._placeholder = cache(partial(placeholder, scope.key))
+        self._worth_a_look = cache(partial(worth_a_look, scope.key))
         self.counts: dict[str, int] = {}
         self.minted: dict[str, Minted] = {}
         self.blocked: list[tuple[str, str]] = []
@@ -222,8 +226,8 @@ class _Hand:
         if text.is_number:
             token = number_token(value) if len(value) >= NUMBER_RESTORED_DIGITS_MIN else ""
         else:
-            token = token_of(value) if worth_a_look(self._scope.key, value) else ""
-            if value != text.value and worth_a_look(self._scope.key, text.value):
+            token = token_of(value) if self._worth_a_look(value) else ""
+            if value != text.value and self._worth_a_look(text.value):
                 self.suspects[token_of(text.value)] = None  # what was found is a part of it
         if token and token not in self._ours:
             self.suspects[token] = None
@@ -305,7 +309,7 @@ class _Hand:
             return self._number(text, treatment, entity, value)
         if treatment == "placeholder" or text.is_key:
             # a key that is masked or dropped must still be one key; it gets a placeholder nobody can restore
-            token = placeholder(self._scope.key, entity, value)
+            token = self._placeholder(entity, value)
             if treatment == "placeholder":
                 self._mint(Minted(token, entity, value))
             elif treatment == "block":

@@ -23,6 +23,10 @@ _FED_CHARACTERS: Final = 2048
 
 _LINE_OR_SENTENCE: Final = re.compile(r"\n|[.!?]\s")
 _ABBREVIATION: Final = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|Sr|Jr|No|Nr)|\b[A-Za-z]|\d)\.$")
+#: The same with what `_is_end` asks; a group for what it says no to.
+_END_OR_NOT: Final = re.compile(
+    r"\n|[!?]\s|\.(?<!\d\.)(?<!\b[A-Za-z]\.)(?<!\b(?:Mr|Ms|Dr|St|Sr|Jr|No|Nr)\.)(?<!\bMrs\.)(?<!\bProf\.)\s|(\.\s)"
+)
 _BEGIN: Final = "-----BEGIN "
 _END: Final = re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
 _PEM_END_CHARACTERS_MAX: Final = 128
@@ -62,8 +66,27 @@ def segments_of(text: str) -> list[str]:
     """Return all segments of a whole text."""
     if len(text) < SOFT_CHARACTERS and not _LINE_OR_SENTENCE.search(text) and _BEGIN not in text:
         return [text] if text else []
+    segments: list[str] = []
+    at = _cut_at_ends(text, segments) if _BEGIN not in text else 0
     segmenter = Segmenter()
-    return segmenter.feed(text) + segmenter.finish()
+    return segments + segmenter.feed(text[at:] if at else text) + segmenter.finish()
+
+
+def _cut_at_ends(text: str, segments: list[str]) -> int:
+    """Cut `text` while lines and sentences end soon enough; return where the segmenter must go on.
+
+    The same cuts in one pass: behind each of them the segmenter begins anew.
+    """
+    at = 0
+    for match in _END_OR_NOT.finditer(text):
+        if match.lastindex:
+            continue
+        end = match.end()
+        if end - at > SOFT_CHARACTERS + 1:
+            break
+        segments.append(text[at:end])
+        at = end
+    return at
 
 
 class RestoreHold:

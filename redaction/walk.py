@@ -43,7 +43,7 @@ class Text:
 
     value: str
     hint: str
-    pointer: str
+    path: Path
     is_number: bool = False
     is_key: bool = False
     #: may be looked at, and pass or block the call, but not change
@@ -52,6 +52,11 @@ class Text:
     entity: str = ""
     #: its media type, where it is a file that cannot be looked into; its `value` is empty
     media: str = ""
+
+    @property
+    def pointer(self) -> str:
+        """Where it is, as a JSON pointer."""
+        return pointer(self.path)
 
 
 #: What a visitor makes of a text: the same string when nothing changes, `None` to take it out.
@@ -98,10 +103,10 @@ class _Walk:
         head, media = told
         inner = opened(value[len(head) :]) if is_text(media) else None
         if inner is None:
-            self.visit(Text("", "", pointer(path), media=media))
+            self.visit(Text("", "", path, media=media))
             # what says it is text and cannot be read as such is at least looked at as it stands
-            return self.visit(Text(value, "", pointer(path))) if is_text(media) else value
-        after = self.visit(Text(inner, "", pointer(path), is_fixed=self.fixed.fits(path)))
+            return self.visit(Text(value, "", path)) if is_text(media) else value
+        after = self.visit(Text(inner, "", path, is_fixed=self.fixed.fits(path)))
         return value if after == inner else head + closed(after or "")
 
     def _piece(self, value: object, path: Path, entity: str) -> object:
@@ -109,7 +114,7 @@ class _Walk:
         if self.keep.fits(path):
             return value
         number = not isinstance(value, str)
-        text = Text(str(value), "", pointer(path), is_number=number, is_fixed=self.fixed.fits(path), entity=entity)
+        text = Text(str(value), "", path, is_number=number, is_fixed=self.fixed.fits(path), entity=entity)
         after = self.visit(text)
         if after == text.value or not number:
             return value if after == text.value else after
@@ -125,7 +130,7 @@ class _Walk:
             if isinstance(inner, dict | list):
                 changed = _Walk(_NOTHING, _NOTHING, _NOTHING, self.visit).value(cast("object", inner), path, hint)
                 return value if changed is inner else _encoder.encode(changed).decode()
-        return self.visit(Text(value, hint, pointer(path), is_fixed=self.fixed.fits(path)))
+        return self.visit(Text(value, hint, path, is_fixed=self.fixed.fits(path)))
 
     def _object(self, value: dict[str, object], path: Path) -> object:
         fresh: dict[str, object] = {}
@@ -135,7 +140,7 @@ class _Walk:
         for key, inner in value.items():
             name = key
             if not _is_schema_key(key) and not self.keep.fits((*path, key)):
-                name = self.visit(Text(key, "", pointer((*path, key)), is_key=True)) or key
+                name = self.visit(Text(key, "", (*path, key), is_key=True)) or key
                 while name != key and (name in fresh or name in value):
                     name += "_"  # no entry may be lost to another one
             entity, at = split.get(key), (*path, key)
@@ -162,7 +167,7 @@ class _Walk:
         digits = len(text.lstrip("-"))
         if digits < NUMBER_DIGITS_MIN and digits < (number_digits_min(hint) or NUMBER_DIGITS_MIN):
             return value
-        after = self.visit(Text(text, hint, pointer(path), is_number=True))
+        after = self.visit(Text(text, hint, path, is_number=True))
         return value if after == text or after is None else int(after)
 
 
@@ -178,6 +183,8 @@ def _is_schema_key(key: str) -> bool:
 
 def _whole_number(value: object) -> str:
     """Return the digits of a number without fraction, however it is written; empty for all others."""
+    if isinstance(value, float) and not value.is_integer():
+        return ""
     if isinstance(value, int):
         return str(value) if value.bit_length() <= _NUMBER_BITS_MAX else ""
     try:

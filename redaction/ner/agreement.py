@@ -5,7 +5,8 @@ trained on news and the web, it takes products, identifiers and titles for peopl
 is, two or three capitalised words, counts whatever the network says: nobody's name is a product to lose. So does what
 it takes for something else and begins with a given name that is also a word (`Grace`, `Hope`, `Will`). A text that
 holds no such words and in which the network rules everything out need not be shown to the language model at all;
-nothing that would count is lost by that.
+nothing that would count is lost by that. Nor is one shown to it in which the network is certain of every word that may
+be of a name: on development texts no entity was found less often, of any kind, and fewer wrong ones.
 The bounds were chosen on development texts (`training/ner/corpus.py`), never on those that are reported on.
 """
 
@@ -33,6 +34,8 @@ _ALONE: Final = 0.5
 _BOTH: Final = 0.85
 #: From where on the network's place is no person, whatever the language model says.
 _SURE: Final = 0.9
+#: How probable some entity must be to the network for a word that it needs nobody else for.
+_CERTAIN: Final = 0.98
 #: Words of a name that the network does not get to rule out.
 _PARTS_MAX: Final = 3
 
@@ -45,6 +48,22 @@ def may_hold(chances: Floats, words: Sequence[str]) -> bool:
     if (chances >= RULED_OUT).any():
         return True
     return any(_as_name(one) and _as_name(other) for one, other in pairwise(words))
+
+
+def in_doubt(chances: Floats, words: Sequence[str]) -> bool:
+    """Return whether the language model is to be asked of a text: where the network is not sure of every word.
+
+    It is sure of a word that it takes for a name, or for none, and of a whole name if of both words.
+    """
+    top = chances.max(axis=1, initial=0.0)
+    sure = top >= _CERTAIN
+    if ((top >= RULED_OUT) & ~sure).any():
+        return True
+    named = sure.tolist()
+    return any(
+        _as_name(one) and _as_name(other) and not (named[at] and named[at + 1])
+        for at, (one, other) in enumerate(pairwise(words))
+    )
 
 
 def agreed(chances: Floats, words: Sequence[str], ours: Iterable[Tagged], theirs: Iterable[Tagged]) -> list[Tagged]:

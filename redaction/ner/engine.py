@@ -1,6 +1,6 @@
 """Both name finders as Presidio's NLP engine: the language model's recognizer and our own network, on one tokenization.
 
-The network reads everything, the language model what the network does not rule out. No taggers, parsers or pipeline
+The network reads everything, the language model what the network is in doubt of. No taggers, parsers or pipeline
 of spaCy's.
 """
 
@@ -18,7 +18,7 @@ from spacy.tokens import Span
 from thinc.api import use_ops  # pyright: ignore[reportUnknownVariableType] - its options have no types
 
 from redaction.model import ModelUnusable, network_data
-from redaction.ner.agreement import LENIENCE, agreed, may_hold
+from redaction.ner.agreement import LENIENCE, agreed, in_doubt, may_hold
 from redaction.ner.network import Network, Tagged, kinds
 from redaction.ner.tokens import part_at_signs, read_less
 from redaction.ner.transitions import Transitions
@@ -127,16 +127,14 @@ class Names(NlpEngine):
         texts = [[token.text for token in document] for document in documents]
         scores = network.scores(texts)
         chances = np.split(kinds(np.concatenate(scores)), np.cumsum([len(words) for words in texts])[:-1])
-        asked = [may_hold(kind, words) for kind, words in zip(chances, texts, strict=True)]
-        ours = iter(network.spans_of(list(compress(scores, asked)), LENIENCE))
+        held = [may_hold(kind, words) for kind, words in zip(chances, texts, strict=True)]
+        asked = [one and in_doubt(kind, words) for one, kind, words in zip(held, chances, texts, strict=True)]
+        ours = iter(network.spans_of(list(compress(scores, held)), LENIENCE))
         answers = iter(cast("Transitions", self._transitions).entities(list(compress(documents, asked))))
-        for kind, words, ask in zip(chances, texts, asked, strict=True):
-            if ask:
-                listed = next(answers)
-                theirs = [Tagged(start, end, _LABELS[label], 1.0) for start, end, label in listed if label in _LABELS]
-                yield agreed(kind, words, next(ours), theirs)
-            else:
-                yield []
+        for kind, words, one, ask in zip(chances, texts, held, asked, strict=True):
+            listed = next(answers) if ask else []
+            theirs = [Tagged(start, end, _LABELS[label], 1.0) for start, end, label in listed if label in _LABELS]
+            yield agreed(kind, words, next(ours), theirs) if one else []
 
     def _artifacts(self, document: Doc, found: list[Tagged], language: str) -> NlpArtifacts:
         spans = [Span(document, one.start, one.end, label=one.entity) for one in found]

@@ -15,5 +15,8 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("NER-06", "A text has the same scores alone, among others and seen before.", "DESIGN 10; facts 4"),
     Requirement("NER-07", "Labels become entities that begin, end and stand apart.", "Ratinov and Roth 2009"),
     Requirement("NER-09", "Words never seen before do not fill the memory of a worker.", "issue 8 item 7"),
+    Requirement(
+        "NER-10", "As many names are found as if the language model were asked always, not in doubt alone.", "issue 8"
+    ),
     Requirement("NER-08", "What both finders say is one entity, of the kind of who is surer.", "issue 8"),
 )

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redaction.model import NETWORK, ModelUnusable, network_data
-from redaction.ner.agreement import LENIENCE, agreed, may_hold
+from redaction.ner.agreement import LENIENCE, agreed, in_doubt, may_hold
 from redaction.ner.network import ENTITIES, LABELS, Network, Tagged, kinds
 from redaction.ner.transitions import Transitions
 from redaction.ner.words import TABLE_ROWS, rows_of
 from training.ner.corpus import judging
+from training.ner.measure import Counts, count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -184,6 +185,29 @@ def test_what_the_network_rules_out_holds_nothing_the_language_model_would_add(
             ruled_out += 1
             assert agreed(kinds(row), said, network.spans(row, LENIENCE), theirs) == []
     assert ruled_out > 50
+
+
+@pytest.mark.requirement("NER-10")
+def test_asking_the_language_model_in_doubt_alone_finds_as_many_names(network: Network, language: Language) -> None:
+    samples = [one for several in judging(300).values() for one in several[:300]]
+    documents = [language.make_doc(one.text) for one in samples]
+    words = [[token.text for token in document] for document in documents]
+    scores = network.scores(words)
+    labels = {"PERSON": "PERSON", "GPE": "LOCATION", "ORG": "ORGANIZATION"}
+    entities = Transitions(language.get_pipe("ner")).entities(documents)  # pyright: ignore[reportArgumentType] - has no type
+    always, in_doubt_only, asked = Counts(), Counts(), 0
+    for one, document, row, said, listed in zip(samples, documents, scores, words, entities, strict=True):
+        theirs = [Tagged(start, end, labels[label], 1.0) for start, end, label in listed if label in labels]
+        doubted = in_doubt(kinds(row), said)
+        asked += doubted
+        for counts, heard in ((always, theirs), (in_doubt_only, theirs if doubted else [])):
+            tagged = agreed(kinds(row), said, network.spans(row, LENIENCE), heard)
+            spans = [(document[found.start : found.end], found) for found in tagged if found.score >= 0.5]
+            places = [(span.start_char, span.end_char, found.entity) for span, found in spans]
+            count(counts, "PERSON", one.spans, places)
+    assert asked < 0.75 * len(samples)
+    assert in_doubt_only.recall >= always.recall - 0.005
+    assert in_doubt_only.precision >= always.precision
 
 
 @pytest.mark.requirement("NER-03")

@@ -60,6 +60,7 @@ def test_what_is_left_out_of_words_for_speed_changes_no_token() -> None:
     part_at_signs(lighter)
     read_less(lighter)
     columns: list[int | str] = ["ORTH", "NORM", "PREFIX", "SUFFIX", "SHAPE", "IS_SPACE", "SPACY"]
-    texts = ODD + ['cannot don\'t "gonna" e.g. U.S.A. (Hello) x.y C# 10km']
-    for text in texts + [one.text for several in judging(TEXTS).values() for one in several[:TEXTS]]:
+    texts = [*ODD, "cannot don't gonna (Hello) e.g. U.S.A. x.y C# 10km"]
+    texts += [one.text for several in judging(TEXTS).values() for one in several[:TEXTS]]
+    for text in texts:
         assert usual.make_doc(text).to_array(columns).tolist() == lighter.make_doc(text).to_array(columns).tolist()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from redaction.forms import Forms
 from redaction.phones import is_international, is_national
+from redaction.stream import Segmenter, segments_of
 from redaction.traits import ANYTHING, traits_of
 from redaction.view import view_of
 from tests.redaction.traffic import string_at
@@ -25,6 +26,11 @@ PIECES = (
     "@", "eyJ", ".ey", "sk-", "xoxb-", "ogr_", "AKIA", "0x", "bc1", ":", "=", "-", "+", ".", ",", "/", "(", ")", " ",
     "\n", "\u0131e29", "é", "\u0664", "²", "1", "12", "123", "4111", "12345", "123456", "1234567890", "AB", "a", "X",
     "deadbeef", "ZZ9", "Q" * 12, "00",
+)  # fmt: skip
+#: What ends a line or a sentence, what only looks so, and what lies between.
+ENDS = (
+    ". ", ".\n", "! ", "?\t", "\n", "Mr. ", "Mrs.\n", "Prof. ", "xMr. ", "1. ", "e.g. ", "A. ", "é. ", "_a. ", "-", "a",
+    " ", "word ", "x" * 90, "some words of lower case ", "-----BEGIN ", "-----END A-----", ",", "7",
 )  # fmt: skip
 #: What the tables know besides the four regions numbers are read in without a code; two that they do not know.
 CODES = ("1", "7", "20", "31", "34", "39", "44", "49", "55", "61", "65", "81", "86", "91", "212", "290", "354", "599",
@@ -59,6 +65,13 @@ def test_patterns_that_are_skipped_would_have_found_nothing_in_twenty_thousand_t
     for place in range(10_000):
         _same(view_of("".join(of.choices(PIECES, k=of.randrange(1, 16)))).text)
         _same(view_of(string_at(place, of)[1][: of.randrange(200)] + of.choice(PIECES)).text)
+
+
+@pytest.mark.requirement("RED-40")
+@given(st.lists(st.sampled_from(ENDS), max_size=40).map("".join))
+def test_a_text_that_is_cut_in_one_pass_is_cut_as_a_stream_is(text: str) -> None:
+    segmenter = Segmenter()
+    assert segments_of(text) == segmenter.feed(text) + segmenter.finish()
 
 
 def _parsed(written: str, region: str | None) -> bool:
