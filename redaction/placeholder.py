@@ -11,9 +11,11 @@ import hashlib
 import hmac
 import re
 import unicodedata
-from typing import Final
+from functools import lru_cache
+from typing import Final, Protocol, Self
 
 _ALPHABET: Final = "abcdefghijkmnpqrstuvwxyz23456789"
+_BLOCK_BYTES: Final = 64
 _LOOSE: Final = 6
 _EXACT: Final = 3
 _BODY: Final = _LOOSE + _EXACT + 1
@@ -33,6 +35,14 @@ CANDIDATE: Final = re.compile(
 )
 #: No candidate is longer; streams hold back at most this many characters.
 CANDIDATE_CHARACTERS_MAX: Final = 42
+
+
+class _Hash(Protocol):
+    """What is used of a hash that was begun."""
+
+    def copy(self) -> Self: ...
+    def update(self, data: bytes, /) -> None: ...
+    def digest(self) -> bytes: ...
 
 
 def placeholder(key: bytes, entity: str, value: str) -> str:
@@ -74,17 +84,35 @@ def luhn(digits: str) -> bool:
 def keyed_letters(key: bytes, what: bytes, entity: str, value: str) -> str:
     """Return ten letters and digits that only who has the `key` can make of a value."""
     said = b"/".join((what, entity.encode(), value.encode("utf-8", "surrogatepass")))
-    return _spell(hmac.digest(key, said, "sha256"), 10)
+    # the last bits of the hash, five a letter
+    number = int.from_bytes(keyed_hash(key, said)[-8:])
+    return (
+        _PAIRS[number & 1023] + _PAIRS[number >> 10 & 1023] + _PAIRS[number >> 20 & 1023]
+        + _PAIRS[number >> 30 & 1023] + _PAIRS[number >> 40 & 1023]
+    )  # fmt: skip
+
+
+def keyed_hash(key: bytes, said: bytes) -> bytes:
+    """Return HMAC-SHA-256 (RFC 2104); a scope's key is laid out once, not for each of its values."""
+    begun, ending = _laid_out(key)
+    inner = begun.copy()
+    inner.update(said)
+    outer = ending.copy()
+    outer.update(inner.digest())
+    return outer.digest()
+
+
+@lru_cache(maxsize=32)
+def _laid_out(key: bytes) -> tuple[_Hash, _Hash]:
+    block = (key if len(key) <= _BLOCK_BYTES else hashlib.sha256(key).digest()).ljust(_BLOCK_BYTES, b"\0")
+    return hashlib.sha256(bytes(one ^ 0x36 for one in block)), hashlib.sha256(bytes(one ^ 0x5C for one in block))
 
 
 def _check(entity: str, body: str) -> str:
-    return _spell(hashlib.blake2b(f"{entity}_{body}".encode(), digest_size=8).digest(), 1)
+    begun = _CHECK.copy()
+    begun.update(f"{entity}_{body}".encode())
+    return _ALPHABET[begun.digest()[-1] & 31]
 
 
-def _spell(digest: bytes, count: int) -> str:
-    # the last bits of the hash, five a letter
-    number = int.from_bytes(digest[-8:])
-    return "".join([_PAIRS[number >> place & 1023] for place in range(0, 5 * count, 10)])[:count]
-
-
+_CHECK: Final = hashlib.blake2b(digest_size=8)
 _PAIRS: Final = tuple(second + first for first in _ALPHABET for second in _ALPHABET)

@@ -9,8 +9,6 @@ A stand-in is known again by the vault of its scope alone; here is only said wha
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 import uuid
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from datetime import date, timedelta
 from math import isqrt, prod
 from typing import TYPE_CHECKING, Final
 
-from redaction.placeholder import CANDIDATE, canonical_token, keyed_letters, luhn
+from redaction.placeholder import CANDIDATE, canonical_token, keyed_hash, keyed_letters, luhn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -258,4 +256,4 @@ def _body(key: bytes, entity: str, value: str) -> str:
 
 
 def _digest(key: bytes, what: bytes, text: str) -> bytes:
-    return hmac.digest(key, what + b"/" + text.encode("utf-8", "surrogatepass"), hashlib.sha256)
+    return keyed_hash(key, what + b"/" + text.encode("utf-8", "surrogatepass"))

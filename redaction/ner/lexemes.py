@@ -5,7 +5,7 @@ What is remembered of a word is a row of numbers under its hashes, never the wor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import numpy as np
 
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-    from spacy.tokens import Doc
-    from spacy.vocab import Vocab
     from thinc.api import Model
 
     Floats = NDArray[np.float32]
@@ -27,10 +25,23 @@ FEATURES: Final = ("NORM", "PREFIX", "SUFFIX", "SHAPE")
 _COLUMNS: Final[list[int | str]] = ["ORTH", *FEATURES, "IS_SPACE"]
 
 
+class Document(Protocol):
+    """What is read of a document of spaCy's."""
+
+    @property
+    def vocab(self) -> object:
+        """Its vocabulary, which has the vectors."""
+        ...
+
+    def to_array(self, columns: list[int | str], /) -> NDArray[Any]:
+        """Return a row of attributes for each word."""
+        ...
+
+
 class _Words:
     """Different words where the model expects a document."""
 
-    def __init__(self, hashes: Hashes, vocab: Vocab) -> None:
+    def __init__(self, hashes: Hashes, vocab: object) -> None:
         self._hashes = hashes
         self.vocab = vocab
 
@@ -50,7 +61,7 @@ class Lexemes:
         self._known: dict[tuple[int, int], int] = {}
         self._rows = np.zeros((WORDS_KNOWN_MAX, width), np.float32)
 
-    def of(self, documents: Sequence[Doc]) -> tuple[Floats, NDArray[np.bool_]]:
+    def of(self, documents: Sequence[Document]) -> tuple[Floats, NDArray[np.bool_]]:
         """Return a row for each word of `documents`, and which of them are spaces. Raises `ValueError` for too many."""
         hashes = cast("Hashes", np.concatenate([document.to_array(_COLUMNS) for document in documents]))
         # everything else follows from a word and what its tokenizer takes it to be short for
