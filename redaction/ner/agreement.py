@@ -34,7 +34,7 @@ _ALONE: Final = 0.5
 _BOTH: Final = 0.85
 #: From where on the network's place is no person, whatever the language model says.
 _SURE: Final = 0.9
-#: How probable some entity must be to the network for a word that it needs nobody else for.
+#: How probable a person or a place must be to the network at a word for which it needs nobody else.
 _CERTAIN: Final = 0.98
 #: Words of a name that the network does not get to rule out.
 _PARTS_MAX: Final = 3
@@ -53,11 +53,11 @@ def may_hold(chances: Floats, words: Sequence[str]) -> bool:
 def in_doubt(chances: Floats, words: Sequence[str]) -> bool:
     """Return whether the language model is to be asked of a text: where the network is not sure of every word.
 
-    It is sure of a word that it takes for a name, or for none, and of a whole name if of both words.
+    It is sure of a word that it takes for none of a name, for a person's or for a place's, and of a whole name if of
+    both words. Organisations are never sure: profiles are milder with them, and the other may see a person.
     """
-    top = chances.max(axis=1, initial=0.0)
-    sure = top >= _CERTAIN
-    if ((top >= RULED_OUT) & ~sure).any():
+    sure = (chances[:, : ENTITIES.index("ORGANIZATION")] >= _CERTAIN).any(axis=1)
+    if ((chances >= RULED_OUT).any(axis=1) & ~sure).any():
         return True
     named = sure.tolist()
     return any(
