@@ -13,7 +13,7 @@ The bounds were chosen on development texts (`training/ner/corpus.py`), never on
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from redaction.ner.given import GIVEN
 from redaction.ner.network import ENTITIES, Tagged
@@ -59,7 +59,7 @@ def in_doubt(chances: Floats, words: Sequence[str]) -> bool:
     sure = (chances[:, : ENTITIES.index("ORGANIZATION")] >= _CERTAIN).any(axis=1)
     if ((chances >= RULED_OUT).any(axis=1) & ~sure).any():
         return True
-    named = sure.tolist()
+    named = cast("list[bool]", sure.tolist())
     return any(
         _as_name(one) and _as_name(other) and not (named[at] and named[at + 1])
         for at, (one, other) in enumerate(pairwise(words))
