@@ -31,6 +31,9 @@ _BEGIN: Final = "-----BEGIN "
 _END: Final = re.compile(r"-----END [A-Z0-9 ]{1,64}-----")
 _PEM_END_CHARACTERS_MAX: Final = 128
 _NOT_BESIDE: Final = frozenset(":=,;")
+#: How many characters without a digit should follow a cut, best first: `date of | birth 1972` would hide what it is.
+_CLEAR_OF_DIGITS: Final = (24, 12, 0)
+_DIGIT: Final = re.compile(r"\d")
 #: Where a long text without sentences may be cut, best first; never between two digits but in need.
 _BETWEEN_ITEMS: Final = re.compile(r"""(?<=["}\]]),|,(?=["{\[])""")
 _DIVIDER: Final = re.compile(r"[,;|\t&](?!\d)|(?<!\d)[,;|\t&]")
@@ -136,11 +139,12 @@ def _pem_end(buffer: str, begin: int) -> int | None:
 
 
 def _soft_cut(buffer: str, begin: int) -> int | None:
-    place = buffer.rfind(" ", 1, SOFT_CHARACTERS + 1)
-    while place > 0:
-        if _eligible(buffer, place):
-            return place + 1
-        place = buffer.rfind(" ", 1, place)
+    for clear in _CLEAR_OF_DIGITS:
+        place = buffer.rfind(" ", 1, SOFT_CHARACTERS + 1 - clear)
+        while place > 0:
+            if _eligible(buffer, place) and not _DIGIT.search(buffer, place, place + clear):
+                return place + 1
+            place = buffer.rfind(" ", 1, place)
     end = min(len(buffer) - 1, HARD_CHARACTERS)
     if 0 <= begin < end:
         end = begin

@@ -228,3 +228,12 @@ def test_base64_is_a_find_only_with_a_value_in_it(content: str) -> None:
         assert list(find_encoded(encoded(content), mail_only)) == []
     (found,) = find_encoded(f"see {encoded('mail ada@example.com now')} here", mail_only)
     assert (found.entity, found.start, found.end) == ("SECRET", 4, 4 + 32)
+
+
+@pytest.mark.requirement("RED-16")
+@pytest.mark.parametrize("words", range(40))
+def test_a_long_text_is_not_cut_between_a_value_and_the_words_that_say_what_it_is(words: int) -> None:
+    text = "and so " * words + "his date of birth 14 March 1955 is noted, " + "and so " * 40
+    planned = redactor.plan([text], NO_SHAPE, everything())
+    found = dict(zip(planned.texts, PatternDetector().find(planned.texts), strict=True))
+    assert "March 1955" not in str(redactor.finish(planned, found, SCOPE).tree)
