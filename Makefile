@@ -20,7 +20,7 @@ test: check test-parts ## All checks and tests but the slow ones
 	@pytest -q -n 3 --dist worksteal -m "not slow"
 
 test-full: check test-parts ## All checks and tests, the slow ones too; before a release
-	@pytest -q -n 3 --dist worksteal
+	@ONCEGATE_TESTS_EXECUTE=1 pytest -q -n 3 --dist worksteal
 
 chaos: setup ## N kills (500) and other faults under traffic, judged; SEED=… goes on with an earlier one
 	@python -m tests.faults.rig.chaos --kills $(or $(N),500) $(if $(SEED),--seed $(SEED))
