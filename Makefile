@@ -17,10 +17,10 @@ demo: setup ## The whole story: crashes, doubts, denials, redaction, audit; exit
 	@oncegate demo
 
 test: check test-parts ## All checks and tests but the slow ones
-	@pytest -q -n 4 --dist worksteal -m "not slow"
+	@pytest -q -n 3 --dist worksteal -m "not slow"
 
 test-full: check test-parts ## All checks and tests, the slow ones too; before a release
-	@ONCEGATE_TESTS_EXECUTE=1 pytest -q -n 4 --dist worksteal
+	@ONCEGATE_TESTS_EXECUTE=1 pytest -q -n 3 --dist worksteal
 
 chaos: setup ## N kills (500) and other faults under traffic, judged; SEED=… goes on with an earlier one
 	@python -m tests.faults.rig.chaos --kills $(or $(N),500) $(if $(SEED),--seed $(SEED))
