@@ -51,7 +51,9 @@ async def answered(journal: Store, name: str, run: RunRef | None, effects: Count
         try:
             known = await journal.look_up(wanted) or await journal.begin(intent(wanted))
         except JournalUnavailable:
-            continue  # nothing was sent: an agent asks again
+            # nothing was sent: an agent asks again, in a later step of the loop, in which the store comes back
+            await asyncio.sleep(0)
+            continue
         if isinstance(known, Began):
             effects[name] += 1
             answer = outcome(f"{name} {effects.total()}")
