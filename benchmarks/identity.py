@@ -35,10 +35,10 @@ class Runs:
     def __init__(self) -> None:
         self.principal: Principal | None = None
 
-    async def of(self, run_id: str, attempt: int) -> Principal | None:
+    async def of(self, run_id: str, attempt: int) -> tuple[Principal, Principal] | None:
         """Return who opened it."""
         del run_id, attempt
-        return self.principal
+        return None if self.principal is None else (self.principal, self.principal)
 
 
 async def microseconds(authenticator: Authenticator, rounds: Sequence[Sequence[Headers]]) -> tuple[float, float]:

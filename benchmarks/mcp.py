@@ -29,9 +29,10 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 
 from benchmarks.load import measure
-from benchmarks.run import free_port, p
+from benchmarks.run import p
 from tests.mcp.stand import process, stand
 from tests.mcp.wire import called, headers_for
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -1,14 +1,16 @@
 """A fast upstream for benchmarks: a chat answer, a stream of 100 deltas, an MCP tool result. Prints its port.
 
 With milliseconds as its argument the stream is written delta by delta, that far apart, as a model writes; with 0 each
-delta is still written by itself, the next one at once.
+delta is still written by itself, the next one at once. `max_tokens` of a request says how many deltas.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
+from functools import cache
 from typing import Final, cast
 
 import httptools
@@ -31,11 +33,17 @@ def _chunk(delta: dict[str, object], finish: str | None = None) -> bytes:
     return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
 
-CHUNKS = [
-    _chunk({"role": "assistant", "content": ""}), *(_chunk({"content": f"word{number} "}) for number in range(_DELTAS)),
-    _chunk({}, "stop"), b"data: [DONE]\n\n",
-]  # fmt: skip
-_STREAM = b"".join(CHUNKS)
+@cache
+def chunks(deltas: int) -> list[bytes]:
+    """Return the events of a stream with so many pieces of text."""
+    return [
+        _chunk({"role": "assistant", "content": ""}),
+        *(_chunk({"content": f"word{number} "}) for number in range(deltas)),
+        _chunk({}, "stop"), b"data: [DONE]\n\n",
+    ]  # fmt: skip
+
+
+_ASKED: Final = re.compile(rb'"max_tokens": ?(\d{1,6})')
 _PACED_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
@@ -89,16 +97,19 @@ class Mock(asyncio.Protocol):
             body = json.dumps(introduced(asked, "echo") or said).encode()
             self._transport.write(_head("application/json", len(body)) + body)
         elif b'"stream": true' in content or b'"stream":true' in content:
+            asked = _ASKED.search(content)
+            events = chunks(int(asked[1]) if asked else _DELTAS)
             if self._pause is not None:
-                self._streaming = asyncio.create_task(self._stream(self._pause))
+                self._streaming = asyncio.create_task(self._stream(events, self._pause))
             else:
-                self._transport.write(_head("text/event-stream", len(_STREAM)) + _STREAM)
+                stream = b"".join(events)
+                self._transport.write(_head("text/event-stream", len(stream)) + stream)
         else:
             self._transport.write(_head("application/json", len(_ANSWER)) + _ANSWER)
 
-    async def _stream(self, pause_seconds: float) -> None:
+    async def _stream(self, events: list[bytes], pause_seconds: float) -> None:
         self._transport.write(_PACED_HEAD)
-        for chunk in CHUNKS:
+        for chunk in events:
             self._transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
             await asyncio.sleep(pause_seconds)
         self._transport.write(b"0\r\n\r\n")

@@ -17,10 +17,13 @@ import time
 from typing import TYPE_CHECKING, cast
 
 import spacy
+import tldextract
 from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
 from presidio_analyzer.nlp_engine import SpacyNlpEngine
 
 from gateway.detection import Detection
+from gateway.outward import Redaction, Veil
+from gateway.protocols.openai_chat import REQUEST_SHAPE
 from redaction import redactor
 from redaction.finding import Scope, Shape
 from redaction.forms import Forms
@@ -37,6 +40,7 @@ _MEMORY_MARK = 450
 _LEFT_OUT = ("tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer", "senter")
 ALL = Profile(name="all", inspects=True, default=Rule("placeholder", 0.5))
 SCOPE = Scope(id="run/r", key=b"k" * 32)
+NO_SHAPE = Shape()
 SENTENCES = (
     "The shipment to {name} left the harbour on Monday and will arrive within {n} days. ",
     "Please check whether invoice {n} was paid before you write to {name} again. ",
@@ -84,26 +88,49 @@ def fresh(make: Callable[[str], list[str]], kilobytes: float, work: Callable[[li
     return measured(lambda turn: work(made[turn]), kilobytes)
 
 
-def known(detector: PresidioDetector, content: object, kilobytes: float) -> float:
-    """Return the CPU milliseconds per KB of content whose spans are remembered: what a resent history costs."""
+def known(detector: PresidioDetector, content: object, shape: Shape = NO_SHAPE) -> float:
+    """Return the CPU milliseconds per KB of content that was seen before: what a resent history costs."""
+    kilobytes = len(json.dumps(content)) / 1024
 
     async def all_of_it() -> float:
-        detection = Detection.in_process(detector, "known")
-
-        async def once() -> None:
-            planned = redactor.plan(content, Shape(), ALL)
-            redactor.finish(planned, await detection.find(planned.texts), SCOPE)
-
-        await once()
+        redaction = Redaction(Detection.in_process(detector, "known"), {ALL.name: ALL}, ALL.name)
+        veil = Veil(profile=ALL, scope=SCOPE, domain="benchmark")
+        first = await redaction.tree(content, shape, veil)
         best = float("inf")
-        for _ in range(15):
+        for _ in range(60):
             begun = time.process_time()
-            await once()
+            again = await redaction.tree(content, shape, veil)
             best = min(best, (time.process_time() - begun) * 1000 / kilobytes)
-        await detection.aclose()
+            if again != first:
+                raise RuntimeError("what was seen before is redacted otherwise")
         return best
 
     return asyncio.run(all_of_it())
+
+
+def history() -> dict[str, object]:
+    """Return what an agent sends at its thirtieth step: questions, tool calls, their results, and twenty tools."""
+    messages: list[object] = []
+    for turn in range(30):
+        arguments = json.dumps({"customer": "Ada Lovelace", "note": prose(100, f"call {turn}")})
+        call = {"id": f"call_{turn}", "type": "function", "function": {"name": "find", "arguments": arguments}}
+        messages += [
+            {"role": "user", "content": prose(200, f"asked {turn}")},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": f"call_{turn}", "content": json.dumps(tree(800, f"result {turn}"))},
+        ]
+    return {"model": "m", "messages": messages, "tools": tools()}
+
+
+def tools() -> list[object]:
+    """Return the definitions of twenty tools."""
+    return [
+        {"type": "function", "function": {"name": f"tool_{tool}", "description": prose(300, f"tool {tool}"),
+         "parameters": {"type": "object", "properties": {
+             name: {"type": "string", "description": prose(80, f"{tool} {name}"), "enum": ["open", "closed"]}
+             for name in ("customer", "status", "note")}}}}
+        for tool in range(20)
+    ]  # fmt: skip
 
 
 def leaves(content: object) -> list[str]:
@@ -118,7 +145,7 @@ def ours() -> list[tuple[str, float, float]]:
     """Return our rows: what, milliseconds per KB, the mark."""
     data, forms = tree(51200, "tree"), Forms()
     chat = [{"role": "user", "content": prose(2000, f"turn {turn}")} for turn in range(16)]
-    size, tree_size, chat_size = 8.0, len(json.dumps(data)) / 1024, len(json.dumps(chat)) / 1024
+    size, tree_size = 8.0, len(json.dumps(data)) / 1024
 
     def alone(texts: list[str]) -> None:
         for one in texts:
@@ -135,9 +162,13 @@ def ours() -> list[tuple[str, float, float]]:
         ("all with names, prose", fresh(lambda seed: segments_of(prose(8192, seed)), size, detector.find), 20.0),
         ("all with names, JSON of 50 KB",
          fresh(lambda seed: texts_of(tree(51200, seed)), tree_size, detector.find), 5.0),
-        ("known prose again", known(detector, prose(8192, "prose"), size), 0.05),
-        ("known chat of 16 messages again", known(detector, chat, chat_size), 0.05),
-        ("known JSON of 50 KB again", known(detector, data, tree_size), 0.05),
+        ("known prose again", known(detector, prose(8192, "prose")), 0.05),
+        ("known chat of 16 messages again", known(detector, {"messages": chat}, REQUEST_SHAPE), 0.05),
+        ("known agent's history of 90 again", known(detector, history(), REQUEST_SHAPE), 0.05),
+        ("known schemas of 20 tools again", known(detector, {"tools": tools()}, REQUEST_SHAPE), 0.05),
+        ("known result of 50 KB of JSON again",
+         known(detector, {"result": {"structuredContent": {"rows": data}}}), 0.05),
+        ("known rows of 50 KB, each by itself", known(detector, data), 0.05),
     ]  # fmt: skip
 
 
@@ -145,6 +176,8 @@ def theirs() -> list[tuple[str, float]]:
     """Return the rows of Presidio with all its recognizers, and of cpex-pii-filter where it is installed."""
     text, data = prose(8192, "prose"), tree(51200, "tree")
     size, tree_size = len(text) / 1024, len(json.dumps(data)) / 1024
+    # its mail recognizer would ask the network for the list of public suffixes; the one it brings along will do
+    tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
     names = SpacyNlpEngine(models=[{"lang_code": _ENGLISH, "model_name": "md"}])
     names.nlp = {_ENGLISH: spacy.load(default_folder(), exclude=list(_LEFT_OUT))}
     registry = RecognizerRegistry(supported_languages=["en"])

@@ -15,7 +15,7 @@ from benchmarks.redaction import prose
 
 #: About a token of a model.
 PIECE_CHARACTERS = 4
-TEXT_CHARACTERS = 800
+TEXT_CHARACTERS = 360
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 _TURNS = count()
 
@@ -35,9 +35,13 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pau
         await reader.readexactly(length)
         text = prose(TEXT_CHARACTERS, f"talk/{next(_TURNS)}")
         writer.write(_HEAD)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         for at in range(0, len(text), PIECE_CHARACTERS):
             writer.write(_chunk({"content": text[at : at + PIECE_CHARACTERS]}))
-            await asyncio.sleep(pause_seconds)
+            # by the clock, so that a busy machine writes no slower
+            due = begun + (at // PIECE_CHARACTERS + 1) * pause_seconds
+            await asyncio.sleep(max(0.0, due - loop.time()))
         done = b"data: [DONE]\n\n"
         writer.write(_chunk({}, "stop") + b"%x\r\n%b\r\n0\r\n\r\n" % (len(done), done))
 

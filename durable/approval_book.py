@@ -59,9 +59,11 @@ class ApprovalBook(Part):
 
         return await self._write("vote", write)
 
-    async def list_approvals(self, *, limit: int, state: str | None, run: str | None) -> list[ApprovalRecord]:
-        """Return the newest approvals first."""
-        return await self._survey(lambda tx: approvals.read_all(tx, limit=limit, state=state, run=run))
+    async def list_approvals(
+        self, *, limit: int, state: str | None, run: str | None, before: str | None = None
+    ) -> list[ApprovalRecord]:
+        """Return the newest approvals first, those asked before the approval `before`. Raises `LookupError`."""
+        return await self._survey(lambda tx: approvals.read_all(tx, limit=limit, state=state, run=run, before=before))
 
     async def read_approval(self, approval_id: str) -> ApprovalRecord | None:
         """Return one approval or `None`."""

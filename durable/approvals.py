@@ -39,7 +39,8 @@ _NEWEST: Final = (
 )
 _LIST: Final = (
     f"SELECT {_COLUMNS} FROM approval WHERE (CAST($1 AS TEXT) IS NULL OR state = $1) "  # noqa: S608 - constant columns
-    "AND (CAST($2 AS TEXT) IS NULL OR run = $2) ORDER BY asked DESC, id DESC LIMIT $3"
+    "AND (CAST($2 AS TEXT) IS NULL OR run = $2) AND asked <= $4 AND (asked < $4 OR id < $5) "
+    "ORDER BY asked DESC, id DESC LIMIT $3"
 )
 _INSERT: Final = (
     'INSERT INTO approval (id, place, run, run_attempt, domain, agent, "user", resource, action, demands, requesters, '
@@ -159,9 +160,17 @@ async def read(tx: Transaction, approval_id: str) -> ApprovalRecord | None:
     return None if row is None else _record(row)
 
 
-async def read_all(tx: Transaction, *, limit: int, state: str | None, run: str | None) -> list[ApprovalRecord]:
-    """Return the newest approvals first."""
-    return [_record(row) for row in await tx.rows(_LIST, state, run, limit)]
+async def read_all(
+    tx: Transaction, *, limit: int, state: str | None, run: str | None, before: str | None
+) -> list[ApprovalRecord]:
+    """Return the newest approvals first, those asked before the approval `before`. Raises `LookupError`."""
+    asked, last = 2**62, ""
+    if before is not None:
+        row = await tx.row("SELECT asked FROM approval WHERE id = $1", before)
+        if row is None:
+            raise LookupError(before)
+        asked, last = row["asked"], before
+    return [_record(row) for row in await tx.rows(_LIST, state, run, limit, asked, last)]
 
 
 async def read_shown(tx: Transaction, keyring: Keyring, approval_id: str) -> bytes | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from durable.chain import Link, said
 from durable.checkpoint import Head
+from durable.rows import UNSETTLED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -201,13 +202,14 @@ async def prune(tx: Writing, rows_max: int) -> int:
 async def totals(tx: Transaction) -> AuditTotals:
     """Return what waits, each by an index of its own."""
 
-    async def counted(table: str, state: str) -> int:
-        row = await tx.row(f"SELECT count(*) AS number FROM {table} WHERE state = '{state}'")  # noqa: S608 - constants
+    async def counted(rows: str) -> int:
+        row = await tx.row(f"SELECT count(*) AS number FROM {rows}")  # noqa: S608 - constants
         return 0 if row is None else row["number"]
 
     return AuditTotals(
-        in_flight=await counted("call", "intent"), in_doubt=await counted("call", "doubt"),
-        held=await counted("call", "held"), approvals=await counted("approval", "pending"),
+        in_flight=await counted(f"call WHERE {UNSETTLED} AND state = 'intent'"),
+        in_doubt=await counted(f"call WHERE {UNSETTLED} AND state = 'doubt'"),
+        held=await counted("call WHERE state = 'held'"), approvals=await counted("approval WHERE state = 'pending'"),
     )  # fmt: skip
 
 

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 class BudgetBook(Part):
     """Budgets as operators read them; calls are charged with their intents."""
 
-    async def read_budget(self, name: str, since: float, *, subject: str | None, limit: int) -> list[BudgetRecord]:
-        """Return what is taken of a budget in its window since `since` (seconds since the epoch), by subject."""
-        return await self._survey(lambda tx: budgets.read(tx, name, round(since * MICROSECONDS), subject, limit))
+    async def read_budget(
+        self, name: str, since: float, *, subject: str | None, limit: int, after: tuple[str, str] = ("", "")
+    ) -> list[BudgetRecord]:
+        """Return what is taken of a budget in its window since `since` (seconds since the epoch).
+
+        By subject and measure, those behind the pair `after`.
+        """
+        window = name, round(since * MICROSECONDS)
+        return await self._survey(lambda tx: budgets.read(tx, window, subject, limit, after))

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _TAKEN: Final = (
     "SELECT CAST(coalesce(sum(spent + reserved), 0) AS BIGINT) AS taken FROM budget WHERE counter = $1 AND bucket >= $2"
 )
+_BUCKETS: Final = (
+    "SELECT bucket, spent + reserved AS taken FROM budget WHERE counter = $1 AND bucket >= $2 ORDER BY bucket"
+)
 _RESERVE: Final = (
     "INSERT INTO budget (counter, bucket, name, measure, subject, most, reserved, kept_until) "
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (counter, bucket) DO UPDATE SET "
@@ -38,9 +41,11 @@ _RESERVE: Final = (
 )
 _MOVE: Final = "UPDATE budget SET spent = spent + $1, reserved = reserved - $2 WHERE counter = $3 AND bucket = $4"
 _READ: Final = (
-    "SELECT counter, bucket, name, measure, subject, most, spent, reserved FROM budget "
-    "WHERE name = $1 AND bucket >= $2 AND (CAST($3 AS TEXT) IS NULL OR subject = $3) "
-    "ORDER BY subject, measure, bucket LIMIT $4"
+    "SELECT subject, measure, min(bucket) AS since, CAST(sum(spent) AS BIGINT) AS spent, "
+    "CAST(sum(reserved) AS BIGINT) AS reserved, "
+    "(SELECT newest.most FROM budget newest WHERE newest.counter = budget.counter ORDER BY newest.bucket DESC LIMIT 1) "
+    "AS most FROM budget WHERE name = $1 AND bucket >= $2 AND (CAST($3 AS TEXT) IS NULL OR subject = $3) "
+    "AND (subject, measure) > ($5, $6) GROUP BY counter, subject, measure ORDER BY subject, measure LIMIT $4"
 )
 
 
@@ -48,6 +53,11 @@ async def taken(tx: Transaction, counter: str, since: int) -> int:
     """Return what is spent and reserved of a counter in its buckets from `since` on."""
     row = await tx.row(_TAKEN, counter, since)
     return 0 if row is None else row["taken"]
+
+
+async def buckets(tx: Transaction, counter: str, since: int) -> list[tuple[int, int]]:
+    """Return the buckets of a counter from `since` on, the oldest first, with what is spent and reserved in each."""
+    return [(row["bucket"], row["taken"]) for row in await tx.rows(_BUCKETS, counter, since)]
 
 
 async def over(view: View, charges: Sequence[Charge], back: Mapping[Place, int] | None = None) -> OverBudget | None:
@@ -59,8 +69,24 @@ async def over(view: View, charges: Sequence[Charge], back: Mapping[Place, int] 
                 amount for (name, bucket), amount in back.items() if name == charge.counter and bucket >= charge.since
             )
         if used + charge.amount > charge.most:
-            return OverBudget(charge, used)
+            return OverBudget(charge, used, await _room_at(view, charge, used))
     return None
+
+
+async def _room_at(view: View, charge: Charge, used: int) -> int | None:
+    """Return from when on the charge has room if nothing else is taken (microseconds), `None`: it never has.
+
+    What stands in a bucket counts no more as long after the bucket's begin as `until` is after `since`.
+    """
+    if charge.until is None or charge.amount > charge.most:
+        return None
+    until = charge.until
+    for bucket, amount in await view.buckets(charge.counter, charge.since):
+        until = bucket + charge.until - charge.since
+        used -= amount
+        if used + charge.amount <= charge.most:
+            break
+    return until
 
 
 def text_of(charges: Sequence[Charge]) -> str | None:
@@ -118,18 +144,18 @@ def moves(charges: Iterable[Charge], spent: Spent) -> list[tuple[str, int, int, 
     return [(one.counter, one.bucket, _spent(one, spent), one.amount) for one in charges]
 
 
-async def read(tx: Transaction, name: str, since: int, subject: str | None, limit: int) -> list[BudgetRecord]:
-    """Return the counters of the budget `name`, its buckets from `since` on added up; at most `limit` buckets."""
-    found: dict[str, BudgetRecord] = {}
-    for row in await tx.rows(_READ, name, since, subject, limit):
-        before = found.get(row["counter"])
-        found[row["counter"]] = BudgetRecord(
-            budget=row["name"], measure=row["measure"], subject=row["subject"], most=row["most"],
-            spent=row["spent"] + (0 if before is None else before.spent),
-            reserved=row["reserved"] + (0 if before is None else before.reserved),
-            since=(row["bucket"] if before is None else before.since * MICROSECONDS) / MICROSECONDS,
-        )  # fmt: skip
-    return list(found.values())
+async def read(
+    tx: Transaction, window: tuple[str, int], subject: str | None, limit: int, after: tuple[str, str]
+) -> list[BudgetRecord]:
+    """Return counters of a budget (name, first bucket), their buckets added up, those behind (subject, measure)."""
+    name, since = window
+    return [
+        BudgetRecord(
+            budget=name, measure=row["measure"], subject=row["subject"], most=row["most"], spent=row["spent"],
+            reserved=row["reserved"], since=row["since"] / MICROSECONDS,
+        )
+        for row in await tx.rows(_READ, name, since, subject, limit, *after)
+    ]  # fmt: skip
 
 
 def _spent(charge: Charge, spent: Spent) -> int:

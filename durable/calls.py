@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from durable import budgets, steps, vault
 from durable.journal import Claimed, NotInDoubt, TooEarly
-from durable.rows import CALL_COLUMNS, call_record, outcome_of
+from durable.rows import CALL_COLUMNS, UNSETTLED, call_record, outcome_of
 from durable.steps import seconds_left
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: States with an index of their own; a statement that names one uses it, one that takes it as an argument does not.
 _INDEXED: Final = frozenset({"intent", "doubt", "held"})
 _OPEN: Final = (
-    f"SELECT {CALL_COLUMNS} FROM call WHERE state = 'doubt' AND granted = 0 AND resource = $1 "  # noqa: S608 - constant columns
+    f"SELECT {CALL_COLUMNS} FROM call WHERE {UNSETTLED} AND state = 'doubt' AND granted = 0 AND resource = $1 "  # noqa: S608 - constant columns
     "ORDER BY sent_time, id LIMIT $2"
 )
 
@@ -55,7 +55,7 @@ def _conditions(wanted: CallFilter) -> tuple[list[str], list[object]]:
     conditions: list[str] = []
     granted = None if wanted.granted is None else int(wanted.granted)
     if wanted.state in _INDEXED:
-        conditions.append(f"state = '{wanted.state}'")
+        conditions += [f"state = '{wanted.state}'", *([UNSETTLED] if wanted.state != "held" else ())]
     elif wanted.state is not None:
         arguments.append(wanted.state)
         conditions.append(f"state = ${len(arguments)}")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 GENESIS: Final = b"\x00" * 32
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
 _CANONICAL: Final = msgspec.json.Encoder(order="sorted")
+_LINE_ENDS: Final = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Chain:
         number = self.number + 1
         record = {**fields, "chain": self.name, "number": number, "time": time_microseconds}
         _refuse_floats(record)
-        text = _CANONICAL.encode(record).decode()
+        text = _canonical(record)
         digest = link_hash(self.head, text)
         self.number, self.head = number, digest
         return Link(self.name, number, text, digest)
@@ -69,7 +70,13 @@ class Chain:
 
 def said(name: str, value: str) -> str:
     """Return how a record's text says that its field `name` is `value`."""
-    return f"{_CANONICAL.encode(name).decode()}:{_CANONICAL.encode(value).decode()}"
+    return f"{_canonical(name)}:{_canonical(value)}"
+
+
+def _canonical(value: object) -> str:
+    text = _CANONICAL.encode(value).decode()
+    # many programs end a line at these, and JSON lets them stand in a string as they are (RFC 8259 section 7)
+    return text if text.isascii() else text.translate(_LINE_ENDS)
 
 
 def export_line(link: Link) -> str:

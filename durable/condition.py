@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from durable import past, rewrap
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+#: A gateway's commits take milliseconds: between two of them others get their turn.
+_LOCK_SECONDS_MAX: Final = 3.0
+
 _UNSETTLED: Final = (
     "SELECT state, count(*) AS number, min(sent_time) AS oldest FROM call WHERE state IN ('intent', 'doubt', 'held') "
     "GROUP BY state"
@@ -34,6 +38,7 @@ class Condition:
     """What was found. Times are seconds: `oldest_seconds` how long the oldest doubt has waited.
 
     `instances` counts gateway processes that hold their lease, `silent` those that do not and were not swept.
+    `unopened` is a table with a value that no key opens; `locked`: for seconds nobody else could begin to write.
     """
 
     schema: int
@@ -46,6 +51,8 @@ class Condition:
     instances: int
     silent: int
     damage: str | None = None
+    unopened: str | None = None
+    locked: bool = False
 
     @property
     def newer(self) -> bool:
@@ -65,7 +72,8 @@ def of_sqlite(path: Path, keyring: Keyring) -> Condition:
             database.row_factory = sqlite3.Row
             (damage,) = database.execute("PRAGMA quick_check(1)").fetchone()
             (schema,) = database.execute("PRAGMA user_version").fetchone()
-            return drive(_condition(SqliteReading(database), keyring, schema, None if damage == "ok" else damage))
+            found = drive(_condition(SqliteReading(database), keyring, schema, None if damage == "ok" else damage))
+            return replace(found, locked=_locked(path))
     except sqlite3.Error as error:
         name = error.sqlite_errorname if hasattr(error, "sqlite_errorname") else "SQLITE_ERROR"
         raise JournalRefused(f"`{path}`: expected a journal ({name})") from None
@@ -102,8 +110,24 @@ async def _condition(tx: Transaction, keyring: Keyring, schema: int, damage: str
         oldest_seconds=(moment - min(waiting)) / MICROSECONDS if waiting else 0.0, approvals=_number(approvals),
         rolled_back=None if since is None else since / MICROSECONDS,
         older_seals=await rewrap.count_older(tx, keyring) if keyring.rotating else 0,
-        instances=alive, silent=len(epochs) - alive, damage=damage,
+        instances=alive, silent=len(epochs) - alive, damage=damage, unopened=await rewrap.unopened(tx, keyring),
     )  # fmt: skip
+
+
+def _locked(path: Path) -> bool:
+    """Return whether another process keeps everybody from writing; nothing is written."""
+    if not os.access(path, os.W_OK):
+        return False
+    address = f"{path.resolve().as_uri()}?mode=rw"
+    with contextlib.closing(
+        sqlite3.connect(address, uri=True, timeout=_LOCK_SECONDS_MAX, isolation_level=None)
+    ) as database:
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            return error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+        database.execute("ROLLBACK")
+    return False
 
 
 def _number(row: Row | None) -> int:

@@ -43,10 +43,12 @@ class DefinitionBook(Part):
         """Return all versions of one definition (server, kind, name), the current one first, then the newest."""
         return await self._read(lambda tx: definitions.read_versions(tx, self._keyring, place))
 
-    async def list_definitions(self, *, server: str | None, state: str | None, limit: int) -> list[DefinitionRecord]:
-        """Return current versions by server, kind and name."""
+    async def list_definitions(
+        self, *, server: str | None, state: str | None, limit: int, after: tuple[str, str, str] = ("", "", "")
+    ) -> list[DefinitionRecord]:
+        """Return current versions by server, kind and name, those behind the place `after`."""
         return await self._survey(
-            lambda tx: definitions.read_all(tx, self._keyring, server=server, state=state, limit=limit)
+            lambda tx: definitions.read_all(tx, self._keyring, server=server, state=state, limit=limit, after=after)
         )
 
     async def definitions_revision(self) -> int:

@@ -39,7 +39,8 @@ _OF_NAME: Final = (
 _OF_SERVER: Final = f"SELECT {_COLUMNS} FROM tool_definition WHERE server = $1 AND current = 1 ORDER BY kind, name"  # noqa: S608 - constant columns
 _LIST: Final = (
     f"SELECT {_COLUMNS} FROM tool_definition WHERE current = 1 AND (CAST($1 AS TEXT) IS NULL OR server = $1) "  # noqa: S608 - constant columns
-    "AND (CAST($2 AS TEXT) IS NULL OR state = $2) ORDER BY server, kind, name LIMIT $3"
+    "AND (CAST($2 AS TEXT) IS NULL OR state = $2) AND (server, kind, name) > ($4, $5, $6) "
+    "ORDER BY server, kind, name LIMIT $3"
 )
 _INSERT: Final = (
     "INSERT INTO tool_definition (server, kind, name, hash, state, current, sealed, findings, seen) "
@@ -154,10 +155,16 @@ async def read_versions(tx: Transaction, keyring: Keyring, place: tuple[str, str
 
 
 async def read_all(
-    tx: Transaction, keyring: Keyring, *, server: str | None, state: str | None, limit: int
+    tx: Transaction,
+    keyring: Keyring,
+    *,
+    server: str | None,
+    state: str | None,
+    limit: int,
+    after: tuple[str, str, str] = ("", "", ""),
 ) -> list[DefinitionRecord]:
-    """Return current versions by server, kind and name."""
-    return [_record(row, keyring) for row in await tx.rows(_LIST, server, state, limit)]
+    """Return current versions by server, kind and name, those behind the place `after`."""
+    return [_record(row, keyring) for row in await tx.rows(_LIST, server, state, limit, *after)]
 
 
 async def revision(tx: Transaction) -> int:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from durable.rows import UNSETTLED
+
 if TYPE_CHECKING:
     from durable.sql import Row, Transaction, Writing
 
 REASON: Final = "the gateway ended between intent and outcome"
 _LEFT: Final = (
-    "SELECT id, resource, effect, domain, agent FROM call WHERE state = 'intent' AND instance = $1 AND epoch = $2 "
-    "ORDER BY id FOR UPDATE"
+    f"SELECT id, resource, effect, domain, agent FROM call WHERE {UNSETTLED} AND state = 'intent' "  # noqa: S608 - constants
+    "AND instance = $1 AND epoch = $2 ORDER BY id FOR UPDATE"
 )
 _DOUBT: Final = "UPDATE call SET state = 'doubt', reason = $1 WHERE id = $2 AND state = 'intent'"
 _READY: Final = (
@@ -47,7 +49,8 @@ async def open_session(tx: Writing) -> tuple[int, int]:
 async def older_epochs(tx: Transaction, instance: str, epoch: int) -> list[tuple[str, int]]:
     """Return the other epochs that have left something; where there is one process, all of them are over."""
     rows = await tx.rows(
-        "SELECT DISTINCT instance, epoch FROM call WHERE state = 'intent' AND (instance <> $1 OR epoch <> $2) "
+        f"SELECT DISTINCT instance, epoch FROM call WHERE {UNSETTLED} AND state = 'intent' "  # noqa: S608 - constants
+        "AND (instance <> $1 OR epoch <> $2) "
         "UNION SELECT DISTINCT instance, epoch FROM run WHERE kind = 'managed' AND state = 'running' "
         "AND instance IS NOT NULL AND (instance <> $1 OR epoch <> $2)",
         instance, epoch,

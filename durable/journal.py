@@ -191,7 +191,7 @@ class Runs(Protocol):
         ...
 
     async def list_runs(
-        self, *, limit: int, agent: str | None, state: str | None, before: str | None = None
+        self, *, limit: int, agent: str | None, state: str | None, before: str | None = None, kind: str | None = None
     ) -> list[RunRecord]:
         """Return the newest runs first, those begun before the run `before`. Raises `LookupError`."""
         ...
@@ -274,13 +274,9 @@ class Approvals(Protocol):
     async def vote(self, approval_id: str, vote: Vote, audit: Audit) -> ApprovalRecord:
         """Add a vote and return what it makes of the approval: one denial denies, all demands met approve.
 
-        `four-eyes` asks for two different voters. Raises `LookupError`, and `ApprovalClosed` when it is not
-        pending, when the voter is a requester or has voted, or belongs to none of the groups asked.
+        `four-eyes` asks for two voters. Raises `LookupError`; `ApprovalClosed` when it is not pending, or the voter
+        is a requester, has voted, or belongs to none of the groups.
         """
-        ...
-
-    async def list_approvals(self, *, limit: int, state: str | None, run: str | None) -> list[ApprovalRecord]:
-        """Return the newest approvals first."""
         ...
 
     async def read_approval(self, approval_id: str) -> ApprovalRecord | None:

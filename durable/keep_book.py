@@ -29,6 +29,10 @@ class KeepBook(Part):
             return 0
         return await self._write("rewrap", lambda tx: rewrap.rewrap(tx, self._keyring, rows_max))
 
+    async def unopened(self) -> str | None:
+        """Return a table with a value that no key of the ring opens, `None` when there is none."""
+        return await self._read(lambda tx: rewrap.unopened(tx, self._keyring))
+
     async def count_older(self) -> int:
         """Return how many values still need an older secret."""
         if not self._keyring.rotating:

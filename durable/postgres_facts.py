@@ -92,6 +92,12 @@ class Facts:
             return await self._behind.taken(counter, since)
         return sum(amount for bucket, amount in self.budgets[counter] if bucket >= since)
 
+    async def buckets(self, counter: str, since: int) -> list[tuple[int, int]]:
+        """As `durable.rules.View`."""
+        if counter not in self.budgets:
+            return await self._behind.buckets(counter, since)
+        return sorted(place for place in self.budgets[counter] if place[0] >= since)
+
     async def rolled_back(self) -> int | None:
         """As `durable.rules.View`."""
         return self.since

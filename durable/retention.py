@@ -53,11 +53,14 @@ _OBJECTS: Final = (
     "DELETE FROM provider_object WHERE id IN (SELECT id FROM provider_object WHERE received < $1 "
     "ORDER BY received LIMIT $2) AND received < $1"
 )
-
-
+#: a label that came with a run, or while another was open, counts for as long as that is
+_OUTLIVED: Final = (
+    "latest < $1 AND NOT EXISTS (SELECT 1 FROM run WHERE run.state IN ('ready', 'running', 'waiting') "
+    "AND (run.id = carried.run OR run.created <= carried.latest))"
+)
 _CARRIED: Final = (
-    "DELETE FROM carried WHERE run IN (SELECT run FROM carried WHERE latest < $1 ORDER BY latest LIMIT $2) "
-    "AND latest < $1"
+    f"DELETE FROM carried WHERE run IN (SELECT run FROM carried WHERE {_OUTLIVED} ORDER BY latest LIMIT $2) "  # noqa: S608 - constant text
+    f"AND {_OUTLIVED}"
 )
 
 
@@ -89,6 +92,8 @@ async def _run(tx: Writing, state: str, before: int, rows_max: int) -> int:
     row = await tx.row(_RUN_OVER, state, before)
     if row is None:
         return 0
+    # a result is given with the labels of the run's calls, so it goes before them
+    await tx.execute("UPDATE run SET sealed_result = NULL WHERE id = $1 AND sealed_result IS NOT NULL", row["id"])
     # from the first part on the run is refused by its state; the tombstone takes over with the last
     left = rows_max
     for statement in _OF_RUN:

@@ -61,6 +61,17 @@ async def rewrap(tx: Writing, keyring: Keyring, rows_max: int) -> int:
     return done
 
 
+async def unopened(tx: Transaction, keyring: Keyring) -> str | None:
+    """Return a table with a value that no key of the ring opens; one value of each column is looked at."""
+    for sealed in COLUMNS:
+        row = await tx.row(
+            f"SELECT {sealed.column} AS sealed FROM {sealed.table} WHERE {sealed.column} IS NOT NULL LIMIT 1"  # noqa: S608 - constant names
+        )
+        if row is not None and not keyring.fits(sealed.purpose, row["sealed"]):
+            return sealed.table
+    return None
+
+
 async def count_older(tx: Transaction, keyring: Keyring) -> int:
     """Return how many values are sealed under an older secret than the first."""
     total = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from durable.records import CallRecord, RunRecord
 from durable.stamp import MICROSECONDS
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from durable.seal import Keyring
     from durable.sql import Row
 
+#: Said beside `state = 'intent'` or `state = 'doubt'`: SQLite takes a partial index only where its very condition
+#: stands (https://www.sqlite.org/partialindex.html section 3), and reads every call there is otherwise.
+UNSETTLED: Final = "state IN ('intent', 'doubt')"
 CALL_COLUMNS = (
     'id, domain, agent, "user", run, run_attempt, key, occurrence, step, resource, action, effect, state, reason, '
     "attempt, replays, intent_time, sent_time, outcome_time, status, meta, rule, forked_from, diverges, "

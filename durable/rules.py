@@ -106,6 +106,10 @@ class View(Protocol):
         """Return what is spent and reserved of a budget's counter in its buckets from `since` on."""
         ...
 
+    async def buckets(self, counter: str, since: int) -> list[tuple[int, int]]:
+        """Return those buckets, the oldest first, with what is spent and reserved in each."""
+        ...
+
     async def rolled_back(self) -> int | None:
         """Return since when the store's past is not certain (microseconds since the epoch), `None` when it is."""
         ...

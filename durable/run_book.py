@@ -63,9 +63,11 @@ class RunBook(Part):
         return await self._write("run", lambda tx: runs.close_idle(tx, idle_seconds))
 
     async def list_runs(
-        self, *, limit: int, agent: str | None, state: str | None, before: str | None = None
+        self, *, limit: int, agent: str | None, state: str | None, before: str | None = None, kind: str | None = None
     ) -> list[RunRecord]:
         """Return the newest runs first, those begun before the run `before`. Raises `LookupError`."""
         return await self._survey(
-            lambda tx: runs.list_runs(tx, self._keyring, limit=limit, agent=agent, state=state, before=before)
+            lambda tx: runs.list_runs(
+                tx, self._keyring, limit=limit, agent=agent, state=state, before=before, kind=kind
+            )
         )

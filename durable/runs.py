@@ -89,7 +89,14 @@ async def close_idle(tx: Writing, idle_seconds: float) -> int:
 
 
 async def list_runs(
-    tx: Transaction, keyring: Keyring, *, limit: int, agent: str | None, state: str | None, before: str | None
+    tx: Transaction,
+    keyring: Keyring,
+    *,
+    limit: int,
+    agent: str | None,
+    state: str | None,
+    before: str | None,
+    kind: str | None = None,
 ) -> list[RunRecord]:
     """Return the newest runs first, those begun before the run `before`. Raises `LookupError`."""
     created, last = 2**62, ""
@@ -101,8 +108,8 @@ async def list_runs(
     rows = await tx.rows(
         f"SELECT {RUN_COLUMNS} FROM run WHERE created <= $4 AND (created < $4 OR id < $5) "  # noqa: S608 - constant columns
         "AND (CAST($1 AS TEXT) IS NULL OR agent = $1) AND (CAST($2 AS TEXT) IS NULL OR state = $2) "
-        "ORDER BY created DESC, id DESC LIMIT $3",
-        agent, state, limit, created, last,
+        "AND (CAST($6 AS TEXT) IS NULL OR kind = $6) ORDER BY created DESC, id DESC LIMIT $3",
+        agent, state, limit, created, last, kind,
     )  # fmt: skip
     return [run_record(row, keyring) for row in rows]
 

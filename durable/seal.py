@@ -54,6 +54,11 @@ class Keyring:
         except InvalidTag:
             raise Unsealable("a stored value was changed or moved") from None
 
+    def fits(self, purpose: str, sealed: bytes) -> bool:
+        """Return whether a key of the ring is the one that `sealed` names; what is too short is not sealed at all."""
+        self._writer(purpose)
+        return len(sealed) < _HEAD_BYTES or (purpose, sealed[1 : 1 + _ID_BYTES]) in self._ciphers
+
     @property
     def rotating(self) -> bool:
         """Whether there are older secrets beside the first."""

@@ -333,10 +333,14 @@ class RunClosed:
 
 @dataclass(frozen=True, slots=True)
 class OverBudget:
-    """A budget has no room for the call: `used` of `charge.most` is spent or reserved. Nothing was begun."""
+    """A budget has no room for the call: `used` of `charge.most` is spent or reserved. Nothing was begun.
+
+    `until` is when it has room if nothing else is taken meanwhile (microseconds since the epoch), `None`: never.
+    """
 
     charge: Charge
     used: int
+    until: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,10 @@ class SqlView:
         """As `durable.rules.View`."""
         return await budgets.taken(self._tx, counter, since)
 
+    async def buckets(self, counter: str, since: int) -> list[tuple[int, int]]:
+        """As `durable.rules.View`."""
+        return await budgets.buckets(self._tx, counter, since)
+
     async def rolled_back(self) -> int | None:
         """As `durable.rules.View`."""
         return await past.rolled_back(self._tx)

@@ -51,7 +51,7 @@ from gateway.protocols.openai_embeddings import EmbeddingsAdapter
 from gateway.protocols.openai_responses import ResponsesAdapter
 from gateway.providers.chosen import provider_of
 from gateway.providers.target import ModelTarget
-from gateway.recognizing import recognizers_of
+from gateway.recognizing import profiles_of, recognizers_of
 from gateway.resilience.cache import Answers
 from gateway.resilience.fallback import falling_back
 from gateway.resilience.gates import Gates, upstreams_of
@@ -71,11 +71,10 @@ from redaction import redactor
 from redaction.finding import Shape
 from redaction.masking import operator as masking_operator
 from redaction.model import default_folder, verify_all
-from redaction.profile import ProfilesInvalid, load_profiles
 from redaction.worker import PresidioInWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from durable.records import CallRecord
     from durable.step import Outcome
@@ -85,6 +84,8 @@ if TYPE_CHECKING:
     from gateway.front import Entry
     from gateway.given import Given
     from policy.decision import Principal
+    from redaction.profile import Profile
+    from redaction.recognizers import Recognizers
 
 _log = logging.getLogger("oncegate.app")
 #: Whose cursors hold the audit back from being pruned.
@@ -102,6 +103,10 @@ class Gateway:
     managed: ManagedDesk
     blocks: Blocks
     redaction: Redaction
+    profiles: Mapping[str, Profile]
+    recognizers: Recognizers
+    budgets: Budgets
+    approving: Approving
     pipeline: Pipeline
     gates: Gates
     checkpoints: Checkpoints
@@ -139,16 +144,13 @@ class Gateway:
         gateway = cls(config)
         secrets = tuple(reference.read_key() for reference in config.secret_keys)
         folder = config.redaction.model_folder or default_folder()
-        profiles = load_profiles(config.redaction.profiles_file or config.policies_folder / "redaction.yaml")
-        if config.redaction.default_profile not in profiles:
-            known = ", ".join(sorted(profiles))
-            raise ProfilesInvalid(f"{config.file}: `default_profile` names no profile; expected one of {known}")
+        gateway.profiles = profiles = profiles_of(config)
         domains = {"default", *config.trust_domains}
         gateway.policies = Policies(
             config.policies_folder, profiles=profiles, domains=domains, named=config.policy_sets,
             mode=config.policy_mode, candidate=config.candidate_folder,
         )  # fmt: skip
-        wanted = await asyncio.to_thread(recognizers_of, config)
+        gateway.recognizers = wanted = await asyncio.to_thread(recognizers_of, config)
         languages = config.redaction.languages
         version = f"{await asyncio.to_thread(verify_all, folder, languages)}/{wanted.digest}"
         gateway._detection = Detection(
@@ -156,7 +158,7 @@ class Gateway:
             waiting_max=config.redaction.waiting_max,
         )  # fmt: skip
         gateway.redaction = Redaction(gateway._detection, profiles, config.redaction.default_profile, languages)
-        gateway._telemetry = Telemetry(config.telemetry.otlp_url, metrics=gateway.metrics)
+        gateway._telemetry = Telemetry.apart(config.telemetry.otlp_url, gateway.metrics)
         async with gateway._detection.loading(early=gateway.redaction.inspects(gateway.policies.profiles())):
             await gateway._begin(secrets, fatal, crash_point)
         if any(profile.masks for profile in profiles.values()):
@@ -181,7 +183,7 @@ class Gateway:
         await self._compose(secrets)
         self.checkpoints = await Checkpoints.open(self.journal, config, SINKS if config.telemetry.otlp_url else ())
         if config.telemetry.otlp_url is not None:
-            self.outbox = Outbox(self.journal, OtlpSink(config.telemetry.otlp_url))
+            self.outbox = Outbox(self.journal, OtlpSink.apart(config.telemetry.otlp_url))
             self.outbox.start()
         self.policies.watch()
         self._housekeeping = Housekeeping(self.journal, config)
@@ -221,7 +223,7 @@ class Gateway:
 
     async def unveil(self, scope: str, tree: object, entities: frozenset[str]) -> object:
         """Return what an approver may see of a redacted tree: the originals of these entities (`*`: of all)."""
-        found = await Originals(self.journal, scope).of(redactor.tokens_in(tree, Shape()))
+        found = await Originals(self.journal, scope).of(redactor.tokens_in(tree, Shape(), every=True))
         wanted = frozenset[str]() if "*" in entities else entities
         return redactor.restore(tree, found, entities=wanted, pointer="", shape=Shape())[0]
 
@@ -272,15 +274,17 @@ class Gateway:
             header_bytes_max=config.limits.header_bytes_max,
         )  # fmt: skip
         self.front = Front(
-            door, keeper.identify, self._entries(), self._application(resource, vouching), blocks=self.blocks
-        )
+            door, keeper.identify, self._entries(), self._application(resource, vouching), blocks=self.blocks,
+            note_withheld=keeper.note_withheld,
+        )  # fmt: skip
 
     def _mint(self, run: str, attempt: int, expires: float) -> str:
         return self.authenticator.mint_run_token(run_id=run, attempt=attempt, expires=expires)
 
     def _path(self) -> Pipeline:
         config, price = self.config, price_of(self.config.models)
-        budgets = Budgets(config, price)
+        self.budgets = Budgets(config, price)
+        self.approving = Approving(self.journal, config.approvals)
         self.gates = Gates(config.resilience, upstreams_of(config))
         divergences = Divergences(
             self.journal, self.journal, agents=config.agents, on_divergence=config.runs.on_divergence
@@ -289,25 +293,26 @@ class Gateway:
             deciding=Deciding(
                 policies_of=self.desk.policies_of, journal=self.journal, histories=self._histories,
                 divergences=divergences, closed=self.blocks.of_call,
+                default_profile=self.redaction.default_profile.name,
             ),
             journal=self.journal, redaction=self.redaction,
             telemetry=self._telemetry, limits=config.limits,
             planning=Planning(
                 journal=self.journal, redaction=self.redaction, telemetry=self._telemetry,
                 rulebook=Rulebook(config.resilience), gates=self.gates,
-                policies_of=self.desk.policies_of, price=price, budgets=budgets,
-                answer_bytes_max=config.limits.answer_bytes_max, closed=self.blocks.of_call,
+                policies_of=self.desk.policies_of, price=price, budgets=self.budgets,
+                answer_bytes_max=config.limits.answer_bytes_max, closed=self.blocks.of_call, late=self.blocks.of_late,
             ),
             answers=Answers(config.resilience),
             divergences=divergences,
-            approving=Approving(self.journal, config.approvals), doubts=self._verifying, budgets=budgets,
+            approving=self.approving, doubts=self._verifying, budgets=self.budgets,
         )  # fmt: skip
 
     def _tools_asked(self, outcome: Outcome) -> Sequence[ToolUse]:
         models = (self._chat, self._messages, self._responses)
         return [use for one in models for use in one.tools_asked(outcome)]
 
-    async def _run_principal(self, run_id: str, attempt: int) -> Principal | None:
+    async def _run_principal(self, run_id: str, attempt: int) -> tuple[Principal, Principal] | None:
         return await self.desk.principal_of(run_id, attempt)  # the desk is made after the authenticator
 
     def _entries(self) -> Callable[[str], Entry | None]:

@@ -10,10 +10,11 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from durable.records import ApprovalRecord
+from durable.records import ApprovalRecord, RunRecord
 from gateway import body, refusals
 from gateway.body import at
 from gateway.call import ClientGone
+from gateway.managed import opener_of
 from gateway.outward import vault_entries
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class Approvals(Protocol):
         """Return the approval of `step` that counts, else write `wanted`."""
         ...
 
+    async def read_run(self, run_id: str) -> RunRecord | None:
+        """Return a run, `None` when there is none of that id."""
+        ...
+
     async def wait_approval(self, approval_id: str, seconds_max: float) -> ApprovalRecord:
         """Return the approval once it is not pending, or as it is when the time is up."""
         ...
@@ -51,6 +56,10 @@ class Approving:
 
     def __init__(self, approvals: Approvals, times: ApprovalTimes) -> None:
         self._approvals = approvals
+        self.take(times)
+
+    def take(self, times: ApprovalTimes) -> None:
+        """Wait as long as `times` say from now on; approvals that were asked for keep their time."""
         self._wait_seconds = times.wait_seconds
         self._expires_seconds = times.expires_seconds
 
@@ -68,10 +77,10 @@ class Approving:
             id="", state="pending", domain=step.owner.domain, agent=step.owner.agent, user=step.owner.user,
             run=step.run.id if step.run else None, run_attempt=step.run.attempt if step.run else 0,
             resource=step.resource, action=step.action, demands=demands,
-            requesters=requesters_of(call.exchange.principal), arguments=step.fingerprint, policy=decision.digest,
+            requesters=await self._requesters(call), arguments=step.fingerprint, policy=decision.digest,
             rule=decision.rule, votes=(), asked=0.0, expires=time.time() + self._expires_seconds, decided=None,
         )  # fmt: skip
-        shown, vault = _shown(call, decision, redacted, scope), vault_entries(scope, redacted.minted)
+        shown, vault = _shown(call, step, decision, redacted, scope), vault_entries(scope, redacted.minted)
         found = await self._approvals.ask_approval(step, wanted, shown, (trail.approval_asked(demands),), vault)
         if found.state == "pending" and self._wait_seconds > 0:
             found = await self._waited(call, found.id)
@@ -82,6 +91,13 @@ class Approving:
         if found.state in {"expired", "lapsed", "used"}:
             raise refusals.approval_lost()
         raise refusals.approval_pending(demands, decision.rule)
+
+    async def _requesters(self, call: Call) -> tuple[str, ...]:
+        """Return everybody who asks for a call: who makes it, and who opened the run it belongs to."""
+        asking, run = requesters_of(call.exchange.principal), call.exchange.run
+        record = None if run is None else await self._approvals.read_run(run.id)
+        opener = None if record is None else opener_of(record)
+        return asking if opener is None else tuple(dict.fromkeys((*asking, *requesters_of(opener))))
 
     async def _waited(self, call: Call, approval_id: str) -> ApprovalRecord:
         waiting = asyncio.ensure_future(self._approvals.wait_approval(approval_id, self._wait_seconds))
@@ -110,8 +126,8 @@ def requesters_of(principal: Principal) -> tuple[str, ...]:
     return tuple(dict.fromkeys(subjects))
 
 
-def _shown(call: Call, decision: Decision, redacted: Redacted, scope: Scope) -> bytes:
-    """Return what approvers see: the redacted arguments, what was taken out, what may be put back for them."""
+def _shown(call: Call, step: Step, decision: Decision, redacted: Redacted, scope: Scope) -> bytes:
+    """Return what approvers see: redacted arguments, effect class, what was taken out, what may be put back."""
     entities: set[str] = set()
     for grant in decision.obligations.restores:
         if grant.target == "approver":
@@ -122,5 +138,6 @@ def _shown(call: Call, decision: Decision, redacted: Redacted, scope: Scope) -> 
             "withheld": dict(redacted.counts),
             "restore": sorted(entities),
             "scope": scope.id,
+            "effect": step.effect,
         }
     )

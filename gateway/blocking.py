@@ -12,7 +12,8 @@ its blocks refuses everything, because it cannot know what is blocked by now.
 | `mcp/payments`, `model/gpt`, `mcp/payments/tool/pay` | calls of it, and of what is below it |
 
 What is under way is not undone: an answer that streams to a blocked caller is cut, its upstream call is finished and
-journaled as for a client that went away, and nothing is sent for it again.
+journaled as for a client that went away, and nothing is sent for it again. An answer that comes later is journaled
+and withheld. Both are audited (`withheld`), a late answer in the transaction of its outcome.
 """
 
 from __future__ import annotations
@@ -132,6 +133,13 @@ class Blocks:
             return None
         named = [*callers(principal, run), *(name for one in concerns for name in _named(one))]
         return self._found(named, "what was asked for has been done and is not given")
+
+    def of_late(self, call: Call) -> Refusal | None:
+        """Return the refusal of a call's answer that comes now, where who asked or what answered is blocked by now."""
+        if not self._subjects:
+            return None
+        run = call.exchange.run
+        return self.of_answer(call.exchange.principal, None if run is None else run.id, call.concerns)
 
     def hold(
         self, principal: Principal, run: str | None, path: str, cut: Callable[[], None], concerns: tuple[str, ...] = ()

@@ -73,6 +73,8 @@ class Refusal(Exception):  # noqa: N818 - a value of the vocabulary that is also
     rule: str | None = None
     call_id: str | None = None
     retry_after_seconds: int | None = None
+    #: the methods that are served, for a 405 (RFC 9110 section 15.5.6)
+    allow: str = ""
     #: what changes from one asking to the next (counts, times): for a header and the audit, never for the text
     detail: str = ""
 
@@ -111,6 +113,8 @@ class Call:
     also: tuple[str, ...] = ()
     #: ids of what a provider keeps that the request names; only who received them may (DESIGN section 6)
     objects: tuple[str, ...] = ()
+    #: JSON pointers of what its provider would fetch by itself, which nobody can look into
+    linked: tuple[str, ...] = ()
     #: what of the request cannot be inspected, in words; refused wherever redaction is on
     unreadable: str = ""
     #: whose objects they have to be: the provider that would be asked
@@ -147,6 +151,11 @@ class Call:
     otherwise: tuple[Callable[[], Call], ...] = ()
     #: makes the call for a further try where its target keeps what one send has said; `None`: it was cancelled
     fresh: Callable[[Call], Call | None] | None = None
+
+    @property
+    def concerns(self) -> tuple[str, ...]:
+        """What its answer comes from: its resources, and the trust domain they belong to (`domain:acme`)."""
+        return self.resource, *self.also, f"domain:{self.resource_domain}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,11 +280,12 @@ class AnswerReader(Protocol):
         """Take bytes, return the units they complete. Raises `Sent` on bytes that are not the protocol."""
         ...
 
-    def skim(self, chunk: bytes) -> list[Unit]:
-        """Do as `feed` does, for an answer nobody inspects and nothing is restored in.
+    def flows(self, chunk: bytes) -> bool:
+        """Return whether `chunk`, coming next of an answer nobody inspects, may leave at once; then it is taken."""
+        ...
 
-        Consecutive units that need not be held may be one, without tree.
-        """
+    def skim(self, chunk: bytes) -> list[Unit]:
+        """Do as `feed` does for an answer nobody inspects; units in a row that need no hold may be one without tree."""
         ...
 
     def end(self) -> list[Unit]:
@@ -325,6 +335,8 @@ class Reply:
     frames: AsyncIterable[bytes] | None = None
     delivered: Callable[[bool], None] | None = None
     concerns: tuple[str, ...] = ()
+    #: it says a refusal that was audited, so that there is nothing in it to withhold
+    refused: bool = False
 
 
 class ClientGone(Exception):  # noqa: N818 - nobody is left to be told an error

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from durable.step import Owner, Step, fingerprint
 from gateway import refusals
-from gateway.outward import owner_user
+from gateway.besides import together
+from gateway.owners import owner_user
 from gateway.work import question_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ class Deciding:
         histories: Histories,
         divergences: Divergences,
         closed: Callable[[Call], Refusal | None],
+        default_profile: str,
     ) -> None:
+        self._default_profile = default_profile
         self._policies_of = policies_of
         self._journal = journal
         self._histories = histories
@@ -44,7 +47,7 @@ class Deciding:
     async def decide(self, call: Call, trail: Trail) -> Decision:
         """Return the decision on a call that may go on, now or after an approval. Raises `Refusal`, noted in `trail`.
 
-        Resources the call uses besides are asked about as well, and what their lines mark the run with is its own.
+        Resources the call uses besides are asked about as well, and what their lines demand is demanded of it.
         """
         if (closed := self._closed(call)) is not None:
             raise closed
@@ -59,19 +62,11 @@ class Deciding:
             moment = await self._histories.moment(self.step_of(call, await self.keys_of(call)), trail.start)
             asked = [replace(one, time=moment) for one in asked]
         decision = trail.decision = policies.decide(asked[0])
+        if decision.effect != "deny" and call.also:
+            decision = trail.decision = together(decision, map(policies.decide, asked[1:]), self._default_profile)
         # a listing is shown unless it is certainly denied; what it lists is decided item by item
         if decision.effect == "deny" or not (decision.allowed or question.certain_only or call.journaled):
             raise refusals.denied(decision)
-        labels = decision.obligations.labels
-        for one in asked[1:]:
-            also = policies.decide(one)
-            if not also.allowed:
-                trail.decision = also
-                raise refusals.denied(also)
-            labels += also.obligations.labels
-        if len(labels) > len(decision.obligations.labels):
-            marked = replace(decision.obligations, labels=tuple(dict.fromkeys(labels)))
-            decision = trail.decision = replace(decision, obligations=marked)
         return decision
 
     async def keys_of(self, call: Call) -> RunKeys:

@@ -11,24 +11,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import multiprocessing
-import os
 import re
 import secrets
-import signal
-import threading
 from collections import OrderedDict, deque
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from multiprocessing import connection
 from typing import TYPE_CHECKING, Final, Self
 
+from gateway.apart import begin_apart, end_pool
 from redaction.finding import DetectionError, Finding
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
-    from multiprocessing.context import SpawnProcess
 
     from redaction.finding import Detector
 
@@ -127,7 +123,7 @@ class Detection:
             self._fail(look, DetectionError("detection was stopped"))
         self._calls.clear()
         if pool is not None:
-            self._end(pool)
+            end_pool(pool)
 
     async def find(self, texts: Sequence[str], domain: str = "") -> dict[str, tuple[Finding, ...]]:
         """Return the findings of each text. Raises `DetectionError`; never a partial result.
@@ -271,7 +267,7 @@ class Detection:
 
     def _replace(self, pool: Executor) -> None:
         if self._pool is pool:
-            self._end(pool)
+            end_pool(pool)
             self._pool = self._fresh()
             self._loaded = False
 
@@ -279,15 +275,6 @@ class Detection:
         # spawned, not forked: a fork would copy the journal's threads and locks in whatever state they are
         context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(self._workers, mp_context=context, initializer=_begin, initargs=(self._make,))
-
-    @staticmethod
-    def _end(pool: Executor) -> None:
-        # a worker in an endless match hears nothing else
-        known: dict[int, SpawnProcess] = getattr(pool, "_processes", None) or {}
-        processes = list(known.values())
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.kill()
 
 
 def _may_hold(text: str) -> bool:
@@ -299,18 +286,8 @@ class _Worker:
 
 
 def _begin(make: Callable[[], Detector]) -> None:
-    # the terminal's ^C goes to the whole group; the gateway ends its workers when it has finished
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, name="oncegate-parent", daemon=True).start()
+    begin_apart(niceness=0)  # calls wait for it
     _Worker.detector = make()
-
-
-def _end_with_parent() -> None:
-    """End this worker when the gateway is gone, however it went: nobody else would."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(0)
 
 
 def _find(texts: tuple[str, ...]) -> list[tuple[Finding, ...]]:

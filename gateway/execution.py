@@ -324,11 +324,12 @@ class Execution:
         if plan.began is None:
             await plan.journal.write_audit([plan.trail.ended("passed")])
             return
+        late = None if self.streaming else plan.late(plan.call)  # a stream that has begun is cut at the front door
         settlement = Settlement(
             outcome=outcome,
             uses=plan.uses(outcome),
             vault=(*plan.vault, *vault_entries(plan.veil.scope, self._sending.inward.minted.values())),
-            audit=(plan.trail.ended("executed"),),
+            audit=(plan.trail.ended("executed"), *(() if late is None else (plan.trail.withheld(late),))),
             spent=spent(plan.trail.status, plan.trail.billed(), plan.trail.cost_usd),
         )
         try:
@@ -339,6 +340,8 @@ class Execution:
             raise refusals.taken_over()
         if plan.keep is not None:
             plan.keep(outcome, not self._sending.inward.counts)
+        if late is not None:
+            raise late
 
     async def _release(self, reason: str) -> None:
         plan = self._plan

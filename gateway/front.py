@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, cast
 
 from gateway.call import ClientGone, Exchange, Refusal, Reply, header
 from gateway.identity.certificate import peer_of
+from gateway.identity.refused import Unidentified
 from gateway.ids import random_bytes
 from gateway.relay import Relay, begun
 
@@ -69,6 +70,14 @@ class Closing(Protocol):
         ...
 
 
+class NoteWithheld(Protocol):
+    """Audits answers that were withheld."""
+
+    async def __call__(self, identified: Identified, correlation: str, concerns: Sequence[str], *, cut: bool) -> None:
+        """Write it down."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
     """Bounds and names of the listener. `hosts` are accepted Host values in lower case, without port."""
@@ -82,8 +91,10 @@ class Front:
     """The agents' listener. Paths it does not know go to `rest` (health, runs, documents)."""
 
     def __init__(
-        self, door: Door, identify: Identify, entry_of: Callable[[str], Entry | None], rest: object, *, blocks: Closing
-    ) -> None:
+        self, door: Door, identify: Identify, entry_of: Callable[[str], Entry | None], rest: object, *, blocks: Closing,
+        note_withheld: NoteWithheld,
+    ) -> None:  # fmt: skip
+        self._note_withheld = note_withheld
         self._blocks = blocks
         self._door = door
         self._identify = identify
@@ -110,7 +121,9 @@ class Front:
         except ClientGone:
             return
         except Refusal as refusal:
-            reply = entry.refuse(refusal, ((b"oncegate-correlation", correlation.encode()),))
+            nonce = _nonce(refusal.nonce) if isinstance(refusal, Unidentified) else ()
+            allow = ((b"allow", refusal.allow.encode()),) if refusal.allow else ()
+            reply = entry.refuse(refusal, ((b"oncegate-correlation", correlation.encode()), *nonce, *allow))
         except Exception:  # noqa: BLE001 - the outermost handler
             # the outermost handler of a request: an error of ours is an answer too, without its text
             _log.exception("request %s ended by an error of the gateway", correlation)
@@ -149,13 +162,17 @@ class Front:
                 disconnected=lambda: _gone(receive),
             )
         )
+        if identified.nonce is not None:
+            reply = replace(reply, headers=(*reply.headers, *_nonce(identified.nonce)))
         run = None if identified.run is None else identified.run.id
-        if (closed := self._blocks.of_answer(identified.principal, run, reply.concerns)) is not None:
+        closed = None if reply.refused else self._blocks.of_answer(identified.principal, run, reply.concerns)
+        if closed is not None:
             _delivered(reply, complete=False)
+            await self._note_withheld(identified, correlation, reply.concerns, cut=False)
             raise closed
         if reply.frames is None:
             return reply, None
-        kept = _Kept(reply)
+        kept = _Kept(reply, lambda: self._note_withheld(identified, correlation, reply.concerns, cut=True))
         kept.release = self._blocks.hold(identified.principal, run, path, kept.cut, reply.concerns)
         return reply, kept
 
@@ -194,8 +211,9 @@ class Front:
 class _Kept:
     """An answer that streams, which may be cut as if its client had gone; the client sees that it is not whole."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, note_cut: Callable[[], Awaitable[None]]) -> None:
         self._reply = reply
+        self._note_cut = note_cut
         self._writing = asyncio.current_task()
         self._over = False
         self.release: Callable[[], None] = lambda: None
@@ -214,8 +232,14 @@ class _Kept:
         except asyncio.CancelledError:
             if not self._over or self._writing is None or self._writing.uncancel():
                 raise
+            await self._note_cut()
         finally:
             self.release()
+
+
+def _nonce(nonce: str | None) -> Headers:
+    """Return what says which nonce the next proof must hold (RFC 9449 section 8)."""
+    return () if nonce is None else ((b"dpop-nonce", nonce.encode()),)
 
 
 def host_name(value: bytes | None) -> str:

@@ -15,6 +15,7 @@ from gateway import refusals
 from gateway.body import at, encode, parse
 from gateway.managed import principal_from
 from gateway.outward import Veil, scope_in, vault_entries
+from gateway.owners import user_and_actors
 from gateway.restoring import Originals
 from gateway.tool_use import count_uses
 from policy.decision import Principal, Question
@@ -38,7 +39,7 @@ _SHAPE: Final = Shape(
     keep=(
         "content.*.type", "id", "object", "model", "created", "choices.*.finish_reason", "choices.*.message.role",
         "choices.*.message.tool_calls.*.id", "choices.*.message.tool_calls.*.type",
-        "choices.*.message.tool_calls.*.function.name", "usage.**", "status", "output.*.type", "output.*.id",
+        "choices.*.message.tool_calls.*.function.name", "status", "output.*.type", "output.*.id",
         "output.*.role", "output.*.status", "output.*.call_id", "output.*.name", "output.*.content.*.type", "type",
         "role", "stop_reason", "content.*.id", "content.*.name",
     ),
@@ -90,11 +91,8 @@ class Giving:
         run = None if record.run is None else await self._store.read_run(record.run)
         if run is not None and run.details:
             return principal_from(run.details, record.domain, record.agent)
-        user, *actors = record.user.split("|")
-        return Principal(
-            agent=record.agent, domain=record.domain, user=None if user == "-" else user, actors=tuple(actors),
-            method="gateway",
-        )  # fmt: skip
+        user, actors = user_and_actors(record.user)
+        return Principal(agent=record.agent, domain=record.domain, user=user, actors=actors, method="gateway")
 
     async def outcome(self, record: CallRecord, tree: object, source: str) -> Given:
         """Return `tree`, given by `source`, as the outcome of a call.

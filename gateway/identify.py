@@ -17,6 +17,8 @@ from gateway.refusals import unwritable
 from gateway.trail import person_of, principal_record
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from durable.journal import Journal
     from gateway.blocking import Blocks
     from gateway.call import Headers
@@ -86,6 +88,22 @@ class Doorkeeper:
             return
         record = {"event": "blocked", **principal_record(principal, person), "rule": rule}
         await self._note(f"{rule} {principal.name}", record, 403)
+
+    async def note_withheld(
+        self, identified: Identified, correlation: str, concerns: Sequence[str], *, cut: bool
+    ) -> None:
+        """Audit that an answer goes no further because of a block: one that streams was cut, another not begun."""
+        principal, run = identified.principal, identified.run
+        record: dict[str, object] = {"event": "withheld", "correlation": correlation, "rule": "blocked"}
+        if concerns:
+            record["resource"] = concerns[0]
+        if run is not None:
+            record |= {"run": run.id, "attempt": run.attempt}
+        try:
+            who = principal_record(principal, await person_of(self._journal, principal))
+            await self._journal.write_audit([{**record, **who, "status": 200 if cut else 403, "cut": cut}])
+        except JournalUnavailable:  # withheld it is all the same
+            _log.warning("an answer was withheld from %s, which could not be audited", principal.name)
 
     async def note_scopes(self, principal: Principal, resource: str) -> None:
         """Audit that a token's scopes did not suffice for `resource`."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from durable.journal import JournalUnavailable
 from durable.step import Owner
 from gateway import body
-from gateway.call import NotSent, Sent, UpstreamRequest, header
+from gateway.call import NotSent, Refusal, Sent, UpstreamRequest, header
 from gateway.managed import ANY_SHAPE, carried_by, opener_of, principal_from
 from gateway.outward import Veil, vault_entries
 from gateway.restoring import Originals, restore_arguments
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from durable.records import DueRun, RunRecord
     from durable.store import Store
-    from gateway.call import Headers, Refusal, UpstreamResponse
+    from gateway.call import Headers, UpstreamResponse
     from gateway.config import Agent, Config, RunRetry
     from gateway.managed import ManagedDesk
     from gateway.outward import Redaction
@@ -201,7 +201,10 @@ class Invoker:
         self, record: RunRecord, agent: Agent, decision: Decision, content: object, seconds: float
     ) -> Answer | Failed:
         originals = Originals(self._store, f"run/{record.id}")
-        tree = await restore_arguments(content, decision, originals, ANY_SHAPE, ())
+        try:
+            tree = await restore_arguments(content, decision, originals, ANY_SHAPE, ())
+        except Refusal as refusal:
+            return Failed(refusal.message, final=True)
         if not self._store.may_send():
             return Failed("this instance has lost its lease", counted=False)
         token = self._mint(record.id, record.attempt, time.time() + seconds)

@@ -6,11 +6,13 @@ held back only as far as its segment reaches; a JSON slot (streamed tool argumen
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from gateway import body
-from redaction.finding import Shape
+from gateway.call import Sent
+from redaction.finding import Grant, Shape
 from redaction.stream import Segmenter
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
 _NO_SHAPE = Shape()
 _FIXED = Shape(fixed=("*",))
+#: Raw pieces of one answer that are known to hold nothing.
+_PLAIN_MAX = 16
+#: A line of an event that says nothing to a program (WHATWG HTML, 9.2.6).
+_COMMENT = re.compile(rb"(?:\A|(?<=[\r\n])):[^\r\n]*(?:\r\n|\r|\n|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +40,24 @@ class Clean:
 
 
 class Inward:
-    """Redacts one answer. `minted` and `counts` grow as it goes; `blocked` is set by a find to be blocked."""
+    """Redacts one answer. `minted` and `counts` grow as it goes; `blocked` is set by a find to be blocked.
 
-    def __init__(self, reader: AnswerReader, redaction: Redaction, veil: Veil) -> None:
+    `grant` names the entities whose originals the agent gets (empty: all).
+    """
+
+    def __init__(
+        self, reader: AnswerReader, redaction: Redaction, veil: Veil, grant: frozenset[str] | None = None
+    ) -> None:
         self._reader = reader
         self._redaction = redaction
-        self._veil = replace(veil, direction="inward")
+        self._veil = replace(veil, direction="inward", grants=() if grant is None else (Grant(grant),))
         self._segmenters: dict[Hashable, Segmenter] = {}
         self._json: dict[Hashable, list[str]] = {}
         self._typed: dict[Hashable, Slots] = {}
         self._fixed: set[Hashable] = set()
+        self._over: set[Hashable] = set()
         self._nothing_in = b""
+        self._plain = {b"", b"data: [DONE]\n\n"}
         self.minted: dict[str, Minted] = {}
         self.counts: dict[str, int] = {}
         self.passed: dict[str, int] = {}
@@ -59,22 +72,35 @@ class Inward:
             if unit.slots or unit.closes:
                 clean += await self._pieces(unit)
             elif unit.tree is None:
-                clean.append(Clean(unit, None, unit.raw))
+                clean.append(Clean(unit, None, await self._untold(unit.raw)))
             else:
                 clean.append(await self._whole(unit))
         return clean
+
+    async def _untold(self, raw: bytes) -> bytes:
+        """Return what has no JSON in it (an event's comment, its end) as it is, or where it holds a find, nothing."""
+        if raw in self._plain:
+            return raw
+        redacted = self._noted(await self._redaction.tree([raw.decode("utf-8", "replace")], _NO_SHAPE, self._veil))
+        if redacted.changed or redacted.blocked:
+            return b""
+        if len(self._plain) < _PLAIN_MAX:
+            self._plain.add(raw)  # the same comment keeps a stream alive for hours
+        return raw
 
     async def _whole(self, unit: Unit) -> Clean:
         tree = unit.tree
         for path in unit.blind:
             _put(tree, path, None)
         redacted = self._noted(await self._redaction.tree(tree, self._reader.shape, self._veil, unit.typed))
-        if not redacted.changed and not unit.blind:
+        # a comment within an event is in its bytes, not in its tree
+        if not redacted.changed and not unit.blind and _COMMENT.search(unit.raw) is None:
             return Clean(unit, unit.tree, unit.raw)
         return Clean(unit, redacted.tree, self._reader.encode(unit, redacted.tree))
 
     async def _pieces(self, unit: Unit) -> list[Clean]:
         pieces = {slot.key: await self._piece(slot, _get(unit.tree, slot.path)) for slot in unit.slots}
+        self._over.update(unit.closes)
         before: list[Clean] = []
         for key in unit.closes:
             rest = await self._rest(key)
@@ -84,7 +110,7 @@ class Inward:
                 more = self._reader.continuation(key, rest)
                 before.append(Clean(more, more.tree, more.raw))
         if unit.tree is None:
-            return [*before, Clean(unit, None, unit.raw)]
+            return [*before, Clean(unit, None, _COMMENT.sub(b"", unit.raw))]
         for path in (*unit.blind, *(slot.path for slot in unit.slots)):
             _put(unit.tree, path, None)
         tree = await self._around(unit.tree)
@@ -104,6 +130,9 @@ class Inward:
         return redacted.tree
 
     async def _piece(self, slot: Slot, text: str) -> str:
+        if text and slot.key in self._over:
+            # what came before has left, so a value of which this is the rest could not be taken out any more
+            raise Sent("a text of the answer went on after its end")
         if slot.kind == "json":
             self._json.setdefault(slot.key, []).append(text)
             if slot.typed is not None:

@@ -15,8 +15,9 @@ from durable.stamp import random_name
 from durable.step import Owner
 from gateway import body, refusals
 from gateway.call import Refusal
-from gateway.outward import Veil, owner_user, vault_entries
-from gateway.restoring import Originals, agent_grant
+from gateway.outward import Veil, vault_entries
+from gateway.owners import owner_user
+from gateway.restoring import Originals, agent_grant, tool_grants
 from gateway.trail import decision_record, digest_of, person_of, principal_record
 from policy.decision import Principal, Question
 from policy.history import History
@@ -88,7 +89,7 @@ class ManagedDesk:
         keys = secrets.token_bytes(_KEYS_BYTES)
         veil = Veil(
             profile=self._redaction.profile_of(decision), scope=Scope(id=f"run/{run}", key=keys[_PLACEHOLDER_KEY]),
-            domain=agent.domain,
+            domain=agent.domain, grants=tool_grants(decision, ()),
         )  # fmt: skip
         try:
             redacted = await self._redaction.tree(content, ANY_SHAPE, veil)
@@ -215,6 +216,7 @@ def details_of(principal: Principal) -> dict[str, object]:
         "actors": list(principal.actors),
         "issuer": principal.issuer,
         "credential": principal.credential,
+        "subject": principal.subject,
         "scopes": None if principal.scopes is None else sorted(principal.scopes),
     }
 
@@ -233,6 +235,7 @@ def principal_from(details: Mapping[str, object], domain: str, agent: str) -> Pr
         method="run_token",
         issuer=cast("str | None", details.get("issuer")),
         credential=cast("str", details.get("credential", "-")),
+        subject=cast("str | None", details.get("subject")),
         scopes=None if scopes is None else frozenset(scopes),
     )
 

@@ -81,6 +81,7 @@ FAMILIES: Final = (
     _of("gauge", "oncegate_budget_spent", "Spent in the window that holds now.", "budget", "subject", "measure"),
     _of("gauge", "oncegate_budget_reserved", "Reserved by calls under way.", "budget", "subject", "measure"),
     _of("gauge", "oncegate_budget_most", "The bound.", "budget", "subject", "measure"),
+    _of("counter", "oncegate_configuration_reloads_total", "Reloads of the configuration by SIGHUP.", "result"),
     _of("counter", "oncegate_policy_reloads_total", "Reloads of the policy files.", "result"),
     _of("counter", "oncegate_policy_suspended_total", "Calls that pass in shadow mode only.", "would"),
     _of("counter", "oncegate_policy_candidate_total", "Decisions of live and candidate set.", "live", "candidate"),

@@ -9,7 +9,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, cast
 
-from gateway import body
+from gateway import body, header_values
+from gateway.budgets.estimate import sound
 from gateway.call import Sent, Unit, Verdict, header
 from gateway.definitions.slots import joined
 from gateway.providers.objects import kept
@@ -18,7 +19,7 @@ from gateway.sse import EventSplitter, EventTooLong
 from gateway.sse import read as read_event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from gateway.call import Headers
     from redaction.finding import Shape
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 #: After these nobody knows whether the request was executed (RFC 9110 sections 15.5.9, 15.5.10).
 _UNKNOWN: Final = frozenset({408, 409})
 _ERROR: Final = 400
+_LONG: Final = "an event of the stream is too long"
 _SERVER_ERROR: Final = 500
 
 
@@ -69,8 +71,12 @@ class ModelAnswer(ABC):
 
     def _flows(self, raw: bytes) -> bool:
         """Return whether the event `raw` says nothing but a piece of text, so that it may leave unread."""
-        del raw
-        return False
+        return self._flowing(raw, 0) == len(raw)
+
+    def _flowing(self, content: bytes, begin: int) -> int:
+        """Return where the events end that follow one another from `begin` and of which `_flows` is true."""
+        del content
+        return begin
 
     def _learn(self, units: tuple[Unit, ...]) -> None:
         """Take what an event that was read, and may leave, tells of those that may leave unread."""
@@ -119,7 +125,7 @@ class ModelAnswer(ABC):
         self._headers = {
             name.decode(): value.decode("latin-1")
             for name in self._kept
-            if (value := header(headers, name)) is not None
+            if (value := header(headers, name)) is not None and header_values.passes(value)
         }
         if self._media.startswith("text/event-stream"):
             self._splitter = EventSplitter()
@@ -128,14 +134,42 @@ class ModelAnswer(ABC):
         """Return the units of the events that `chunk` completes; nothing before the end of a plain body."""
         return [unit for raw in self._split(chunk) for unit in self._event(raw)]
 
+    def flows(self, chunk: bytes) -> bool:
+        """Return whether `chunk`, coming next, is whole events that may leave at once; nothing of it is to be kept."""
+        if self._holding or self._splitter is None or self._splitter.begun:
+            return False
+        return self._flowing(chunk, 0) == len(chunk)
+
     def skim(self, chunk: bytes) -> list[Unit]:
         """Return what `feed` returns, those units that may leave at once joined to one without tree."""
-        if not self._holding and self._splitter is not None and self._splitter.is_one(chunk) and self._flows(chunk):
-            return [Unit(raw=chunk)]
+        content = None if self._holding or self._splitter is None else self._splitter.joined(chunk)
+        if content is None or self._splitter is None:
+            return self._skimmed((raw, not self._holding and self._flows(raw)) for raw in self._split(chunk))
+        return self._skimmed(self._cut(content, self._splitter))
+
+    def _cut(self, content: bytes, splitter: EventSplitter) -> Iterator[tuple[bytes, bool]]:
+        """Yield the events of `content` and whether they flow, those that do so in a row as one; keep the rest."""
+        begin = 0
+        while begin < len(content):
+            end = begin if self._holding else self._flowing(content, begin)
+            flows = end > begin
+            if not flows:
+                end = content.find(b"\n\n", begin) + 2
+                if end == 1:
+                    break
+            raw = content[begin:end]
+            yield raw, flows or (not self._holding and self._flows(raw))
+            begin = end
+        try:
+            splitter.keep(content[begin:])
+        except EventTooLong:
+            raise Sent(_LONG) from None
+
+    def _skimmed(self, events: Iterable[tuple[bytes, bool]]) -> list[Unit]:
         units: list[Unit] = []
         joined: list[bytes] = []
-        for raw in self._split(chunk):
-            if not self._holding and self._flows(raw):
+        for raw, flows in events:
+            if flows:
                 joined.append(raw)
                 continue
             read = self._event(raw)
@@ -180,7 +214,7 @@ class ModelAnswer(ABC):
     def _meta(self) -> dict[str, object]:
         meta: dict[str, object] = {"headers": self._headers}
         if usage := self._used():
-            meta["usage"] = usage
+            meta["usage"] = {name: sound(count) for name, count in usage.items()}
         if reasons := self._reasons():
             meta["finish"] = reasons
         if self._status < _ERROR and (made := kept(self._handed_out())):
@@ -194,7 +228,7 @@ class ModelAnswer(ABC):
         try:
             return self._splitter.split(chunk)
         except EventTooLong:
-            raise Sent("an event of the stream is too long") from None
+            raise Sent(_LONG) from None
 
     def _event(self, raw: bytes) -> tuple[Unit, ...]:
         data = read_event(raw).data

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway import body
+from gateway import body, refusals
 from gateway.call import Refusal, Reply, header
 from gateway.protocols import anthropic_error, openai_error
 
@@ -45,7 +45,7 @@ class ModelsEntry:
 
     def _content(self, exchange: Exchange, *, anthropic: bool) -> dict[str, object]:
         if exchange.method != "GET":
-            raise Refusal(code="bad_request", message="use GET", status=405)
+            raise refusals.wrong_method("GET", "use GET")
         wanted = exchange.path.removeprefix("/v1").removeprefix("/models").removeprefix("/")
         allowed = [name for name in sorted(self._models) if self._may_call(exchange.principal, name)]
         show = self._as_anthropic if anthropic else self._as_openai

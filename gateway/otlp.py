@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, Self, cast
 
 import httpx
 from google.protobuf.message import DecodeError
@@ -22,6 +22,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from gateway import conventions as names
+from gateway.apart import Apart, ApartEnded
 from gateway.spans import server_span_id, trace_of
 
 if TYPE_CHECKING:
@@ -46,14 +47,28 @@ class OtlpSink:
     #: the name its cursors are kept by
     name: str = OTLP
 
-    def __init__(self, otlp_url: str, *, seconds_max: float = ANSWER_SECONDS_MAX) -> None:
+    def __init__(
+        self, otlp_url: str, *, seconds_max: float = ANSWER_SECONDS_MAX,
+        elsewhere: Apart | None = None,
+    ) -> None:  # fmt: skip
         self._url = f"{otlp_url.rstrip('/')}/v1/logs"
+        self._elsewhere = elsewhere
         # proxies of the environment have no business with the audit
         self._client = httpx.Client(timeout=seconds_max, trust_env=False)
 
+    @classmethod
+    def apart(cls, otlp_url: str) -> Self:
+        """Return a sink that encodes in a process of its own: that takes 65 us a record."""
+        elsewhere = Apart()
+        elsewhere.prepare(ready)
+        return cls(otlp_url, elsewhere=elsewhere)
+
     def send(self, links: Sequence[Link]) -> Answer:
         """Post the records; anything but a clear yes to all of them is no `accepted`."""
-        content = request_of(links).SerializeToString()
+        try:
+            content = content_of(links) if self._elsewhere is None else self._elsewhere.run(content_of, links)
+        except ApartEnded:
+            return "not_now"
         try:
             answer = self._client.post(self._url, content=content, headers={"content-type": _MEDIA})
             body = answer.content
@@ -72,6 +87,17 @@ class OtlpSink:
     def close(self) -> None:
         """Let connections go."""
         self._client.close()
+        if self._elsewhere is not None:
+            self._elsewhere.close()
+
+
+def ready() -> None:
+    """Do nothing: to have this module loaded where it is asked."""
+
+
+def content_of(links: Sequence[Link]) -> bytes:
+    """Return the body of the request that carries these records."""
+    return request_of(links).SerializeToString()
 
 
 def request_of(links: Sequence[Link]) -> ExportLogsServiceRequest:

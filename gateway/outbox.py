@@ -115,6 +115,8 @@ class Outbox:
         self._retry_seconds = retry_seconds
         self._gather_seconds = gather_seconds
         self._size = BATCH_MAX
+        #: the last round brought a batch that was full, so that the next one need not gather
+        self._more = False
         self._cursors: dict[str, int] = {}
         self._waiting = 0
         #: when the first record that waits was written, seconds since the epoch
@@ -172,7 +174,7 @@ class Outbox:
                 pause = min(2 * pause, RETRY_SECONDS_MAX)
             else:
                 pause = self._retry_seconds
-                if not moved:
+                if not (moved and self._more):  # each batch costs a read, a request and a write of the journal
                     await self._sleep(self._gather_seconds)
 
     async def _sleep(self, seconds: float) -> None:
@@ -185,6 +187,7 @@ class Outbox:
         if time.monotonic() >= self._others_due:
             self._others = await self._left_by_others()
             self._others_due = time.monotonic() + OTHERS_SECONDS
+        self._more = False
         moved = await self._turn(self._source.audit_chain)
         for chain in list(self._others):
             if moved is None:
@@ -208,6 +211,7 @@ class Outbox:
             head = (await self._source.audit_heads(chain)).get(chain)
             self._waiting = 0 if head is None else head.number - after
             self._oldest = _written(links[0])
+        self._more = self._more or len(links) >= self._size
         answer = await asyncio.to_thread(self._sink.send, links)
         if answer != "accepted":
             self._note(answer, len(links))

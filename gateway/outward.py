@@ -7,13 +7,15 @@ worker processes (`gateway/detection.py`).
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from durable.step import Owner, VaultEntry
 from gateway.ids import random_bytes
+from gateway.owners import owner_user
 from redaction import redactor
 from redaction.finding import Minted, Redacted, Scope
+from redaction.memory import Memory
 from redaction.profile import Profile, combine
 
 if TYPE_CHECKING:
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
     from durable.journal import RunKeys
     from gateway.call import Call
     from gateway.detection import Detection
-    from policy.decision import Decision, Principal
-    from redaction.finding import Direction, Finding, Shape, Slots
+    from policy.decision import Decision
+    from redaction.finding import Direction, Finding, Grant, Shape, Slots
 
     #: returns what the vault of the scope holds of these names
     Known = Callable[[Sequence[str]], Awaitable[Mapping[str, Minted]]]
@@ -40,6 +42,8 @@ class Veil:
     direction: Direction = "outward"
     #: tells which finds are stand-ins of the scope already; without it none is
     known: Known | None = None
+    #: where what is taken out is put back before anybody acts on it
+    grants: tuple[Grant, ...] = ()
 
 
 class Redaction:
@@ -55,6 +59,7 @@ class Redaction:
         self._default = default_profile
         self._combined: dict[tuple[str, ...], Profile] = {}
         self._digests: dict[int, tuple[Profile, str]] = {}
+        self._memory = Memory(random_bytes(32))
 
     @property
     def default_profile(self) -> Profile:
@@ -104,6 +109,18 @@ class Redaction:
             known = self._digests[id(profile)] = profile, f"{profile.digest}/{self._detection.version}"
         return known[1]
 
+    async def outward(self, call: Call, veil: Veil, slots: Slots | None = None) -> Redacted:
+        """Return a call's tree redacted, as `tree` does; what its provider would fetch counts as not looked into."""
+        redacted = await self.tree(call.tree, call.shape, veil, slots)
+        if not call.linked or not veil.profile.inspects:
+            return redacted
+        blocked = tuple(("UNSCANNED", place) for place in call.linked) if veil.profile.unscanned == "block" else ()
+        # a shadow changes nothing
+        return replace(
+            redacted, passed={**redacted.passed, "linked": len(call.linked)},
+            blocked=redacted.blocked if veil.profile.shadow else (*redacted.blocked, *blocked),
+        )  # fmt: skip
+
     async def tree(self, tree: object, shape: Shape, veil: Veil, slots: Slots | None = None) -> Redacted:
         """Return `tree` redacted; `slots` is what schemas say of its places.
 
@@ -111,12 +128,20 @@ class Redaction:
         """
         if not veil.profile.inspects:
             return Redacted(tree=tree, changed=False)
-        plan = redactor.plan(tree, shape, veil.profile.toward(veil.direction), slots, self.languages)
-        findings = await self._detection.find(plan.texts, veil.domain) if plan.texts else {}
-        redacted = redactor.finish(plan, findings, veil.scope)
+        redacted = await self._looked_at(tree, shape, veil, slots)
         if redacted.suspects and veil.known is not None and (ours := await veil.known(redacted.suspects)):
-            return redactor.finish(plan, findings, veil.scope, frozenset(ours))
+            return await self._looked_at(tree, shape, veil, slots, frozenset(ours))
         return redacted
+
+    async def _looked_at(
+        self, tree: object, shape: Shape, veil: Veil, slots: Slots | None, ours: frozenset[str] = frozenset()
+    ) -> Redacted:
+        profile, languages = veil.profile.toward(veil.direction), self.languages
+        meaning = f"{self.digest(veil.profile)}/{veil.direction}/{','.join(sorted(languages))}"
+        recall = self._memory.of(veil.domain, meaning, veil.scope)
+        plan = redactor.plan(tree, shape, profile, slots, languages, recall=recall, ours=ours)
+        findings = await self._detection.find(plan.texts, veil.domain) if plan.texts else {}
+        return redactor.finish(plan, findings, veil.scope, ours, veil.grants)
 
 
 def scope_of(call: Call, keys: RunKeys, run: str | None) -> Scope:
@@ -145,10 +170,3 @@ def vault_entries(scope: Scope, minted: Iterable[Minted]) -> tuple[VaultEntry, .
     return tuple(
         VaultEntry(scope=scope.id, token=one.token, entity=one.entity, original=one.original) for one in minted
     )
-
-
-def owner_user(principal: Principal) -> str:
-    """Return user and actor chain as one identity, `-` without them; it separates what owners may replay."""
-    if principal.user is None and not principal.actors:
-        return "-"
-    return "|".join((principal.user or "-", *principal.actors))

@@ -34,7 +34,7 @@ from gateway.outward import Veil, scope_of, vault_entries
 from gateway.received import demand_received
 from gateway.replay import replayed_body
 from gateway.resilience.cache import given_again
-from gateway.restoring import Originals, agent_grant
+from gateway.restoring import Originals, agent_grant, tool_grants
 from gateway.tool_use import count_uses, use_digest
 from gateway.trail import Trail, digest_of, person_of
 from gateway.watch import Watch
@@ -165,7 +165,10 @@ class Pipeline:
         profile = self._redaction.profile_of(decision)
         scope = call.scope or scope_of(call, keys, run.id if run else None)
         originals = Originals(self._journal, scope.id, scope.key)
-        veil = Veil(profile=profile, scope=scope, domain=call.exchange.principal.domain, known=originals.of)
+        veil = Veil(
+            profile=profile, scope=scope, domain=call.exchange.principal.domain, known=originals.of,
+            grants=tool_grants(decision, call.arguments_path),
+        )  # fmt: skip
         trail.arguments_digest = digest_of(keys.fingerprint, call.canonical)
         step = self._deciding.step_of(call, keys)
         return Work(
@@ -210,7 +213,7 @@ class Pipeline:
         work.trail.turn(call)
         work.call, work.decision = call, await self._deciding.decide(call, work.trail)
         profile = self._redaction.profile_of(work.decision)
-        work.veil = replace(work.veil, profile=profile)
+        work.veil = replace(work.veil, profile=profile, grants=tool_grants(work.decision, call.arguments_path))
         work.digests = f"{work.decision.digest}/{self._redaction.digest(profile)}"
 
     async def _inspect_key(self, work: Work) -> None:
@@ -230,7 +233,7 @@ class Pipeline:
             if work.call.unreadable and work.veil.profile.inspects:
                 raise refusals.unreadable(work.call.unreadable)
             slots = None if work.call.slots is None else work.call.slots()
-            work.redacted = await self._redaction.tree(work.call.tree, work.call.shape, work.veil, slots)
+            work.redacted = await self._redaction.outward(work.call, work.veil, slots)
             if work.redacted.blocked:
                 raise refusals.blocked(work.redacted.blocked)
             work.trail.looked_at(work.redacted)
@@ -265,11 +268,11 @@ class Pipeline:
             self._load.admit(work.owner, listens=call.listens)
             await self._redact(work)
             plan = await self._planning.plan(work, began)
+            execution = Execution(plan, self._extra(work, replayed=False))
         except BaseException:
             if began is not None:  # not one byte was sent: the step stays open
                 await self._journal.release(began, "refused before sending", ())
             raise
-        execution = Execution(plan, self._extra(work, replayed=False))
         self._load.add(execution, work.owner, listens=call.listens)
         execution.task.add_done_callback(lambda _: self._ended(execution, work))
         return await self._answer(execution, work)
@@ -358,7 +361,7 @@ class Pipeline:
             extra = (*extra, (b"oncegate-call", trail.call_id.encode()))
         if refusal.detail:
             extra = (*extra, (b"oncegate-detail", refusal.detail.encode("ascii", "replace")))
-        return call.adapter.refuse(refusal, call, (*extra, *trail.headers()))
+        return replace(call.adapter.refuse(refusal, call, (*extra, *trail.headers())), refused=True)
 
     def _extra(self, work: Work, *, replayed: bool) -> Headers:
         headers = [(b"oncegate-correlation", work.call.exchange.correlation.encode())]
@@ -379,5 +382,5 @@ class Pipeline:
 def _telling(call: Call, reply: Reply, delivered: Callable[[bool], None]) -> Reply:
     return Reply(
         status=reply.status, headers=reply.headers, body=reply.body, frames=reply.frames, delivered=delivered,
-        concerns=(call.resource, *call.also, f"domain:{call.resource_domain}"),
+        concerns=call.concerns,
     )  # fmt: skip

@@ -44,6 +44,8 @@ class Plan:
     answer_bytes_max: int
     #: asked right before each send: why nothing may be sent for this call by now
     closed: Callable[[Call], Refusal | None]
+    #: asked right before an outcome is journaled: why its answer is not given by now
+    late: Callable[[Call], Refusal | None]
     rules: Rules | None
     #: what stands before the upstream, `None`: nothing
     gate: Gate | None

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from gateway.besides import together
 from gateway.call import Refusal
 from gateway.outward import Veil, vault_entries
 from gateway.plan import Plan
 from gateway.resilience.cache import keeper
 from gateway.resilience.fallback import both_grants, other_key
-from gateway.restoring import agent_grant, restore_arguments
+from gateway.restoring import agent_grant, restore_arguments, tool_grants
 from gateway.tool_use import count_uses
 from gateway.work import question_of
 
@@ -47,7 +48,7 @@ class Planning:
         self, *, journal: Journal, redaction: Redaction, telemetry: Telemetry, rulebook: Rulebook,
         gates: Gates, policies_of: Callable[[RunRef | None], InForce],
         price: Callable[[str, Mapping[str, int]], float | None], budgets: Budgets, answer_bytes_max: int,
-        closed: Callable[[Call], Refusal | None],
+        closed: Callable[[Call], Refusal | None], late: Callable[[Call], Refusal | None],
     ) -> None:  # fmt: skip
         self._journal = journal
         self._redaction = redaction
@@ -59,6 +60,7 @@ class Planning:
         self._budgets = budgets
         self._answer_bytes_max = answer_bytes_max
         self._closed = closed
+        self._late = late
 
     async def plan(self, work: Work, began: Began | None) -> Plan:
         """Return the plan of a redacted call. Raises what making the request raises; nothing was sent then."""
@@ -89,7 +91,7 @@ class Planning:
             veil=sent.veil, grant=sent.grant, originals=work.originals, journal=self._journal,
             trail=trail, audit_key=key, uses=uses, price=lambda usage: self._price(call.resource, usage),
             guess=lambda: self._budgets.estimated(call, request.body).usage,
-            answer_bytes_max=self._answer_bytes_max, closed=self._closed,
+            answer_bytes_max=self._answer_bytes_max, closed=self._closed, late=self._late,
             # who only listens is there for hours, is silent, and says nothing of the upstream
             rules=None if call.listens else self._rulebook.rules_of(call.resource),
             gate=self._gates.of(call.resource) if call.expects and not call.listens else None,
@@ -123,9 +125,9 @@ class Planning:
         if call.exchange.run is not None and (recalled := trail.recalled) is not None:
             question = replace(question, run=recalled.history, time=recalled.seconds)
         decision = policies.decide(question)
-        for resource in call.also:
-            if decision.allowed:
-                decision = policies.decide(replace(question, resource=resource))
+        if decision.allowed and call.also:
+            besides = (policies.decide(replace(question, resource=resource)) for resource in call.also)
+            decision = together(decision, besides, self._redaction.default_profile.name)
         if not decision.allowed:
             trail.failed_tries.append(f"{call.resource}: not allowed by policy (rule {decision.rule})")
             return None
@@ -135,8 +137,11 @@ class Planning:
         if not set(decision.obligations.labels) <= set(work.decision.obligations.labels):
             trail.failed_tries.append(f"{call.resource}: would mark the run, and the call was begun without that")
             return None
-        veil = replace(work.veil, profile=self._redaction.profile_of(work.decision, decision))
-        redacted = await self._redaction.tree(call.tree, call.shape, veil)
+        veil = replace(
+            work.veil, profile=self._redaction.profile_of(work.decision, decision),
+            grants=tool_grants(decision, call.arguments_path),
+        )  # fmt: skip
+        redacted = await self._redaction.outward(call, veil)
         if redacted.blocked:
             trail.failed_tries.append(f"{call.resource}: holds what must not leave")
             return None

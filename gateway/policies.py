@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -67,7 +68,9 @@ class Policies:
         self.reloads_failed = 0
         self._task: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
-        #: set after each attempt to reload, for those who wait for one
+        # a reload that was asked for may meet one of the watch: who reads later also counts later
+        self._one_at_a_time = threading.Lock()
+        #: set after each reload that the watch attempted, for those who wait for one
         self.changed = asyncio.Event()
         #: is called after each reload that was good
         self.told: Callable[[], None] = lambda: None
@@ -110,8 +113,18 @@ class Policies:
         if self._task is not None:
             await self._task
 
+    def reload_all(self) -> bool:
+        """Reload the sets with names and the candidate too; whether all of them were good."""
+        others = (*self.named.values(), *(() if self._candidate is None else (self._candidate,)))
+        done = [one.reload() for one in (*others, self)]
+        return all(done)
+
     def reload(self) -> bool:
         """Take the folder's present set; on any error keep the last good one and say so."""
+        with self._one_at_a_time:
+            return self._reload()
+
+    def _reload(self) -> bool:
         try:
             fresh = self._load()
         except PolicyInvalid as error:
@@ -119,14 +132,12 @@ class Policies:
             self.last_error = str(error)
             for problem in error.problems:
                 _log.error("policies not reloaded, the last good set stays: %s", problem)
-            self.changed.set()
             return False
         self.previous, self._live = self._live, fresh
         self.current = self._in_force()
         self.last_error = None
         self.reloads += 1
         _log.info("policies reloaded: %s", fresh.digest)
-        self.changed.set()
         self.told()
         return True
 
@@ -153,7 +164,9 @@ class Policies:
         return InForce(self._live, self._mode, candidate, tuple(sorted(self._profiles)))
 
     def _candidate_changed(self) -> None:
-        self.current = self._in_force()
+        # in the thread of the candidate's reload: this set's own may be about to change
+        with self._one_at_a_time:
+            self.current = self._in_force()
 
     def _load(self) -> PolicySet:
         fresh = load_tested(self._folder, profiles=self._profiles, domains=self._domains)
@@ -167,6 +180,7 @@ class Policies:
             async for _ in awatch(self._folder, stop_event=self._stop, debounce=100, step=20):
                 # parsing and compiling a large set takes milliseconds: not on the loop
                 await asyncio.to_thread(self.reload)
+                self.changed.set()  # here, for an event belongs to its loop
         except OSError as error:  # the folder cannot be watched any more; the set in force stays
             self.reloads_failed += 1
             self.last_error = f"`{self._folder}` is not watched: {(error.strerror or 'unreadable').lower()}"

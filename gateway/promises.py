@@ -47,7 +47,7 @@ def json_text(asked: object, schema_at: str) -> Tree | None:
     `schema_at` is where the schema stands in the format, dotted.
     """
     wanted = cast("Tree", asked) if isinstance(asked, dict) else {}
-    if wanted.get("type") not in {"json_schema", "json_object"}:
+    if str(wanted.get("type")) not in {"json_schema", "json_object"}:
         return None
     for part in schema_at.split("."):
         found = wanted.get(part)

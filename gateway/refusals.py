@@ -81,6 +81,11 @@ def of_known(known: Known | Began) -> Refusal:
             return internal() if plain is None else plain()
 
 
+def wrong_method(allow: str, message: str) -> Refusal:
+    """Refuse a method that is not served; `allow` are those that are."""
+    return Refusal(code="bad_request", message=message, status=405, allow=allow)
+
+
 def _conflict(code: RefusalCode, message: str) -> Refusal:
     # 422 for a reused key as draft-ietf-httpapi-idempotency-key-header says, 409 for the others
     return Refusal(code=code, message=message, status=422 if code == "key_reused" else 409)
@@ -227,6 +232,14 @@ def blocked(found: tuple[tuple[str, str], ...]) -> Refusal:
     return Refusal(
         code="blocked", message=f"{entity} at `{pointer}` must not leave; remove it and ask again", status=403
     )
+
+
+def misleading(entity: str, pointer: str) -> Refusal:
+    """Return the refusal of a call with a number that stands for another one, which cannot be put back there."""
+    return Refusal(
+        code="blocked", status=403,
+        message=f"the number at `{pointer}` stands for {entity} and cannot be put back there; leave it out",
+    )  # fmt: skip
 
 
 def withheld(found: tuple[tuple[str, str], ...]) -> Refusal:

@@ -39,7 +39,7 @@ async def replayed_body(
     # what is journaled is in the adapter's own protocol, whatever the upstream spoke
     reader = call.adapter.reader(replace(call, spoken=None))
     reader.begin(outcome.status, ((b"content-type", outcome.media.encode()),))
-    inward = Inward(reader, redaction, veil)
+    inward = Inward(reader, redaction, veil, grant)
     restoring = Restoring(reader, grant, originals)
     if outcome.form in {"result", "error"}:
         units = [Unit(raw=b"", tree={outcome.form: body.parse(outcome.body)}, final=True)]

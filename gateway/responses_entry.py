@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from durable.step import Owner
 from gateway import refusals
 from gateway.call import Refusal
-from gateway.outward import owner_user
+from gateway.owners import owner_user
 from policy.resources import resource_name
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ class ResponsesEntry:
     async def answer(self, exchange: Exchange) -> Reply:
         """Return the reply. Raises `Refusal`, `ClientGone`."""
         if exchange.path.endswith("/responses"):
-            if exchange.method != "POST":
-                raise Refusal(code="bad_request", message="use POST", status=405)
             return await self._pipeline.handle(self._read(exchange))
         return await self._pipeline.handle(await self._kept(exchange))
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from gateway import body
+from gateway import body, refusals
 from redaction import redactor
-from redaction.finding import Minted, Shape
+from redaction.finding import Grant, Minted, Shape
 from redaction.stream import RestoreHold
 
 if TYPE_CHECKING:
@@ -54,22 +54,32 @@ def agent_grant(decision: Decision) -> frozenset[str] | None:
     return frozenset(entity for entities in grants for entity in entities)
 
 
+def tool_grants(decision: Decision, prefix: tuple[str, ...]) -> tuple[Grant, ...]:
+    """Return where the tool gets originals, `prefix` being where its arguments stand in the tree."""
+    base = "".join(f"/{part}" for part in prefix)
+    restores = decision.obligations.restores
+    return tuple(Grant(one.entities, base + one.pointer) for one in restores if one.target == "tool")
+
+
 async def restore_arguments(
     tree: object, decision: Decision, originals: Originals, shape: Shape, prefix: tuple[str, ...]
 ) -> object:
     """Return `tree` with originals at the argument places the decision names for the tool.
 
-    `prefix` is where the arguments stand in `tree`; a grant's pointer counts from there.
+    `prefix` is where the arguments stand in `tree`; a grant's pointer counts from there. Raises `Refusal` where a
+    number stands for another one that would be due there and cannot be put back.
     """
-    grants = [restore for restore in decision.obligations.restores if restore.target == "tool"]
+    grants = tool_grants(decision, prefix)
     if not grants:
         return tree
-    found = await originals.of(redactor.tokens_in(tree, shape, originals.key))
-    if not found:
-        return tree
-    base = "".join(f"/{part}" for part in prefix)
-    for grant in grants:
-        tree, _ = redactor.restore(tree, found, entities=grant.entities, pointer=base + grant.pointer, shape=shape)
+    if found := await originals.of(redactor.tokens_in(tree, shape, originals.key)):
+        for grant in grants:
+            tree, _ = redactor.restore(tree, found, entities=grant.entities, pointer=grant.pointer, shape=shape)
+    if numbers := redactor.numbers_in(tree, (grant.pointer for grant in grants)):
+        left = await originals.of(tuple(dict.fromkeys(numbers.values())))
+        for place, token in numbers.items():
+            if token in left and any(grant.covers(left[token].entity, place) for grant in grants):
+                raise refusals.misleading(left[token].entity, place)
     return tree
 
 

@@ -16,7 +16,7 @@ from gateway import body, refusals
 from gateway.admin.parts import OpenedRun
 from gateway.call import Refusal
 from gateway.identity.run_header import usable_run_id
-from gateway.managed import ANY_SHAPE, details_of, owner_of, principal_from, run_resource
+from gateway.managed import ANY_SHAPE, details_of, opener_of, owner_of, principal_from, run_resource
 from gateway.outward import Veil, vault_entries
 from gateway.restoring import Originals
 from gateway.trail import person_of, principal_record
@@ -100,8 +100,8 @@ class RunDesk:
         """Open a run in the name of an agent, for the owner on the admin socket."""
         return await self.open(Principal(agent=agent, domain=domain, method="socket", credential="socket"), run_id)
 
-    async def principal_of(self, run_id: str, attempt: int) -> Principal | None:
-        """Return who opened the run; refuses what is over or superseded at the door."""
+    async def principal_of(self, run_id: str, attempt: int) -> tuple[Principal, Principal] | None:
+        """Return who a run's calls are decided as, and who opened it; what is over or superseded is refused here."""
         record = await self._runs.read_run(run_id)
         if record is None:
             return None
@@ -110,7 +110,8 @@ class RunDesk:
         if record.attempt != attempt:
             raise refusals.superseded(record.attempt)
         self._note_fork(record)
-        return principal_from(record.details, record.domain, record.agent)
+        principal = principal_from(record.details, record.domain, record.agent)
+        return principal, opener_of(record) or principal
 
     async def admit(self, principal: Principal, run: RunRef) -> None:
         """Admit a run named by header: known to this owner, or created as attempt 1 where policy allows."""

@@ -61,7 +61,7 @@ class RunsEntry:
         if len(parts) == _SHOW_PARTS and exchange.method == "GET":
             return await self._shown(exchange, parts[1])
         if exchange.method != "POST":
-            raise Refusal(code="bad_request", message="use POST, or GET on `/runs/{id}`", status=405)
+            raise refusals.wrong_method("GET, POST", "use POST, or GET on `/runs/{id}`")
         asked = self._object(exchange.body)
         if len(parts) == 1:
             return await self._opened(exchange, asked)
@@ -97,6 +97,8 @@ class RunsEntry:
         return _run(record, result)
 
     async def _finished(self, exchange: Exchange, run_id: str, asked: Mapping[str, object]) -> object:
+        if exchange.own_tokens and (exchange.run is None or exchange.run.id != run_id):
+            raise refusals.no_such_run()
         _only(asked, {"attempt", "state", "result"})
         state, attempt = asked.get("state"), asked.get("attempt")
         if state not in _CLOSING or type(attempt) is not int:

@@ -30,6 +30,8 @@ class Lapsed(NotSent):
 class Taker(Protocol):
     """What an answer is given to while it comes."""
 
+    streaming: bool
+
     @property
     def passing(self) -> bool:
         """Whether it is a stream of the protocol's own, kept nowhere and of any length."""
@@ -53,7 +55,7 @@ class Sending:
         self._request = request
         self._taker = taker
         self.reader: AnswerReader = call.adapter.reader(call)
-        self.inward = Inward(self.reader, plan.redaction, plan.veil)
+        self.inward = Inward(self.reader, plan.redaction, plan.veil, plan.grant)
         self._restoring = Restoring(self.reader, plan.grant, plan.originals)
         self._journaled: list[bytes] = []
         self._final: Clean | None = None
@@ -162,10 +164,14 @@ class Sending:
 
     async def _skim(self, response: UpstreamResponse, heard: Callable[[], None] | None) -> None:
         """Read an answer that nobody looks into: each part passes in the step of the loop in which it arrives."""
-        reader = self.reader
+        reader, taker = self.reader, self._taker
 
         def take(chunk: bytes) -> None:
             self._count(chunk, heard)
+            if taker.streaming and not self._holding and reader.flows(chunk):  # as most of a stream does
+                self._note(chunk)
+                taker.give(chunk)
+                return
             for unit in self._told(reader.skim(chunk)):
                 self._let(unit)
 

@@ -33,6 +33,7 @@ from gateway.config import ConfigInvalid, load
 from gateway.console.site import build_console
 from gateway.observed import insight_of
 from gateway.otlp_metrics import MetricsExport
+from gateway.reloading import Reloading
 from gateway.secrets import SecretError
 from gateway.tls import ListenerTls, TlsProtocol
 from gateway.trying import Trying
@@ -82,7 +83,7 @@ def serve(path: Path, *, crash_point: Callable[[str], None] | None = None) -> in
             sys.stderr.write(f"{line}\n")
         return _UNUSABLE
     except OSError as error:
-        sys.stderr.write(f"cannot listen: {(error.strerror or 'unknown').lower()}\n")
+        sys.stderr.write(f"cannot listen: {error.strerror or 'unknown'}\n")
         return _UNUSABLE
     return _DONE
 
@@ -96,29 +97,38 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(config: Config, crash_point: Callable[[str], None] | None) -> None:
+    loop, hung_up = asyncio.get_running_loop(), asyncio.Event()
+    # from the beginning: its default would end the process, and leave calls in doubt
+    loop.add_signal_handler(signal.SIGHUP, hung_up.set)
     gateway = await Gateway.open(config, fatal=_end, crash_point=crash_point)
     exporting: MetricsExport | None = None
+    reloading: Reloading | None = None
     logins = Logins.of(config)
     try:
-        agents, operators = _listening(config.listen), _listening(config.admin)
+        agents, operators = listen_at(config.listen), listen_at(config.admin)
         owner = bind(socket_path(config.state.path))
-        parts = _parts(gateway, logins)
+        ledger = Ledger(config, gateway.journal, gateway.policies.limits)
+        parts = _parts(gateway, logins, ledger)
         exporting = _exporting(gateway, parts)
+        tls = None if config.tls is None else ListenerTls(config.tls, gateway.authenticator.authorities)
+        reloading = Reloading(gateway, ledger, tls, logins, hung_up)
         pairs = [
-            (_agents(gateway), agents),
+            (_agents(gateway, tls), agents),
             (_Server(_settings(_site(parts))), operators),
             (_Server(_settings(build_admin(parts, listener="socket"), http=OwnerProtocol)), owner),
         ]
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _stop, [server for server, _ in pairs])
         # what start-up made stays: collecting it again and again would halt every call for 0.15 s each time
         gc.collect()
         gc.freeze()
+        reloading.start()
         scheme = "http" if config.tls is None else "https"
         _log.info("agents: %s://%s  operators: http://%s", scheme, config.listen, config.admin)
         await asyncio.gather(*(server.serve(sockets=[listening]) for server, listening in pairs))
     finally:
+        if reloading is not None:
+            await reloading.aclose()
         if exporting is not None:
             await exporting.aclose()
         await logins.aclose()
@@ -127,14 +137,13 @@ async def _serve(config: Config, crash_point: Callable[[str], None] | None) -> N
             socket_path(config.state.path).unlink()
 
 
-def _agents(gateway: Gateway) -> _Server:
-    """Return what serves agents, over TLS where the configuration has a certificate. Raises `ConfigInvalid`."""
-    tls = gateway.config.tls
+def _agents(gateway: Gateway, tls: ListenerTls | None) -> _Server:
+    """Return what serves agents, over TLS where the configuration has a certificate."""
     if tls is None:
         return _Server(_settings(gateway.front))
     settings = _settings(gateway.front, http=TlsProtocol)
     settings.load()
-    settings.ssl = ListenerTls(tls, gateway.authenticator.authorities).context
+    settings.ssl = tls.context
     return _Server(settings)
 
 
@@ -158,11 +167,19 @@ def _end(reason: str) -> None:
     os._exit(_BROKEN)
 
 
-def _listening(address: Address) -> socket.socket:
+def listen_at(address: Address) -> socket.socket:
+    """Return a socket that listens at `address`. Raises `OSError`, which names it."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind((address.host, address.port))
+    try:
+        listening.bind((address.host, address.port))
+    except OSError as error:
+        listening.close()
+        reason = (error.strerror or "unknown").lower()
+        raise OSError(
+            error.errno, f"{reason}: `{address}`; end what listens there, or change `listen` or `admin`"
+        ) from None
     listening.listen(2048)
     listening.settimeout(0)
     return listening
@@ -180,11 +197,11 @@ def _exporting(gateway: Gateway, parts: AdminParts) -> MetricsExport | None:
 
 def _site(parts: AdminParts) -> ASGIApp:
     """Return the operators' listener: the admin API and the console, behind one door."""
-    sessions = Sessions()
+    sessions = Sessions(secure=parts.logins is not None and parts.logins.secure)
     return build_admin(parts, listener="tcp", pages=build_console(parts, sessions), sessions=sessions)
 
 
-def _parts(gateway: Gateway, logins: Logins) -> AdminParts:
+def _parts(gateway: Gateway, logins: Logins, ledger: Ledger) -> AdminParts:
     def decide(principal: Principal, resource: str, action: AdminAction) -> Decision:
         question = Question(
             principal=principal, resource=resource, resource_domain=principal.domain, action=action, time=time.time()
@@ -200,7 +217,6 @@ def _parts(gateway: Gateway, logins: Logins) -> AdminParts:
         admit(principal)
         return principal
 
-    ledger = Ledger(gateway.config, gateway.journal, gateway.policies.limits)
     admin = gateway.config.admin
     names = {str(admin), f"localhost:{admin.port}"} if admin.loopback else {str(admin)}
     if gateway.config.admin_url is not None:

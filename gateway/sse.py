@@ -7,6 +7,8 @@ from typing import Final
 
 #: An event longer than this is not forwarded piece by piece; the stream is treated as broken.
 EVENT_BYTES_MAX = 16 * 1024 * 1024
+#: Above this an event that has not ended is not looked at again from its beginning with every chunk.
+_JOINED_BYTES_MAX: Final = 64 * 1024
 
 
 class EventTooLong(Exception):  # noqa: N818 - says what is wrong with the stream
@@ -57,9 +59,28 @@ class EventSplitter:
             raise EventTooLong
         return events
 
-    def is_one(self, chunk: bytes) -> bool:
-        """Return whether `chunk`, coming next, is exactly one event; it is not taken. As models mostly send them."""
-        return not self._buffer and chunk.find(b"\n\n") == len(chunk) - 2 and b"\r" not in chunk
+    def joined(self, chunk: bytes) -> bytes | None:
+        """Return what has arrived and not been split, `chunk` with it, for a reader that finds the ends itself.
+
+        It is the reader's from then on, who gives back what is left (`keep`). `None`, with nothing taken, where
+        that is not sound or not cheap: lines may end in CR, or an event that is long has not ended.
+        """
+        if b"\r" in chunk or b"\r" in self._buffer or len(self._buffer) > _JOINED_BYTES_MAX:
+            return None
+        content, self._buffer, self._scanned = self._buffer + chunk, b"", 0
+        return content
+
+    def keep(self, rest: bytes) -> None:
+        """Take back what is left of `joined`, which ends in no whole event. Raises `EventTooLong`."""
+        self._buffer = rest
+        self._scanned = max(0, len(rest) - 3)
+        if len(rest) > EVENT_BYTES_MAX:
+            raise EventTooLong
+
+    @property
+    def begun(self) -> bool:
+        """Whether a part of an event has arrived."""
+        return bool(self._buffer)
 
     def rest(self) -> bytes:
         """Return what has arrived of an event that has not ended."""

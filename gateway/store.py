@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from durable.journal import JournalRefused
 from durable.postgres import migrate_postgres, open_postgres
 from durable.schema import SCHEMA_VERSION
 from durable.seal import Keyring
@@ -21,8 +22,22 @@ async def open_store(
 ) -> Store:
     """Return the store of the configuration, brought up to date where this role may.
 
-    Raises `JournalRefused`, `gateway.secrets.SecretUnavailable`.
+    Raises `JournalRefused`, also where `secret_key` is not the one it was written with, and
+    `gateway.secrets.SecretUnavailable`.
     """
+    store = await _open(config, keyring, fatal=fatal, crash_point=crash_point)
+    if (table := await store.unopened()) is not None:
+        await store.aclose()
+        raise JournalRefused(
+            f"`secret_key`: no key of it opens what `state` keeps (table `{table}`); "
+            "bring back the one that it was written with, or put it on the list"
+        )
+    return store
+
+
+async def _open(
+    config: Config, keyring: Keyring, *, fatal: Callable[[str], None], crash_point: Callable[[str], None]
+) -> Store:
     state = config.state
     if state.postgres is None:
         return await open_sqlite(

@@ -7,28 +7,22 @@ call that cannot be recorded is counted: `dropped` did not fit, `lost` could not
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Final
-
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace.export import SpanExportResult
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from collections import deque
+from typing import TYPE_CHECKING, Final, Self
 
 from gateway.metrics import Metrics
-from gateway.spans import run_span, spans_of, traceparent_for
+from gateway.shipping import Shipper, ShipperApart, Told
+from gateway.spans import traceparent_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from opentelemetry.sdk.trace import ReadableSpan
-
     from gateway.call import Headers
     from gateway.content import Said
     from gateway.evidence import Ending, Evidence
+    from gateway.shipping import Shipping
     from gateway.trail import Trail
 
 _log = logging.getLogger("oncegate.telemetry")
@@ -39,28 +33,32 @@ WAITING_MAX: Final = 4096
 BATCH_MAX: Final = 128
 #: Runs remembered, so that each is told of once.
 RUNS_MAX: Final = 10_000
-#: How long the first call of a batch waits for others.
+#: How often what waits is exported.
 GATHER_SECONDS: Final = 1.0
-EXPORT_SECONDS_MAX: Final = 5.0
-CLOSE_SECONDS_MAX: Final = 2.0
+CLOSE_SECONDS_MAX: Final = 4.0
 _TELL_SECONDS: Final = 60.0
 
 
 class Telemetry:
-    """Records evidence as spans; without an OTLP URL (base, without `/v1/traces`) nothing is kept."""
+    """Records evidence as spans; without an OTLP URL (base, without `/v1/traces`) nothing is kept.
+
+    `shipping` takes them there; left out, this process does.
+    """
 
     def __init__(
         self,
         otlp_url: str | None,
         *,
         metrics: Metrics | None = None,
+        shipping: Shipping | None = None,
         waiting_max: int = WAITING_MAX,
         gather_seconds: float = GATHER_SECONDS,
     ) -> None:
         self.metrics = metrics or Metrics()
         self.dropped = 0
         self.lost = 0
-        self._queue: queue.Queue[Evidence | None] = queue.Queue(waiting_max)
+        self._waiting: deque[Evidence] = deque()
+        self._waiting_max = waiting_max
         self._gather_seconds = gather_seconds
         self._closing = threading.Event()
         self._told = -_TELL_SECONDS
@@ -71,14 +69,14 @@ class Telemetry:
         self._thread: threading.Thread | None = None
         if otlp_url is None:
             return
-        attributes = {"service.name": "oncegate", "service.version": version("oncegate")}
-        # it tells of every try, with the collector's words; what matters is told here, once a minute
-        logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
-        self._resource = Resource(attributes)
-        self._scope = InstrumentationScope("oncegate", attributes["service.version"])
-        self._exporter = OTLPSpanExporter(endpoint=f"{otlp_url.rstrip('/')}/v1/traces", timeout=EXPORT_SECONDS_MAX)
+        self._shipping = shipping or Shipper(otlp_url)
         self._thread = threading.Thread(target=self._work, name="oncegate-telemetry", daemon=True)
         self._thread.start()
+
+    @classmethod
+    def apart(cls, otlp_url: str | None, metrics: Metrics) -> Self:
+        """Return what ships in a process of its own, where there is a collector."""
+        return cls(otlp_url, metrics=metrics, shipping=None if otlp_url is None else ShipperApart(otlp_url))
 
     def context(self, audit_id: str, run: str | None = None) -> Headers:
         """Return the trace context an upstream gets for a call: ours, never the caller's; none without a collector."""
@@ -96,10 +94,11 @@ class Telemetry:
         """Take the evidence of a call that is over; never waits, never raises."""
         if self._thread is None:
             return
-        try:
-            self._queue.put_nowait(evidence)
-        except queue.Full:
+        if len(self._waiting) >= self._waiting_max:
             self.dropped += 1
+            return
+        # nobody is woken for it: a thread that wakes for each call wants the interpreter in the midst of the next one
+        self._waiting.append(evidence)
 
     def close(self) -> None:
         """Export what is there, within `CLOSE_SECONDS_MAX`; what is left then is counted."""
@@ -107,58 +106,42 @@ class Telemetry:
             return
         thread, self._thread = self._thread, None  # nothing is taken from here on
         self._closing.set()
-        self._wake()
         thread.join(CLOSE_SECONDS_MAX / 2)
         if thread.is_alive():
-            self._exporter.shutdown()  # ends the waits between its tries, and everything after fails at once
+            self._shipping.end()  # ends the waits between its tries, and everything after fails at once
             thread.join(CLOSE_SECONDS_MAX / 2)
-        self.dropped += self._queue.qsize()
+        self.dropped += len(self._waiting)
         if self.dropped or self.lost:
             _log.warning("traces of %d calls were dropped, of %d not delivered", self.dropped, self.lost)
 
-    def _wake(self) -> None:
-        try:
-            self._queue.put_nowait(None)
-        except queue.Full:
-            return  # there is enough to wake up for
-
     def _work(self) -> None:
-        while not (self._closing.is_set() and self._queue.empty()):
-            batch = self._batch()
-            if batch:
-                self._export(batch)
-        self._exporter.shutdown()
+        while not self._closing.wait(self._gather_seconds):
+            self._export_waiting()
+        self._export_waiting()
+        self._shipping.end()
 
-    def _batch(self) -> list[Evidence]:
-        first = self._queue.get()
-        batch = [] if first is None else [first]
-        until = time.monotonic() + self._gather_seconds
-        while len(batch) < BATCH_MAX:
-            left = 0.0 if self._closing.is_set() else max(0.0, until - time.monotonic())
-            try:
-                more = self._queue.get(timeout=left) if left else self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if more is not None:
-                batch.append(more)
-        return batch
+    def _export_waiting(self) -> None:
+        """Export what waits now, and not what comes meanwhile: that is gathered."""
+        left = len(self._waiting)
+        while left > 0:
+            batch = [self._waiting.popleft() for _ in range(min(left, BATCH_MAX))]
+            left -= len(batch)
+            self._export(batch)
 
-    def _spans(self, evidence: Evidence) -> list[ReadableSpan]:
-        """Return a call's spans, before the first of a run in this process the run's own."""
+    def _told_of(self, evidence: Evidence) -> Told:
+        """Return what is shipped of a call; before the first of a run in this process the run's own span goes."""
         content = {} if self.content is None else self.content(evidence)
-        spans = spans_of(evidence, self._resource, self._scope, content)
         run = evidence.run
         if run is None or run in self._runs:
-            return spans
+            return Told(evidence, content, with_run=False)
         if len(self._runs) >= RUNS_MAX:
             del self._runs[next(iter(self._runs))]
         self._runs[run] = None
-        return [run_span(evidence, run, self._resource, self._scope), *spans]
+        return Told(evidence, content, with_run=True)
 
     def _export(self, batch: list[Evidence]) -> None:
         try:
-            spans = [span for one in batch for span in self._spans(one)]
-            delivered = self._exporter.export(spans) is SpanExportResult.SUCCESS
+            delivered = self._shipping.ship([self._told_of(one) for one in batch])
         except Exception as error:  # noqa: BLE001 - the outermost handler of this thread
             # the outermost handler of this thread: without it one odd call would end all traces
             _log.warning("traces could not be made: %s", type(error).__name__)

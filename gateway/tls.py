@@ -51,6 +51,11 @@ class ListenerTls:
         self._freshen()
         connection.context = self._current
 
+    def again(self) -> None:
+        """Look now whether a file has changed."""
+        self._looked = float("-inf")
+        self._freshen()
+
     def _freshen(self) -> None:
         now = self._clock()
         if now - self._looked < LOOK_SECONDS:

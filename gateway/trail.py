@@ -176,6 +176,11 @@ class Trail:
         said = {"code": refusal.code, "status": refusal.status, "reason": refusal.message}
         return self._record("refusal") | said | ({"detail": refusal.detail} if refusal.detail else {})
 
+    def withheld(self, refusal: Refusal) -> dict[str, object]:
+        """Return the audit record of an answer that came and is not given, written with its outcome."""
+        said = {"code": refusal.code, "status": refusal.status, "reason": refusal.message}
+        return self._record("withheld") | said
+
     def evidence(self, ending: Ending) -> Evidence:
         """Return what telemetry makes spans and metrics of."""
         call, exchange = self.call, self.call.exchange

@@ -47,6 +47,8 @@ _FUNCTIONS: Final = frozenset({
 })  # fmt: skip
 #: What is asked about the run's past.
 _RECALLING: Final = frozenset({"after", "never_after", "count"})
+#: All functions that are ours.
+_OURS: Final = _RECALLING | READINGS.keys() | {"under"}
 _NAMING: Final = "|".join(sorted(_RECALLING | READINGS.keys()))
 _NAMED: Final = re.compile(rf"(?<![\w.])({_NAMING})\s*\(\s*(?:'([^'\\]*)'|\"([^\"\\]*)\")\s*\)")
 _ASKED: Final = re.compile(rf"(?<![\w.])(?:{_NAMING})\s*\(")
@@ -70,24 +72,18 @@ class Condition:
     program: cel.Program
     variables: frozenset[str]
     members: frozenset[str] | None
-    #: those of `after`, `never_after`, `count` and of clock and calendar it calls
-    functions: frozenset[str] = frozenset()
+    #: those of `under`, `after`, `never_after`, `count` and of clock and calendar it calls
+    functions: frozenset[str]
+    #: whether it asks what the run did before
+    reads_run: bool
+    #: whether it asks what time it is
+    reads_time: bool
 
     @property
     def labels(self) -> frozenset[str]:
         """The labels it asks for."""
         named = ((one.group(1), one.group(2) or one.group(3) or "") for one in _NAMED.finditer(self.expression))
         return frozenset(name for function, name in named if function in _RECALLING and "/" not in name)
-
-    @property
-    def reads_run(self) -> bool:
-        """Whether it asks what the run did before."""
-        return "run" in self.variables or bool(self.functions & _RECALLING)
-
-    @property
-    def reads_time(self) -> bool:
-        """Whether it asks what time it is."""
-        return "time" in self.variables or bool(self.functions & READINGS.keys())
 
     def holds(self, question: Question) -> bool:
         """Return whether it holds. Raises `ConditionError`."""
@@ -99,11 +95,13 @@ class Condition:
     def value(self, question: Question) -> object:
         """Return what its expression comes to. Raises `ConditionError`."""
         try:
+            if not self.functions and not self.reads_run:
+                return self.program.execute(self._variables(question))
             return self.program.execute(self._context(question))
         except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError):
             raise ConditionError(f"condition `{self.name}` cannot be evaluated for this call") from None
 
-    def _context(self, question: Question) -> cel.Context:
+    def _variables(self, question: Question) -> dict[str, object]:
         variables: dict[str, object] = {}
         if "args" in self.variables:
             variables["args"] = self._arguments(question.arguments)
@@ -111,23 +109,26 @@ class Condition:
             variables["principal"] = _principal(question)
         if "time" in self.variables:
             variables["time"] = datetime.fromtimestamp(question.time, UTC)
+        return variables
+
+    def _context(self, question: Question) -> cel.Context:
+        variables = self._variables(question)
         functions: dict[str, Callable[..., object]] = {"under": under}
-        if self.functions or "run" in self.variables:
-            functions |= readings(question.time, self.functions & READINGS.keys())
-            if self.reads_run:
-                run = _run(question)
-                calls = {} if run.calls is None else {"calls": run.begun}
-                variables["run"] = {"labels": sorted(run.labels), **calls}
-                functions |= {"after": run.after, "never_after": run.never_after, "count": run.count}
+        functions |= readings(question.time, self.functions & READINGS.keys())
+        if self.reads_run:
+            run = _run(question)
+            calls = {} if run.calls is None else {"calls": run.begun}
+            variables["run"] = {"labels": sorted(run.labels), **calls}
+            functions |= {"after": run.after, "never_after": run.never_after, "count": run.count}
         return cel.Context(variables=variables, functions=functions)
 
     def _arguments(self, arguments: object) -> object:
-        if not isinstance(arguments, dict):
-            return _plain(arguments, [NODES_MAX])
-        named = cast("dict[str, object]", arguments)
-        members = named.keys() if self.members is None else self.members & named.keys()
         budget = [NODES_MAX]
-        return {name: _plain(named[name], budget) for name in members}
+        if not isinstance(arguments, dict):
+            return _plain(arguments, budget)
+        named = cast("dict[str, object]", arguments)
+        members = named if self.members is None else self.members
+        return {name: _plain(named[name], budget) for name in members if name in named}
 
 
 def compile_condition(name: str, expression: str) -> Condition:
@@ -149,8 +150,12 @@ def compile_condition(name: str, expression: str) -> Condition:
         raise ConditionUnusable("a macro inside a macro: its work would grow with the square of the arguments")
     used = frozenset(program.variables()) & _VARIABLES
     bare = len(re.findall(r"\bargs\b", expression)) != len(_ARGUMENT.findall(expression))
-    members = None if bare else frozenset(_ARGUMENT.findall(expression))
-    return Condition(name, expression, program, used, members, frozenset(called & (_RECALLING | READINGS.keys())))
+    return Condition(
+        name=name, expression=expression, program=program, variables=used,
+        members=None if bare else frozenset(_ARGUMENT.findall(expression)), functions=frozenset(called & _OURS),
+        reads_run="run" in used or bool(called & _RECALLING),
+        reads_time="time" in used or bool(called & READINGS.keys()),
+    )  # fmt: skip
 
 
 def _check_named(expression: str) -> None:
@@ -281,14 +286,14 @@ def _plain(value: object, budget: list[int]) -> object:
     budget[0] -= 1
     if budget[0] < 0:
         raise ConditionError(f"arguments with more than {NODES_MAX} values are not evaluated")
-    if isinstance(value, dict):
-        return {key: _plain(inner, budget) for key, inner in cast("dict[str, object]", value).items()}
-    if isinstance(value, list):
-        return [_plain(inner, budget) for inner in cast("list[object]", value)]
     if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, int) and -_INT64 <= value < _INT64:
         return value
+    if isinstance(value, dict):
+        return {key: _plain(inner, budget) for key, inner in cast("dict[str, object]", value).items()}
+    if isinstance(value, list):
+        return [_plain(inner, budget) for inner in cast("list[object]", value)]
     # numbers kept by their text (`jiter.LosslessFloat`), and whole numbers CEL has no type for
     number = float(cast("float", value))
     if not math.isfinite(number):

@@ -40,6 +40,8 @@ class Principal:
     credential: str = "-"
     #: roles that the configuration gives for this login; unlike `roles` they count over the gateway itself as well
     appointed: frozenset[str] = frozenset()
+    #: the subject of its token where that is none of the names above: by it, too, an issuer revokes
+    subject: str | None = None
     #: what the issuer limits its token to; `None`: the credential knows no scopes (API keys)
     scopes: frozenset[str] | None = None
 

@@ -7,8 +7,8 @@ from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from policy.decision import ACTIONS, Principal, Question
+from policy.index import ANY_ROLE
 from policy.obligations import text_of
-from policy.snapshot import ANY_ROLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,9 +16,9 @@ import casbin  # pyright: ignore[reportMissingTypeStubs] - casbin ships none; wr
 from casbin.core_enforcer import EnforceContext  # pyright: ignore[reportMissingTypeStubs] - as above
 
 from policy.decision import Decision
+from policy.index import ANY_ROLE
 from policy.obligations import NONE, merge
 from policy.resources import compile_pattern
-from policy.snapshot import ANY_ROLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

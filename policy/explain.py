@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from policy.snapshot import ANY_ROLE
+from policy.index import ANY_ROLE
 from policy.terms import why_not
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ class InForce:
 
     In `shadow` mode denies and approvals of `p` and `p2` lines are suspended, never those over the gateway itself
     (`admin/…`). `profiles` are all redaction profiles: a call that would be denied passes under the strictest of
-    them, and nothing is restored on it.
+    them and within the limits and with the labels of the lines that let it, and nothing is restored on it.
     """
 
     live: PolicySet
@@ -54,15 +54,16 @@ class InForce:
             decision = replace(decision, candidate=second)
         if self.mode == "enforce" or question.resource.startswith("admin/"):
             return decision
-        return self._suspended(decision)
+        return self._suspended(decision, question)
 
-    def _suspended(self, decision: Decision) -> Decision:
+    def _suspended(self, decision: Decision, question: Question) -> Decision:
         if decision.allowed:
             return replace(decision, mode="shadow")
         if decision.effect == "approval":
             obligations = replace(decision.obligations, approvals=())
         else:
-            obligations = Obligations(profiles=self.profiles)
+            demanded = self.snapshot.demanded(question)
+            obligations = Obligations(profiles=self.profiles, limits=demanded.limits, labels=demanded.labels)
         reason = f"in shadow mode, where {decision.effect} is suspended"
         return replace(
             decision, effect="allow", reason=reason, obligations=obligations, mode="shadow", would=decision.effect

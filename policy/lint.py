@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, cast
 
 from policy.conditions import ConditionError
 from policy.decision import Principal, Question
+from policy.index import ANY_ROLE
 from policy.lines import nearest
 from policy.resources import SegmentGlob
-from policy.snapshot import ANY_ROLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -19,6 +19,16 @@ NAME_CHARACTERS_MAX: Final = 2048
 _SAFE: Final = "-._~@:+=$!"
 #: parts that are their own encoding: nearly all there are
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_~@:+=$!.-]+")
+#: Schemes of the web, whose hosts resolvers read, and the port each has without saying so.
+_PORTS: Final = {"http": "80", "https": "443", "ws": "80", "wss": "443", "ftp": "21"}
+_PORTED: Final = re.compile(r":[^\]]*\Z")
+#: a template's variables may stand in it (RFC 6570)
+_HOST: Final = re.compile(
+    r"(?:[a-z0-9_-]|\{[a-z0-9_.,+*]+\})+(?:\.(?:[a-z0-9_-]|\{[a-z0-9_.,+*]+\})+)*|\[[0-9a-f:.]+\]"
+)
+#: what the URL standard of browsers takes for an address when a host ends in it
+_NUMERIC: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_ADDRESS: Final = re.compile(r"(?:(?:0|[1-9][0-9]{0,2})\.){3}(?:0|[1-9][0-9]{0,2})")
 #: Unicode categories that hide, reorder or break text: control, format (bidi, zero width), surrogate, separators.
 _REFUSED: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -41,7 +51,8 @@ def resource_uri_name(server: str, uri: str) -> str:
 
     Percent-encoding in the path is undone once, then each part is checked and encoded again. User
     information, fragments, white space, empty parts, `.` and `..` in any encoding are refused: two
-    readers could understand them differently. Raises `UnusableName`.
+    readers could understand them differently. Of a host of the web there is one way to write it, and
+    files of `localhost` are those of no host (RFC 8089 section 2). Raises `UnusableName`.
     """
     if not uri.isprintable() or any(character in uri for character in " \\#"):
         raise UnusableName("a URI with white space, a backslash, a fragment or control characters")
@@ -58,7 +69,28 @@ def resource_uri_name(server: str, uri: str) -> str:
         raise UnusableName("a URI with an empty query, or a path that leads upwards")
     parts = [] if split.path in {"", "/"} else decoded
     more = [f"?{query}"] if query else []
-    return resource_name("mcp", server, "resource", split.scheme.lower(), authority.lower() or "-", *parts, *more)
+    scheme = split.scheme.lower()
+    return resource_name("mcp", server, "resource", scheme, _authority(scheme, authority.lower()) or "-", *parts, *more)
+
+
+def _authority(scheme: str, authority: str) -> str:
+    """Return an authority as it is named, without a port that goes without saying. Raises `UnusableName`.
+
+    What resolvers and clients read as another host's name is refused in it: encodings, characters that IDNA maps
+    (write `xn--…`), a closing dot, addresses in other forms than `127.0.0.1` (RFC 3986 sections 3.2.2 and 7.4).
+    """
+    if scheme == "file":
+        return "" if authority == "localhost" else authority
+    usual = _PORTS.get(scheme)
+    if usual is None:
+        return authority
+    host, colon, port = authority.rpartition(":") if _PORTED.search(authority) else (authority, "", "")
+    numeric = _NUMERIC.fullmatch(host.rpartition(".")[2]) is not None
+    if not _HOST.fullmatch(host) or (numeric and not _ADDRESS.fullmatch(host)):
+        raise UnusableName("a host that can be written in another way")
+    if colon and (not port or port.startswith("0")):
+        raise UnusableName("a port that can be written in another way")
+    return host if port in {"", usual} else authority
 
 
 def _climbs(part: str) -> bool:

@@ -29,12 +29,12 @@ class Roles:
         """
         found = set(members)
         ahead = list(found)
-        while ahead:
-            one = ahead.pop()
+        for one in ahead:
             for place in (domain, "*"):
-                fresh = self._direct.get((place, one), _NOTHING) - found
-                found |= fresh
-                ahead.extend(fresh)
+                roles = self._direct.get((place, one))
+                if roles is not None:
+                    ahead += roles - found
+                    found |= roles
         return frozenset(found)
 
     def path(self, domain: str, member: str, role: str) -> tuple[str, ...]:

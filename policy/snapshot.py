@@ -1,19 +1,17 @@
 """The compiled set: an immutable index that decides in microseconds, whatever its size.
 
-Lines are found through a trie over resource parts; subjects through roles closed at load. Candidate
-lines are cached per (domain, resource, action) by their subject, conditions run for every question. The semantics are
-DESIGN section 9: `p2` first, then `p`; both default deny; deny > approval > allow.
+Lines are found by resource and subject (`policy/index.py`), subjects through roles closed at load; conditions run for
+every question. The semantics are DESIGN section 9: `p2` first, then `p`; both default deny; deny > approval > allow.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from policy.conditions import ConditionError
 from policy.decision import Decision, Obligations
+from policy.index import Index, Line, Verdict
 from policy.obligations import NONE, merge
-from policy.resources import SegmentGlob
 from policy.roles import Roles
 
 if TYPE_CHECKING:
@@ -23,48 +21,15 @@ if TYPE_CHECKING:
     from policy.decision import LineRef, Principal, Question
     from policy.lines import Flow, Grant, Rule
 
-ANY_ROLE: Final = "role:any"
-#: Resources are named by callers, so what is remembered per name is bounded.
-CANDIDATES_CACHED_MAX: Final = 8192
-
-
-@dataclass(slots=True)
-class _Node:
-    literal: dict[str, _Node] = field(default_factory=dict[str, "_Node"])
-    globs: list[tuple[SegmentGlob, _Node]] = field(default_factory=list[tuple[SegmentGlob, "_Node"]])
-    here: list[Rule] = field(default_factory=list["Rule"])
-    below: list[Rule] = field(default_factory=list["Rule"])
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the lines say about one subject."""
-
-    effect: str
-    line: LineRef | None
-    obligations: Obligations
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Near:
-    """The lines whose domain, resource and action fit, in their order, and by subject.
-
-    `recalls` says that a condition of one of them asks for the run's past or the time: a step that is answered
-    from the journal is decided on those as they were.
-    """
-
-    by_subject: Mapping[str, tuple[Rule, ...]]
-    recalls: bool
-
-
+#: Callers choose their names, so what is remembered by name is bounded.
+REMEMBERED_MAX: Final = 8192
 _SAME_DOMAIN: Final = Verdict("allow", None, NONE)
 _NO_LINE: Final = Verdict("deny", None, NONE)
-_NOTHING: Final = _Near({}, recalls=False)
+_Subjects = list[tuple[str, frozenset[str]]]
 
 
 class Snapshot:
-    """One policy set, ready to decide. Nothing in it changes but the bounded cache of candidates."""
+    """One policy set, ready to decide. Nothing in it changes but what it remembers, and that is bounded."""
 
     def __init__(
         self,
@@ -81,16 +46,17 @@ class Snapshot:
         self.roles = Roles(self.grants)
         self.conditions = conditions
         self.digest = digest
-        self._root = _Node()
-        self._order = {id(rule): place for place, rule in enumerate(self.rules)}
-        reading = {name for name, one in conditions.items() if one.reads_run or one.reads_time}
-        self._recalling = frozenset(id(rule) for rule in self.rules if rule.condition in reading)
-        for rule in self.rules:
-            self._add(rule)
-        self._subjects: dict[tuple[Principal, bool], list[tuple[str, frozenset[str]]]] = {}
-        self._candidates: dict[tuple[str, str, str], _Near] = {}
+        self._recalling = any(one.reads_run or one.reads_time for one in conditions.values())
+        self._index = Index(self._line(place, rule) for place, rule in enumerate(self.rules))
+        self._subjects: dict[tuple[object, ...], _Subjects] = {}
         self._flows: dict[tuple[str, str, str, str], Verdict] = {}
         self._merged: dict[tuple[int, int], tuple[Obligations, Obligations, Obligations]] = {}
+        self._granted: dict[tuple[int, int, int], Decision] = {}
+
+    def forget(self) -> None:
+        """Forget what is remembered; every decision stays as it was."""
+        for remembered in (self._subjects, self._flows, self._merged, self._granted):
+            remembered.clear()
 
     def decide(self, question: Question) -> Decision:
         """Return the decision; whatever goes wrong is a deny that says so."""
@@ -101,67 +67,84 @@ class Snapshot:
             reason = "the question could not be decided"
             return Decision(effect="deny", reason=reason, digest=self.digest, error=type(error).__name__)
 
-    def recalls(self, question: Question) -> bool:
-        """Return whether a condition that may count asks what the run did before, or what time it is."""
-        return self._near(question).recalls
+    def demanded(self, question: Question) -> Obligations:
+        """Return what the lines that let a call demand, also where another line denies it; nothing in doubt."""
+        try:
+            source, target = question.principal.domain, question.resource_domain
+            kind = question.resource.partition("/")[0]
+            crossing = [] if source == target else self._fitting_flows(source, target, kind, question.action)
+            lines = [
+                line.rule for _, names in self.subjects(question.principal, question.resource)
+                for line in self._about(question, names)
+                if line.rule.effect == "allow" and (line.condition is None or self.condition(line.rule, question)[0])
+            ]  # fmt: skip
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+            return NONE
+        found = NONE
+        for one in (*crossing, *lines):
+            if one.effect == "allow":
+                found = self._merge(found, one.obligations)
+        return found
+
+    def recalls(self, question: Question | None) -> bool:
+        """Return whether a condition that may count asks what the run did before, or what time it is.
+
+        A step that is answered from the journal is decided on those as they were. Without a question: any condition.
+        """
+        if question is None or not self._recalling:
+            return self._recalling
+        return any(
+            line.condition is not None and (line.condition.reads_run or line.condition.reads_time)
+            for _, names in self.subjects(question.principal, question.resource)
+            for line in self._about(question, names)
+        )
 
     def fitting(self, question: Question, names: frozenset[str]) -> tuple[Rule, ...]:
         """Return the lines about one of `names` that fit but for their conditions, in their order."""
-        return self._of(self._near(question), names)
+        return tuple(line.rule for line in self._about(question, names))
 
-    def _near(self, question: Question) -> _Near:
-        key = (question.principal.domain, question.resource, question.action)
-        found = self._candidates.get(key)
-        if found is None:
-            if len(self._candidates) >= CANDIDATES_CACHED_MAX:
-                self._candidates.clear()
-            found = self._candidates[key] = self._found(*key)
-        return found
+    def _about(self, question: Question, names: frozenset[str]) -> list[Line]:
+        return self._index.about(question.resource, question.action, question.principal.domain, names)
 
-    def _found(self, domain: str, resource: str, action: str) -> _Near:
-        by_subject: dict[str, tuple[Rule, ...]] = {}
-        recalls = False
-        for rule in self._matching(resource.split("/")):
-            if (rule.domain == domain or rule.domain == "*") and (rule.action == action or rule.action == "*"):  # noqa: PLR1714 - a set would be made each time
-                before = by_subject.get(rule.subject)
-                by_subject[rule.subject] = (rule,) if before is None else (*before, rule)
-                recalls = recalls or id(rule) in self._recalling
-        return _Near(by_subject, recalls) if by_subject else _NOTHING
+    def _line(self, place: int, rule: Rule) -> Line:
+        effect = "approval" if rule.obligations.approvals else rule.effect
+        condition = None if rule.condition is None else self.conditions[rule.condition]
+        return Line(place, rule, condition, Verdict(effect, rule.ref, rule.obligations))
 
-    def _of(self, near: _Near, names: frozenset[str]) -> tuple[Rule, ...]:
-        """Return those of the lines that are about one of `names`, in their order."""
-        by_subject = near.by_subject
-        if len(by_subject) < len(names):
-            found = [rules for subject, rules in by_subject.items() if subject in names or subject == ANY_ROLE]
-        else:
-            found = [by_subject[name] for name in (*names, ANY_ROLE) if name in by_subject]
-        if len(found) == 1:
-            return found[0]
-        return tuple(sorted((rule for rules in found for rule in rules), key=self._place)) if found else ()
-
-    def subjects(self, principal: Principal, resource: str = "") -> list[tuple[str, frozenset[str]]]:
+    def subjects(self, principal: Principal, resource: str = "") -> _Subjects:
         """Return agent, user and actors, each with every name it goes by: all of them must be allowed.
 
         What a token claims counts for calls; over the gateway itself (`admin/…`) only `g` lines and the
         configuration give roles, for a foreign issuer must not appoint its operators (DESIGN section 7).
         """
-        key = (principal, resource.startswith("admin/"))
+        claims = not resource.startswith("admin/")
+        # the credential is not among what names: a token of each hour goes by the same ones
+        key = (
+            claims, principal.domain, principal.agent, principal.user, principal.roles, principal.groups,
+            principal.user_roles, principal.actors, principal.appointed,
+        )  # fmt: skip
         known = self._subjects.get(key)
         if known is None:
-            if len(self._subjects) >= CANDIDATES_CACHED_MAX:
-                self._subjects.clear()
-            known = self._subjects[key] = self._named(principal, claims=not key[1])
+            _bound(self._subjects)
+            known = self._subjects[key] = self._named(principal, claims=claims)
         return known
 
-    def _named(self, principal: Principal, *, claims: bool) -> list[tuple[str, frozenset[str]]]:
-        own = [f"role:{role}" for role in principal.roles] + [f"group:{group}" for group in principal.groups]
-        named = [(f"agent:{principal.agent}", own)]
+    def _named(self, principal: Principal, *, claims: bool) -> _Subjects:
+        of, domain = self.roles.of, principal.domain
+        agent = f"agent:{principal.agent}"
+        own = [agent, *(f"role:{role}" for role in principal.appointed)]
+        if claims and (principal.roles or principal.groups):
+            own += [f"role:{role}" for role in principal.roles]
+            own += [f"group:{group}" for group in principal.groups]
+        named = [(agent, of(domain, own))]
         if principal.user is not None:
-            named.append((f"user:{principal.user}", [f"role:{role}" for role in principal.user_roles]))
-        named += [(f"agent:{actor}", []) for actor in principal.actors]
-        found = [(name, [name, *(more if claims else ())]) for name, more in named]
-        found[0][1].extend(f"role:{role}" for role in principal.appointed)
-        return [(name, self.roles.of(principal.domain, names)) for name, names in found]
+            user = f"user:{principal.user}"
+            roles = [f"role:{role}" for role in principal.user_roles] if claims else []
+            named.append((user, of(domain, (user, *roles))))
+        if principal.actors:
+            actors = [f"agent:{actor}" for actor in principal.actors]
+            named += [(actor, of(domain, (actor,))) for actor in actors]
+        return named
 
     def flow(self, question: Question) -> Verdict:
         """Return what the `p2` lines say about crossing from the caller's domain to the resource's."""
@@ -172,18 +155,20 @@ class Snapshot:
         key = (source, target, kind, question.action)
         known = self._flows.get(key)
         if known is None:
-            if len(self._flows) >= CANDIDATES_CACHED_MAX:
-                self._flows.clear()
+            _bound(self._flows)
             known = self._flows[key] = self._crossing(*key)
         return known
 
-    def _crossing(self, source: str, target: str, kind: str, action: str) -> Verdict:
-        found = [
+    def _fitting_flows(self, source: str, target: str, kind: str, action: str) -> list[Flow]:
+        return [
             flow
             for flow in self.flows
             if flow.source in {"*", source} and flow.target in {"*", target} and flow.kind in {"*", kind}
             and flow.action in {"*", action}
         ]  # fmt: skip
+
+    def _crossing(self, source: str, target: str, kind: str, action: str) -> Verdict:
+        found = self._fitting_flows(source, target, kind, action)
         denied = next((flow for flow in found if flow.effect == "deny"), None)
         if denied is not None:
             return Verdict("deny", denied.ref, NONE)
@@ -196,23 +181,25 @@ class Snapshot:
 
     def judge(self, names: frozenset[str], question: Question) -> Verdict:
         """Return what the `p` lines say about one subject, known by `names`."""
-        allowed: list[Rule] = []
-        for rule in self._of(self._near(question), names):
-            holds, error = self.condition(rule, question)
-            if rule.effect == "deny":
-                if holds or error is not None:
-                    return Verdict("deny", rule.ref, NONE, error)
+        allowed: list[Line] = []
+        for line in self._about(question, names):
+            holds, error = (True, None) if line.condition is None else self.condition(line.rule, question)
+            if line.rule.effect == "deny":
+                if error is not None:
+                    return Verdict("deny", line.rule.ref, NONE, error)
+                if holds:
+                    return line.verdict
             elif holds:
-                allowed.append(rule)
+                allowed.append(line)
         if not allowed:
             return _NO_LINE
+        if len(allowed) == 1:
+            return allowed[0].verdict
         obligations = NONE
-        for rule in allowed:
-            obligations = self._merge(obligations, rule.obligations)
-        asking = next((rule for rule in allowed if rule.obligations.approvals), None)
-        if asking is not None:
-            return Verdict("approval", asking.ref, obligations)
-        return Verdict("allow", allowed[0].ref, obligations)
+        for line in allowed:
+            obligations = self._merge(obligations, line.rule.obligations)
+        deciding = next((line for line in allowed if line.verdict.effect == "approval"), allowed[0])
+        return Verdict(deciding.verdict.effect, deciding.rule.ref, obligations)
 
     def condition(self, rule: Rule, question: Question) -> tuple[bool, str | None]:
         """Return whether the line's condition holds, and what went wrong if it could not be told.
@@ -249,12 +236,21 @@ class Snapshot:
                 result = verdict
         if result is None:
             raise LookupError("a question without a subject")
-        effect = "approval" if obligations.approvals else "allow"
-        reason = "a line allows it" if effect == "allow" else "it needs an approval"
-        return Decision(
-            effect=effect, reason=reason, line=result.line, flow_line=flow.line, obligations=obligations,
-            digest=self.digest,
-        )  # fmt: skip
+        return self._grant(result.line, flow.line, obligations)
+
+    def _grant(self, line: LineRef | None, flow_line: LineRef | None, obligations: Obligations) -> Decision:
+        """Return the value of an allow or approval, made once for each: the lines stay, so the same come again."""
+        key = id(line), id(flow_line), id(obligations)
+        known = self._granted.get(key)
+        if known is None:
+            _bound(self._granted)
+            effect = "approval" if obligations.approvals else "allow"
+            # it holds all three: while it is remembered, nothing else has their ids
+            known = self._granted[key] = Decision(
+                effect=effect, reason="a line allows it" if effect == "allow" else "it needs an approval", line=line,
+                flow_line=flow_line, obligations=obligations, digest=self.digest,
+            )  # fmt: skip
+        return known
 
     def _denied(self, name: str, verdict: Verdict, question: Question, flow: Verdict) -> Decision:
         # `certain_only` and the real question deny for the same reasons; the words are the caller's
@@ -273,49 +269,17 @@ class Snapshot:
 
     def _merge(self, first: Obligations, second: Obligations) -> Obligations:
         """Return both, merged once for each pair: the lines stay, so the same pairs come again with every call."""
+        if first is NONE:
+            return second
         pair = (id(first), id(second))
         known = self._merged.get(pair)
-        if known is None or known[0] is not first or known[1] is not second:
-            if len(self._merged) >= CANDIDATES_CACHED_MAX:
-                self._merged.clear()
-            # both are kept beside it: while they live, nothing else has their ids
+        if known is None:
+            _bound(self._merged)
+            # both are kept beside it: while they are remembered, nothing else has their ids
             known = self._merged[pair] = first, second, merge(first, second)
         return known[2]
 
-    def _add(self, rule: Rule) -> None:
-        node = self._root
-        for segment in rule.pattern.segments:
-            if isinstance(segment, str):
-                node = node.literal.setdefault(segment, _Node())
-                continue
-            known = next((inner for glob, inner in node.globs if glob == segment), None)
-            if known is None:
-                known = _Node()
-                node.globs.append((segment, known))
-            node = known
-        (node.below if rule.pattern.rest else node.here).append(rule)
 
-    def _matching(self, parts: list[str]) -> list[Rule]:
-        found: list[Rule] = []
-        nodes = [self._root]
-        for part in parts:
-            following: list[_Node] = []
-            for node in nodes:
-                if node.below:
-                    found += node.below
-                if (literal := node.literal.get(part)) is not None:
-                    following.append(literal)
-                for glob, inner in node.globs:
-                    if glob.matches(part):
-                        following.append(inner)
-            nodes = following
-            if not nodes:
-                break
-        for node in nodes:
-            found += node.here
-        if len(found) > 1:
-            found.sort(key=self._place)
-        return found
-
-    def _place(self, rule: Rule) -> int:
-        return self._order[id(rule)]
+def _bound(remembered: dict[Any, Any]) -> None:
+    if len(remembered) >= REMEMBERED_MAX:
+        remembered.clear()

@@ -92,6 +92,23 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """Where originals of `entities` (empty: all) may be put back: at and below `pointer`, a JSON pointer."""
+
+    entities: frozenset[str]
+    pointer: str = ""
+
+    def covers(self, entity: str, place: str) -> bool:
+        """Return whether a value of `entity` at the JSON pointer `place` may be put back."""
+        return (not self.entities or entity in self.entities) and within(place, self.pointer)
+
+
+def within(place: str, pointer: str) -> bool:
+    """Return whether one JSON pointer is at or below another (RFC 6901)."""
+    return place == pointer or place.startswith(pointer + "/")
+
+
+@dataclass(frozen=True, slots=True)
 class Minted:
     """A placeholder and the original it stands for; becomes a sealed vault row."""
 

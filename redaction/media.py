@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: Fields that hold a file in base64, as the protocols name them, and those that say what it is.
-_CONTENT_KEYS: Final = ("data", "blob", "b64_json", "file_data", "partial_image_b64")
+_CONTENT_KEYS: Final = ("data", "blob", "b64_json", "file_data", "partial_image_b64", "result")
+#: What a provider's own tool has drawn (`openai.types.responses.ResponseOutputItem`).
+_IMAGE_MADE: Final = "image_generation_call"
+#: A file even where nothing says of which type (MCP's `BlobResourceContents`).
+_FILE_ALONE: Final = "blob"
 _TYPE_KEYS: Final = ("mimeType", "media_type", "mime_type", "mediaType", "format", "type")
 #: Looked at whole: whatever else stands in it is text, wherever it stands.
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-\r\n]{16,}={0,2}\s*")
@@ -22,7 +26,8 @@ _TEXT: Final = re.compile(
     r"text/|application/(?:json|xml|yaml|x-yaml|csv|x-ndjson|sql|javascript)|.{1,64}\+(?:json|xml)$"
 )
 _KINDS: Final = ("image", "audio", "video")
-_SOUNDS: Final = frozenset({"wav", "mp3", "flac", "opus", "pcm16", "aac", "input_audio"})
+_SOUNDS: Final = frozenset({"wav", "mp3", "flac", "opus", "pcm16", "aac", "m4a", "mp4", "mpeg",
+                             "mpga", "ogg", "webm", "g711_ulaw", "g711_alaw", "pcm", "input_audio"})  # fmt: skip
 
 
 def media_field(fields: Mapping[str, object]) -> tuple[str, str] | None:
@@ -30,9 +35,17 @@ def media_field(fields: Mapping[str, object]) -> tuple[str, str] | None:
     for key in _CONTENT_KEYS:
         content = fields.get(key)
         if isinstance(content, str) and content and not content.startswith("data:"):
+            if key == "result" and fields.get("type") != _IMAGE_MADE:
+                continue  # a result of anything else is text
             said = [fields[name] for name in _TYPE_KEYS if isinstance(fields.get(name), str)]
             media = next((one for one in said if isinstance(one, str) and _is_type(one)), None)
             plain = _BASE64.fullmatch(content) is not None
+            if media is None and key == "result":
+                media = "image"
+            if media is None and key == "data" and "transcript" in fields:
+                media = "audio"  # a chat's spoken answer, which says no type
+            if media is None and key == _FILE_ALONE and plain:
+                media = "text/plain"  # it says nothing of itself: it is opened, and counted where it is no text
             return (key, media) if media is not None and plain else None
     return None
 

@@ -33,6 +33,9 @@ _REST: Final = rf"{_SEPARATOR}([{_ALPHABET}]{{{_BODY}}})(?![A-Za-z0-9])"
 CANDIDATE: Final = re.compile(
     rf"(?<![A-Za-z0-9])(?=[A-Z]{{2,12}}{_REST.replace('([', '(?:[')})({'|'.join(ENTITIES)}){_REST}", re.IGNORECASE
 )
+#: Shorter numbers that stand for others are not put back: too many numbers look like them. The vault knows them all the
+#: same, so that one is not taken for the value where the original is wanted.
+NUMBER_RESTORED_DIGITS_MIN: Final = 9
 #: No candidate is longer; streams hold back at most this many characters.
 CANDIDATE_CHARACTERS_MAX: Final = 42
 

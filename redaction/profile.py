@@ -11,10 +11,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, TypeVar, cast
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from redaction.placeholder import ENTITIES
+from redaction.yaml_file import YamlUnusable, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -106,13 +104,9 @@ class Profile:
 def load_profiles(path: Path) -> Mapping[str, Profile]:
     """Return the profiles in `path` by name. Raises `ProfilesInvalid`."""
     try:
-        tree: object = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))  # pyright: ignore[reportUnknownMemberType] - untyped
-    except (OSError, UnicodeDecodeError):
-        raise ProfilesInvalid(f"{path}:0: expected a readable file of profiles") from None
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = 1 if mark is None else cast("int", mark.line) + 1
-        raise ProfilesInvalid(f"{path}:{line}: not usable YAML") from None
+        tree = read_yaml(path, "profiles")
+    except YamlUnusable as error:
+        raise ProfilesInvalid(str(error)) from None
     if not isinstance(tree, dict) or not tree:
         raise ProfilesInvalid(f"{path}:1: expected a map of profile names")
     problems: list[str] = []

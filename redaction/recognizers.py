@@ -10,14 +10,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from redaction.checksums import BY_NAME
 from redaction.finding import Finding
 from redaction.national import COUNTRIES
 from redaction.placeholder import ENTITIES
 from redaction.slowness import slow_patterns
+from redaction.yaml_file import YamlUnusable, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -89,13 +87,9 @@ class Searcher:
 def load_recognizers(path: Path) -> Recognizers:
     """Return what `path` says. Raises `RecognizersInvalid`; a pattern that a text can make slow is refused."""
     try:
-        tree: object = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))  # pyright: ignore[reportUnknownMemberType] - untyped
-    except (OSError, UnicodeDecodeError):
-        raise RecognizersInvalid(f"{path}:0: expected a readable file of recognizers") from None
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = 1 if mark is None else cast("int", mark.line) + 1
-        raise RecognizersInvalid(f"{path}:{line}: not usable YAML") from None
+        tree = read_yaml(path, "recognizers")
+    except YamlUnusable as error:
+        raise RecognizersInvalid(str(error)) from None
     if tree is None:
         return Recognizers()
     reading = _Reading()

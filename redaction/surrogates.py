@@ -101,19 +101,19 @@ def worth_a_look(key: bytes, text: str) -> bool:
     return len(text) <= _SHAPED_CHARACTERS_MAX and _marked(key, text)
 
 
-def tokens_of(text: str, key: bytes | None) -> Iterator[str]:
+def tokens_of(text: str, key: bytes | None, *, every: bool = False) -> Iterator[str]:
     """Yield the names of all that may stand for a value in `text`: placeholders, and stand-ins.
 
-    Those of a form of their own only with their scope's `key`.
+    Those of a form of their own only with their scope's `key`, or, where all that could be one is asked for, `every`.
     """
-    if key is not None and worth_a_look(key, text):
+    if (every and len(text) <= _SHAPED_CHARACTERS_MAX) or (key is not None and worth_a_look(key, text)):
         yield token_of(text)
     for match in CANDIDATE.finditer(text):
         if (token := canonical_token(match)) is not None:
             yield token
     for match in _FORM.finditer(text):
         word = match.group("word")
-        if word is None or (key is not None and _marked(key, word)):
+        if word is None or every or (key is not None and _marked(key, word)):
             yield token_of(match.group())
 
 

@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from tests.contracts.cluster import Cluster, private_cluster
 from tests.contracts.place import DatabasePlace, FilePlace, Place
+from tests.serving import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -21,6 +22,12 @@ settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True
 settings.register_profile("local", deadline=None, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 _NAMES = itertools.count()
+
+
+def pytest_sessionstart() -> None:
+    """Have gateways ready to be forked where the whole suite is run, by several workers."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        prepare()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
-"""The process that has imported the gateway and forks one whenever `tests/serving.py` asks for it."""
+"""The process that has imported the gateway and its commands, and forks one whenever `tests/serving.py` asks for it."""
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import runpy
@@ -14,16 +15,20 @@ from typing import Final, TypedDict, cast
 
 import gateway.cli
 import gateway.server
+from gateway.cli.commands import COMMANDS, load
 
-IMPORTED: Final = (gateway.cli, gateway.server)
+IMPORTED: Final = (gateway.cli, gateway.server, *(load(name) for name in COMMANDS if name not in {"redact", "demo"}))
 _SIZE_BYTES: Final = 4
+#: The line on which a fork's end is told, and what it reads, says and says of errors.
+_GIVEN: Final = 4
 _FIRST_FREE: Final = 3
 _DESCRIPTORS_MAX: Final = 4096
 
 
 class Asked(TypedDict):
-    """What a gateway is started with."""
+    """What a gateway or a command is started with."""
 
+    folder: str
     words: list[str]
     environment: dict[str, str]
 
@@ -45,7 +50,7 @@ class Forking:
                 if key.fd in self._running:
                     self._ended(key.fd)
                     continue
-                size, descriptors, _, _ = socket.recv_fds(self._line, _SIZE_BYTES, 2)
+                size, descriptors, _, _ = socket.recv_fds(self._line, _SIZE_BYTES, _GIVEN)
                 if not size:
                     for pid, _ in self._running.values():
                         os.kill(pid, signal.SIGKILL)
@@ -61,11 +66,12 @@ class Forking:
         with told, contextlib.suppress(OSError):  # whoever asked may be gone
             told.sendall(b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
-    def _forked(self, asked: Asked, line: int, output: int) -> Asked | None:
+    def _forked(self, asked: Asked, line: int, *standard: int) -> Asked | None:
         told = socket.socket(fileno=line)
         pid = os.fork()
         if pid:
-            os.close(output)
+            for descriptor in standard:
+                os.close(descriptor)
             told.sendall(pid.to_bytes(_SIZE_BYTES, "big"))
             shown = os.pidfd_open(pid)
             self._running[shown] = pid, told
@@ -74,18 +80,19 @@ class Forking:
         self._selector.close()
         for open_line in (self._line, told, *(other for _, other in self._running.values())):
             open_line.close()
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for place, descriptor in enumerate((nothing, output, output)):
+        for place, descriptor in enumerate(standard):
             os.dup2(descriptor, place)
         os.closerange(_FIRST_FREE, _DESCRIPTORS_MAX)
         os.setsid()
+        os.chdir(asked["folder"])
         os.environ.clear()
         os.environ.update(asked["environment"])
         return asked
 
 
 def main() -> None:
-    """Fork gateways for whoever holds the other end of the line whose descriptor is given."""
+    """Fork gateways and commands for whoever holds the other end of the line whose descriptor is given."""
+    gc.freeze()  # a fork that looks through what it has inherited copies all of it, and does so at its end
     asked = Forking(socket.socket(fileno=int(sys.argv[1]))).run()
     if asked is not None:
         sys.argv[1:] = asked["words"]

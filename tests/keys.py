@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def add(file: Path, agent: str, *, admin: bool = False) -> str:
-    """Add a key of an agent of domain `acme` to a keys file, made when absent; returns the key."""
+def add(file: Path, agent: str, *, domain: str = "acme", admin: bool = False) -> str:
+    """Add a key of an agent of `domain` to a keys file, made when absent; returns the key."""
     identifier, key, hashed = new_key()
-    members = {"hash": hashed, "agent": agent, "domain": "acme", "created": "2026-01-01T00:00:00Z"}
-    add_key(file, frozenset({"acme"}), identifier, members | ({"listener": "admin"} if admin else {}))
+    members = {"hash": hashed, "agent": agent, "domain": domain, "created": "2026-01-01T00:00:00Z"}
+    add_key(file, frozenset({domain}), identifier, members | ({"listener": "admin"} if admin else {}))
     return key

@@ -18,8 +18,10 @@ from tests.engines.requirements import REQUIREMENTS as ENGINES
 from tests.faults.requirements import REQUIREMENTS as FAULTS
 from tests.gateway.requirements import REQUIREMENTS as GATEWAY
 from tests.identity.requirements import REQUIREMENTS as IDENTITY
+from tests.linked.requirements import REQUIREMENTS as LINKED
 from tests.mcp.requirements import REQUIREMENTS as MCP
 from tests.messages.requirements import REQUIREMENTS as MESSAGES
+from tests.models.requirements import REQUIREMENTS as MODELS
 from tests.ner.requirements import REQUIREMENTS as NER
 from tests.oauth.requirements import REQUIREMENTS as OAUTH
 from tests.policy.requirements import REQUIREMENTS as POLICY
@@ -47,8 +49,10 @@ REQUIREMENTS = (
     *FAULTS,
     *GATEWAY,
     *IDENTITY,
+    *LINKED,
     *MCP,
     *MESSAGES,
+    *MODELS,
     *NER,
     *OAUTH,
     *POLICY,

@@ -1,9 +1,9 @@
-"""Gateway processes for tests, forked from a process that has imported the gateway and done nothing else.
+"""Gateways and commands for tests, forked from a process that has imported the gateway and done nothing else.
 
 Importing it is most of a start's work, and the suite starts hundreds. What comes of a fork is a process of its own:
-its own session, environment and descriptors, `oncegate serve` run from the beginning as `python -m gateway.cli` does,
-killed, paused and waited for like any other. The commands, the demo, the crash points and the container's entry are
-started by executing Python, as users do; with `ONCEGATE_TESTS_EXECUTE=1` everything is.
+its own session, environment and descriptors, `oncegate` run from the beginning as `python -m gateway.cli` does,
+killed, paused and waited for like any other. The demo, the crash points, supervised agents, what commands load and the
+container's entry are started by executing Python, as users do; with `ONCEGATE_TESTS_EXECUTE=1` everything is.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 TOP: Final = Path(__file__).parent.parent
 _PID_BYTES: Final = 4
+_EXECUTES: Final = os.environ.get("ONCEGATE_TESTS_EXECUTE") == "1"
 
 
 class Running(Protocol):
@@ -59,14 +61,56 @@ class Running(Protocol):
         ...
 
 
+def prepare() -> None:
+    """Begin with what forks, and do not wait for it: on a busy machine it imports for longer than a test may take."""
+    if not _EXECUTES:
+        _Parent.of_this_process()
+
+
 def serve(config: Path, output: IO[bytes], *, environment: Mapping[str, str] | None = None) -> Running:
     """Start `oncegate serve` with `config`, its standard error in `output`."""
     words = ["serve", "-c", str(config)]
     known = dict(os.environ if environment is None else environment)
-    if os.environ.get("ONCEGATE_TESTS_EXECUTE") == "1":
+    if _EXECUTES:
         command = [sys.executable, "-m", "gateway.cli", *words]
         return subprocess.Popen(command, cwd=TOP, env=known, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-    return _Parent.of_this_process().start(words, output, known)
+    with Path(os.devnull).open("rb") as nothing:
+        standard = (nothing.fileno(), output.fileno(), output.fileno())
+        return _Parent.of_this_process().start(words, standard, folder=TOP, environment=known)
+
+
+def oncegate(
+    *words: str,
+    folder: Path = TOP,
+    environment: Mapping[str, str] | None = None,
+    said: str | bytes = b"",
+    timeout: float = 60,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in `folder` to its end, at most `timeout` seconds; it reads what is `said`.
+
+    Raises `subprocess.TimeoutExpired`.
+    """
+    known = dict(os.environ if environment is None else environment)
+    command = [sys.executable, "-m", "gateway.cli", *words]
+    read = said if isinstance(said, bytes) else said.encode()
+    if _EXECUTES:
+        known["PYTHONPATH"] = str(TOP)  # where it runs in another folder
+        done = subprocess.run(
+            command, cwd=folder, env=known, input=read, capture_output=True, timeout=timeout, check=False
+        )
+        return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        given.write(read)
+        given.seek(0)
+        standard = (given.fileno(), output.fileno(), errors.fileno())
+        running = _Parent.of_this_process().start(words, standard, folder=folder, environment=known)
+        try:
+            status = running.wait(timeout)
+        finally:
+            running.kill()
+        output.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(command, status, output.read().decode(), errors.read().decode())
 
 
 class _Parent:
@@ -90,12 +134,15 @@ class _Parent:
                 cls._only = cls()
             return cls._only
 
-    def start(self, words: Sequence[str], output: IO[bytes], environment: Mapping[str, str]) -> _Forked:
-        """Fork a gateway."""
+    def start(
+        self, words: Sequence[str], standard: Sequence[int], *, folder: Path, environment: Mapping[str, str]
+    ) -> _Forked:
+        """Fork a gateway or a command, with the descriptors it reads from, writes to and tells errors on."""
         ours, its = socket.socketpair()
-        asked = json.dumps({"words": list(words), "environment": dict(environment)}).encode()
+        told = {"folder": str(folder), "words": list(words), "environment": dict(environment)}
+        asked = json.dumps(told).encode()
         with its, self._lock:
-            socket.send_fds(self._line, [len(asked).to_bytes(4, "big")], [its.fileno(), output.fileno()])
+            socket.send_fds(self._line, [len(asked).to_bytes(4, "big")], [its.fileno(), *standard])
             self._line.sendall(asked)
         said = ours.recv(_PID_BYTES, socket.MSG_WAITALL)
         if not said:

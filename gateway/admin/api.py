@@ -10,7 +10,20 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from durable.journal import JournalUnavailable
-from gateway.admin import approvals, audit, blocks, budgets, calls, redaction, runs, store, tools, upstreams
+from gateway.admin import (
+    agents,
+    approvals,
+    audit,
+    blocks,
+    budgets,
+    calls,
+    messages,
+    redaction,
+    runs,
+    store,
+    tools,
+    upstreams,
+)
 from gateway.admin.door import HEALTH_PATH, Door
 from gateway.admin.etag import Tagged
 from gateway.admin.parts import AdminParts, Listener
@@ -44,6 +57,7 @@ def build_admin(
     documented = Depends(HTTPBearer(auto_error=False, description="a JWT or an API key"))
     for router in (
         runs.routes(listener),
+        messages.routes(),
         calls.routes(),
         approvals.routes(),
         budgets.routes(),
@@ -52,7 +66,7 @@ def build_admin(
         store.routes(),
         redaction.routes(),
         upstreams.routes(),
-        *((audit.routes(),) if parts.insight is not None else ()),
+        *((audit.routes(), agents.routes()) if parts.insight is not None else ()),
         _description(),
     ):
         app.include_router(router, dependencies=[documented], responses=_PROBLEMS)

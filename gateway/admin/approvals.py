@@ -11,7 +11,7 @@ from durable.approvals import VoteForbidden
 from durable.journal import ApprovalClosed
 from durable.records import ApprovalRecord, Vote
 from gateway.admin.door import PRINCIPAL
-from gateway.admin.form import Form, Reason
+from gateway.admin.form import Form, Identifier, Reason
 from gateway.admin.parts import ROWS_MAX, AdminParts
 from gateway.admin.permit import Permit
 from gateway.admin.problem import Problem
@@ -20,6 +20,8 @@ from policy.resources import resource_name
 
 _Id = Annotated[str, Path(max_length=128)]
 State = Literal["pending", "approved", "used", "denied", "expired", "lapsed"]
+#: Approvals that one listing looks at, those of other groups too.
+SCANNED_MAX = 20_000
 #: Who decides on the owner's socket.
 _OWNER = "user:-/owner"
 
@@ -30,6 +32,7 @@ class ApprovalQuery(Form):
     limit: int = Field(50, ge=1, le=ROWS_MAX)
     state: State | None = None
     run: str | None = Field(None, max_length=128)
+    before: Identifier | None = Field(None, description="only those asked before this one: the last of the page before")
 
 
 class VoteView(Form):
@@ -68,6 +71,7 @@ class ShownApproval(Approval):
 
     arguments: JsonValue
     withheld: dict[str, int]
+    effect: str | None = Field(description="effect class of the call: what is at stake when it is made")
     restored: bool = Field(description="whether a policy line lets approvers see some of the originals, put back here")
 
 
@@ -107,8 +111,22 @@ def routes() -> APIRouter:
 async def listed(asking: _Asking, wanted: Annotated[ApprovalQuery, Query()]) -> list[Approval]:
     """Return the approvals this person may decide, newest first."""
     parts, principal = asking
-    found = await parts.approvals.list_approvals(limit=wanted.limit, state=wanted.state, run=wanted.run)
-    return [_view(one) for one in found if _groups(parts, principal, one)]
+    found: list[Approval] = []
+    place, looked = wanted.before, 0
+    # those of other groups are not theirs to see, however many lie between
+    while len(found) < wanted.limit and looked < SCANNED_MAX:
+        try:
+            records = await parts.approvals.list_approvals(
+                limit=ROWS_MAX, state=wanted.state, run=wanted.run, before=place
+            )
+        except LookupError:
+            raise Problem(422, "invalid", f"`before`: there is no approval `{place}` any more; begin anew") from None
+        found += [_view(one) for one in records if _groups(parts, principal, one)]
+        looked += len(records)
+        if len(records) < ROWS_MAX:
+            break
+        place = records[-1].id
+    return found[: wanted.limit]
 
 
 async def shown(asking: _Asking, approval_id: _Id) -> ShownApproval:
@@ -125,7 +143,7 @@ async def shown(asking: _Asking, approval_id: _Id) -> ShownApproval:
         await parts.write_audit([granted.record("show_originals", approval_id)])
     return ShownApproval(
         **_view(record).model_dump(), arguments=arguments, withheld=cast("dict[str, int]", said.get("withheld", {})),
-        restored=restored,
+        restored=restored, effect=cast("str | None", said.get("effect")),
     )  # fmt: skip
 
 

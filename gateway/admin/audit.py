@@ -8,8 +8,9 @@ from fastapi.responses import PlainTextResponse
 from pydantic import Field, JsonValue, StringConstraints
 
 from durable.audit_rows import AuditFilter
-from gateway.admin.form import Form, Reason
+from gateway.admin.form import Form, Line, Reason
 from gateway.admin.insight import Insight
+from gateway.admin.paging import page
 from gateway.admin.parts import ROWS_MAX
 from gateway.admin.permit import Permit, permit
 from gateway.admin.problem import Problem
@@ -22,6 +23,9 @@ _MetricsReader = Annotated[Permit, Depends(permit("admin/metrics", "read"))]
 _PolicyReader = Annotated[Permit, Depends(permit("admin/policies", "read"))]
 _Word = Annotated[str, StringConstraints(max_length=2048)]
 _MICROSECONDS = 1_000_000
+#: What a store counts to, in rows and in microseconds since the epoch.
+_PLACE_MAX = 2**62
+_SECONDS_MAX = 1e12
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -29,9 +33,9 @@ class AuditQuery(Form):
     """Which records a listing shows; left out means any. `since` and `until` are seconds since the epoch."""
 
     limit: int = Field(50, ge=1, le=ROWS_MAX)
-    before: int | None = Field(None, ge=0, description="go on there: `following` of the page before")
-    since: float | None = None
-    until: float | None = None
+    before: int | None = Field(None, ge=0, le=_PLACE_MAX, description="go on there: `following` of the page before")
+    since: float | None = Field(None, ge=0, le=_SECONDS_MAX)
+    until: float | None = Field(None, ge=0, le=_SECONDS_MAX)
     agent: _Word | None = None
     run: _Word | None = None
     resource: _Word | None = None
@@ -75,7 +79,7 @@ class Erasure(Form):
     """Whose name is to be forgotten, and why."""
 
     domain: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")]
-    user: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+    user: Annotated[Line, StringConstraints(min_length=1, max_length=1000)]
     reason: Annotated[Reason, StringConstraints(min_length=1)]
 
 
@@ -118,6 +122,13 @@ class LineView(Form):
     decided: int
 
 
+class LineQuery(Form):
+    """Which lines a listing shows."""
+
+    limit: int = Field(200, ge=1, le=ROWS_MAX)
+    after: _Word | None = Field(None, description="go on behind this line, an `id`")
+
+
 class QuestionQuery(Form):
     """A question to explain, as `oncegate policy explain` takes it."""
 
@@ -149,7 +160,7 @@ def routes() -> APIRouter:
                          tags=["audit"])  # fmt: skip
     router.add_api_route(f"{api}/audit/erase", _erase, methods=["POST"], summary="Forget who a person was",
                          tags=["audit"])  # fmt: skip
-    router.add_api_route(f"{api}/policies", _lines, methods=["GET"], summary="List policy lines and what they decided",
+    router.add_api_route(f"{api}/policies", lines, methods=["GET"], summary="List policy lines and what they decided",
                          tags=["policies"])  # fmt: skip
     router.add_api_route(f"{api}/policies/explain", _explain, methods=["GET"], summary="Say how a question is decided",
                          tags=["policies"])  # fmt: skip
@@ -189,11 +200,11 @@ async def _search(allowed: _AuditReader, wanted: Annotated[AuditQuery, Query()])
 
 async def search(insight: Insight, wanted: AuditQuery) -> Records:
     """Return a page of records. Raises `JournalUnavailable`."""
-    page = await insight.audit.search_audit(wanted.filter())
-    named = [str(record["user"]) for record in page.records if "user" in record]
+    found = await insight.audit.search_audit(wanted.filter())
+    named = [str(record["user"]) for record in found.records if "user" in record]
     return Records(
-        records=[cast("dict[str, JsonValue]", record) for record in page.records],
-        people=dict(await insight.audit.people(named)), following=page.following,
+        records=[cast("dict[str, JsonValue]", record) for record in found.records],
+        people=dict(await insight.audit.people(named)), following=found.following,
     )  # fmt: skip
 
 
@@ -214,8 +225,9 @@ async def _erase(allowed: _AuditChanger, wanted: Erasure) -> ErasureDone:
     return ErasureDone(known=erased.known, originals=erased.originals, runs=list(erased.runs))
 
 
-async def _lines(allowed: _PolicyReader) -> list[LineView]:
-    return lines_of(insight_of(allowed))
+async def lines(allowed: _PolicyReader, wanted: Annotated[LineQuery, Query()]) -> list[LineView]:
+    """Return lines in force, in the order of the files. Raises `Problem`."""
+    return page(lines_of(insight_of(allowed)), lambda one: one.id, wanted.after, wanted.limit)
 
 
 def lines_of(insight: Insight) -> list[LineView]:

@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from pydantic import Field, StringConstraints
 
 from durable.blocks import BlockRecord
 from gateway.admin.form import Form, Reason
-from gateway.admin.parts import AdminParts
+from gateway.admin.paging import page
+from gateway.admin.parts import ROWS_MAX, AdminParts
 from gateway.admin.permit import Permit, permit
 from gateway.admin.problem import Problem
 from gateway.blocking import FORMS, SUBJECT_CHARACTERS_MAX, UnusableSubject, subject_of
@@ -27,6 +28,13 @@ class Block(Form):
     since: float
 
 
+class BlockQuery(Form):
+    """Which blocks a listing shows."""
+
+    limit: int = Field(200, ge=1, le=ROWS_MAX)
+    after: str | None = Field(None, max_length=SUBJECT_CHARACTERS_MAX, description="go on behind this subject")
+
+
 class Wanted(Form):
     """What is to be blocked, or lifted, and why."""
 
@@ -38,14 +46,17 @@ class Wanted(Form):
 def routes() -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/api/v1/blocks", tags=["blocks"])
-    router.add_api_route("", _list, methods=["GET"], summary="List what is blocked, the newest first")
+    router.add_api_route("", listed, methods=["GET"], summary="List what is blocked, the newest first")
     router.add_api_route("", _block, methods=["POST"], summary="Block somebody or something")
     router.add_api_route("/lift", _lift, methods=["POST"], summary="Lift a block")
     return router
 
 
-async def _list(allowed: _Reader) -> list[Block]:
-    return [_view(one) for one in await allowed.parts.blocks.list_blocks()]
+async def listed(allowed: _Reader, wanted: Annotated[BlockQuery, Query()]) -> list[Block]:
+    """Return what is blocked, the newest first. Raises `Problem`."""
+    # gateways hold them all in memory too
+    found = await allowed.parts.blocks.list_blocks()
+    return [_view(one) for one in page(found, lambda one: one.subject, wanted.after, wanted.limit)]
 
 
 async def _block(allowed: _Changer, wanted: Wanted) -> Block:

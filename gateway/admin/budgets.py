@@ -8,6 +8,7 @@ from pydantic import Field
 from gateway.admin.form import Form
 from gateway.admin.parts import ROWS_MAX
 from gateway.admin.permit import Permit, permit
+from gateway.admin.problem import Problem
 
 _Reader = Annotated[Permit, Depends(permit("admin/budgets", "read"))]
 
@@ -18,6 +19,11 @@ class BudgetQuery(Form):
     limit: int = Field(200, ge=1, le=ROWS_MAX)
     budget: str | None = Field(None, max_length=512)
     subject: str | None = Field(None, max_length=1024)
+    after: str | None = Field(
+        None,
+        max_length=2048,
+        description="go on behind this one: `budget,subject,measure`, the last of the page before",
+    )
 
 
 class BudgetView(Form):
@@ -37,17 +43,26 @@ class BudgetView(Form):
 def routes() -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/api/v1/budgets", tags=["budgets"])
-    router.add_api_route("", _list, methods=["GET"], summary="List what is left of budgets")
+    router.add_api_route("", listed, methods=["GET"], summary="List what is left of budgets")
     return router
 
 
-async def standings(allowed: Permit) -> list[BudgetView]:
-    """Return how all budgets stand."""
-    return await _list(allowed, BudgetQuery())  # pyright: ignore[reportCallIssue] - every field has a default
-
-
-async def _list(allowed: _Reader, wanted: Annotated[BudgetQuery, Query()]) -> list[BudgetView]:
-    found = await allowed.parts.budgets.standings(budget=wanted.budget, subject=wanted.subject, limit=wanted.limit)
+async def listed(allowed: _Reader, wanted: Annotated[BudgetQuery, Query()]) -> list[BudgetView]:
+    """Return how budgets stand. Raises `Problem`."""
+    after: tuple[str, str, str] | None = None
+    if wanted.after is not None:
+        # no name holds a comma: it has a meaning in policy lines
+        budget, _, rest = wanted.after.partition(",")
+        subject, _, measure = rest.rpartition(",")
+        after = budget, subject, measure
+    try:
+        found = await allowed.parts.budgets.standings(
+            budget=wanted.budget, subject=wanted.subject, limit=wanted.limit, after=after
+        )
+    except LookupError:
+        raise Problem(
+            422, "invalid", f"`after`: there is no such budget as `{wanted.after}` any more; begin anew"
+        ) from None
     return [
         BudgetView(
             budget=one.budget, subject=one.subject, measure=one.measure, most=one.most, spent=one.spent,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING, cast
+from urllib.parse import unquote_to_bytes
 
 from starlette.responses import RedirectResponse
 
@@ -25,11 +27,19 @@ PRINCIPAL = "oncegate.principal"
 TREE = "oncegate.tree"
 #: Where it holds the browser's session, if there is one.
 SESSION = "oncegate.session"
+#: Where it holds how to look anew who asks, for answers that go on; raises `Problem` when that is nobody any more.
+STILL = "oncegate.still"
 #: Open to who has no credential yet: the way to one, and the files its page needs.
 LOGIN_PATH = "/login"
 _OPEN = ("/login/", "/static/")
 _STATIC = "/static/"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
+#: Who has no credential yet says a token, and has no longer than this for it.
+_STRANGER_BYTES_MAX = 64 * 1024
+_BODY_SECONDS_MAX = 30.0
+#: What a page asks with nobody at the keyboard: its stream, and itself when that says so.
+_STREAM = "/events"
+_FOLLOWING = (b"hx-trigger", b"live")
 _CONTENT_POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -79,17 +89,27 @@ class Door:
         if scope["path"] == HEALTH_PATH:
             return receive
         state: dict[str, object] = scope.setdefault("state", {})
+        most = BODY_BYTES_MAX
         if self._sessions is None or not (scope["path"] == LOGIN_PATH or scope["path"].startswith(_OPEN)):
             state[PRINCIPAL] = owner(state) if self._listener == "socket" else await self._known(scope, headers, state)
-        elif scope["method"] not in _READING:
-            _check_origin(headers)
-        body = await _read(receive)
+            state[STILL] = lambda: self._known(scope, headers, {})
+        else:
+            most = _STRANGER_BYTES_MAX
+            if scope["method"] not in _READING:
+                _check_origin(headers)
+        _check_words(scope)
+        try:
+            async with asyncio.timeout(_BODY_SECONDS_MAX):
+                body = await _read(receive, most)
+        except TimeoutError:
+            raise Problem(408, "too_slow", f"expected a body within {_BODY_SECONDS_MAX:g} s") from None
         state[TREE] = _parsed(body)
         return _again(body, receive)
 
     async def _known(self, scope: Scope, headers: Headers, state: dict[str, object]) -> Principal:
         """Return who asks: by a credential of the request's own, else by the credential of its session."""
-        session = None if self._sessions is None else self._sessions.of(headers)
+        follows = scope["path"] == _STREAM or _FOLLOWING in headers
+        session = None if self._sessions is None else self._sessions.of(headers, by_itself=follows)
         if session is None or any(name == b"authorization" for name, _ in headers):
             return await self._verify(headers)
         if scope["method"] not in _READING:
@@ -135,6 +155,8 @@ def _guarded(send: Send, scope: Scope) -> Send:
                 *message["headers"], (b"cache-control", kept), (b"x-content-type-options", b"nosniff"),
                 (b"content-security-policy", _CONTENT_POLICY), (b"referrer-policy", b"no-referrer"),
                 (b"cross-origin-opener-policy", b"same-origin"), (b"x-frame-options", b"DENY"),
+                # another port of this host is the same site: cookies go there and back, answers do not
+                (b"cross-origin-resource-policy", b"same-origin"),
             ]  # fmt: skip
         await send(message)
 
@@ -159,7 +181,13 @@ def _check_host(headers: Headers, hosts: frozenset[str]) -> None:
             raise Problem(403, "foreign_origin", "requests from pages of other sites are not answered")
 
 
-async def _read(receive: Receive) -> bytes:
+def _check_words(scope: Scope) -> None:
+    # no name holds it, and a database that takes it for an end, or for an error, is not asked
+    if "\0" in scope["path"] or b"\0" in unquote_to_bytes(scope["query_string"]):
+        raise Problem(422, "invalid", "expected no NUL character in paths and parameters")
+
+
+async def _read(receive: Receive, most: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
@@ -168,8 +196,8 @@ async def _read(receive: Receive) -> bytes:
             raise Problem(400, "incomplete", "the request ended before its body")
         part = cast("bytes", message.get("body", b""))
         size += len(part)
-        if size > BODY_BYTES_MAX:
-            raise Problem(413, "too_large", f"expected a body of at most {BODY_BYTES_MAX} bytes")
+        if size > most:
+            raise Problem(413, "too_large", f"expected a body of at most {most} bytes")
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)

@@ -17,16 +17,16 @@ import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
-from urllib.parse import quote_plus, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 
-from gateway import body
 from gateway.admin.id_token import person_in
 from gateway.identity.discovery import demand_public, metadata_of, named_url
 from gateway.identity.key_cache import KeyCache, fetch_url
 from gateway.identity.key_set import KeySetUnusable
 from gateway.identity.refused import CredentialRefused
+from gateway.oauth.posting import NoAnswer, basic_proof, error_in, posted, said_in
 from gateway.secrets import SecretError
 
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ PENDING_COOKIE: Final = "oncegate_login"
 PENDING_SECONDS_MAX: Final = 600
 #: Where the provider sends the browser back to, by trust domain.
 CALLBACK_PATH: Final = "/login/callback/"
-ANSWER_BYTES_MAX: Final = 64 * 1024
-ANSWER_SECONDS_MAX: Final = 10.0
 METADATA_SECONDS: Final = 300.0
 _CODE_CHARACTERS_MAX: Final = 4096
 _TOKEN_CHARACTERS_MAX: Final = 16 * 1024
@@ -52,7 +50,7 @@ _OK: Final = 200
 _SECRET_BYTES: Final = 32
 _PARTS: Final = 5
 _AGAIN: Final = "log in again"
-#: RFC 6749 section 4.1.2.1, OpenID Connect Core 3.1.2.6; another word could be anything, so it is not shown
+#: RFC 6749 section 4.1.2.1, OpenID Connect Core 3.1.2.6
 _ERRORS: Final = frozenset({
     "invalid_request", "unauthorized_client", "access_denied", "unsupported_response_type", "invalid_scope",
     "server_error", "temporarily_unavailable", "interaction_required", "login_required", "consent_required",
@@ -136,6 +134,12 @@ class Provider:
             principal=principal, seconds_max=self._login.session_seconds_max, logout_url=self._logout_url(token)
         )
 
+    async def again(self) -> None:
+        """Ask the provider anew, if it was ever asked: now for its keys, where keys that cannot be had stay."""
+        if self._metadata:
+            self._asked = float("-inf")
+            await self._keys.refresh()
+
     async def aclose(self) -> None:
         """End fetches under way."""
         await self._keys.aclose()
@@ -161,19 +165,15 @@ class Provider:
         form = {
             "grant_type": "authorization_code", "code": code, "redirect_uri": self._callback, "code_verifier": verifier,
         }  # fmt: skip
-        headers = {
-            "content-type": "application/x-www-form-urlencoded", "accept": "application/json",
-            "accept-encoding": "identity",
-        }  # fmt: skip
+        headers: dict[str, str] = {}
         try:
             self._prove(form, headers)
-            async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                status, content = await self._post(place, form, headers)
+            status, content = await posted(self._client, place, form, headers)
         except SecretError as error:
             _log.warning("login by `%s`: %s", self._login.issuer, error)
             raise LoginRefused("the console cannot prove itself to the provider; the gateway's log says why") from None
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
-            raise LoginRefused(f"the provider does not answer; {_AGAIN} later") from None
+        except NoAnswer as error:
+            raise LoginRefused(f"the provider {error}; {_AGAIN} later") from None
         return self._id_token(status, content)
 
     def _prove(self, form: dict[str, str], headers: dict[str, str]) -> None:
@@ -187,30 +187,13 @@ class Provider:
         if "client_secret_basic" not in listed and "client_secret_post" in listed:
             form |= {"client_id": login.client_id, "client_secret": secret}
             return
-        proof = f"{quote_plus(login.client_id)}:{quote_plus(secret)}"
-        headers["authorization"] = f"Basic {base64.b64encode(proof.encode()).decode()}"
-
-    async def _post(self, place: str, form: dict[str, str], headers: dict[str, str]) -> tuple[int, bytes]:
-        content = bytearray()
-        async with self._client.stream(
-            "POST", place, content=urlencode(form), headers=headers, follow_redirects=False
-        ) as response:
-            async for chunk in response.aiter_bytes():
-                content += chunk
-                if len(content) > ANSWER_BYTES_MAX:
-                    raise LoginRefused("the provider's answer is too large")
-        return response.status_code, bytes(content)
+        headers["authorization"] = basic_proof(login.client_id, secret)
 
     def _id_token(self, status: int, content: bytes) -> str:
-        try:
-            tree = body.parse(content)
-        except body.MalformedBody:
-            tree = None
-        said = cast("dict[str, object]", tree) if isinstance(tree, dict) else {}
+        said = said_in(content)
         if status != _OK:
-            error = said.get("error")
-            named = f" with `{error}`" if isinstance(error, str) and error in _ERRORS else ""
-            raise LoginRefused(f"the provider did not take the code: it answered {status}{named}; {_AGAIN}")
+            answered = f"{status}{error_in(said, _ERRORS)}"
+            raise LoginRefused(f"the provider did not take the code: it answered {answered}; {_AGAIN}")
         token = said.get("id_token")
         if not isinstance(token, str) or not 0 < len(token) <= _TOKEN_CHARACTERS_MAX:
             raise LoginRefused("the provider's answer holds no ID token; expected the scope `openid` to bring one")
@@ -268,6 +251,10 @@ class Logins:
             for name, domain in config.trust_domains.items() if domain.login is not None
         }  # fmt: skip
         return cls(found, client, secure=url.startswith("https:"))
+
+    async def again(self) -> None:
+        """Ask every provider that was asked before anew: what it says of itself, and its keys."""
+        await asyncio.gather(*(provider.again() for provider in self.providers.values()))
 
     async def aclose(self) -> None:
         """End fetches under way and close connections."""

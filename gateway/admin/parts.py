@@ -133,7 +133,7 @@ class RunRows(Protocol):
         ...
 
     async def list_runs(
-        self, *, limit: int, agent: str | None, state: str | None, before: str | None = None
+        self, *, limit: int, agent: str | None, state: str | None, before: str | None = None, kind: str | None = None
     ) -> list[RunRecord]:
         """Return the newest runs first, those begun before the run `before`. Raises `LookupError`."""
         ...
@@ -174,8 +174,10 @@ class AcceptPast(Protocol):
 class ApprovalRows(Protocol):
     """The part of `durable.journal.Approvals` that approvers need."""
 
-    async def list_approvals(self, *, limit: int, state: str | None, run: str | None) -> list[ApprovalRecord]:
-        """Return the newest approvals first."""
+    async def list_approvals(
+        self, *, limit: int, state: str | None, run: str | None, before: str | None = None
+    ) -> list[ApprovalRecord]:
+        """Return the newest approvals first, those asked before the approval `before`. Raises `LookupError`."""
         ...
 
     async def read_approval(self, approval_id: str) -> ApprovalRecord | None:
@@ -194,16 +196,20 @@ class ApprovalRows(Protocol):
 class BudgetRows(Protocol):
     """How budgets stand (`gateway/budgets/ledger.py`)."""
 
-    async def standings(self, *, budget: str | None, subject: str | None, limit: int) -> list[Standing]:
-        """Return what is spent, reserved and left, by budget, subject and measure."""
+    async def standings(
+        self, *, budget: str | None, subject: str | None, limit: int, after: tuple[str, str, str] | None = None
+    ) -> list[Standing]:
+        """Return what is spent, reserved and left, behind (budget, subject, measure). Raises `LookupError`."""
         ...
 
 
 class DefinitionRows(Protocol):
     """What operators need of the definitions in the store (`durable.definition_book`)."""
 
-    async def list_definitions(self, *, server: str | None, state: str | None, limit: int) -> list[DefinitionRecord]:
-        """Return current versions by server, kind and name."""
+    async def list_definitions(
+        self, *, server: str | None, state: str | None, limit: int, after: tuple[str, str, str] = ("", "", "")
+    ) -> list[DefinitionRecord]:
+        """Return current versions by server, kind and name, those behind the place `after`."""
         ...
 
     async def read_versions(self, place: tuple[str, str, str]) -> list[DefinitionRecord]:

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from pydantic import Field, StringConstraints
 
-from gateway.admin.form import Form
+from gateway.admin.form import Form, Line
 from gateway.admin.parts import RedactionDesk
 from gateway.admin.permit import Permit, permit
 from gateway.admin.problem import Problem
@@ -53,8 +53,10 @@ class Erasure(Form):
     """Whose originals go: values as they may have been written, or a user of a domain with all their runs."""
 
     values: Annotated[list[_Value], Field(max_length=VALUES_MAX, default_factory=list)]
-    user: str | None = Field(default=None, description="`domain/user`: the person on whose behalf agents called")
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+    user: Line | None = Field(
+        default=None, max_length=1000, description="`domain/user`: the person on whose behalf agents called"
+    )
+    reason: Annotated[Line, StringConstraints(min_length=1, max_length=1000)]
 
 
 class Erased(Form):

@@ -27,6 +27,8 @@ _HOW: dict[str, How] = {
 }  # fmt: skip
 _MODEL_NAME = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 _MODELS_MAX = 100
+#: Steps and attempts: what any store counts to.
+COUNT_MAX = 2**31 - 1
 
 
 class Run(Form):
@@ -119,7 +121,7 @@ class RunEnd(Form):
     """How a run ended."""
 
     state: Literal["finished", "failed", "cancelled"]
-    attempt: int = Field(ge=0)
+    attempt: int = Field(ge=0, le=COUNT_MAX)
     result: JsonValue = None
 
 
@@ -144,7 +146,7 @@ class ForkRequest(Form):
     later `once` calls of the other run are not held.
     """
 
-    step: int = Field(ge=0)
+    step: int = Field(ge=0, le=COUNT_MAX)
     models: dict[_MODEL_NAME, _MODEL_NAME] = Field(default_factory=dict, max_length=_MODELS_MAX)
     policies: str | None = Field(None, max_length=64)
     repeat_effects: bool = False

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 COOKIE: Final = "oncegate_session"
 CSRF_HEADER: Final = b"x-oncegate-csrf"
 SESSIONS_MAX: Final = 1000
+#: Who logs in oftener ends their own oldest session, not another's.
+SESSIONS_OF_ONE_MAX: Final = 20
+#: Where the console is reached by https only: no other host or path of the site can set or replace such a cookie
+#: (RFC 6265bis section 4.1.3.2), so nobody can slip a session of their own under another's pages.
+_HOST_ONLY: Final = "__Host-"
 SESSION_SECONDS_MAX: Final = 12 * 3600
 IDLE_SECONDS_MAX: Final = 3600
 TOKEN_CHARACTERS_MAX: Final = 16 * 1024
@@ -33,6 +38,7 @@ TOKEN_CHARACTERS_MAX: Final = 16 * 1024
 class Session:
     """One login: its credential (a secret, in memory only) or who came, its CSRF secret, when it began and was used."""
 
+    name: str
     credential: str | Person
     csrf: str
     begun: float
@@ -41,28 +47,36 @@ class Session:
 
 
 class Sessions:
-    """The logins of one process; they end with it."""
+    """The logins of one process; they end with it. `secure` where browsers reach the console by https."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, secure: bool = False) -> None:
         self._clock = clock
         self._open: OrderedDict[str, Session] = OrderedDict()
+        self.secure = secure
+        self.cookie = cookie_name(COOKIE, secure=secure)
 
-    def begin(self, credential: str | Person, seconds_max: float = SESSION_SECONDS_MAX) -> str:
-        """Return the name of a new session, for its cookie."""
-        name, now = secrets.token_urlsafe(32), self._clock()
+    def begin(self, who: str, credential: str | Person, seconds_max: float = SESSION_SECONDS_MAX) -> str:
+        """Return the cookie's value of a new session; `who` is the name of the principal that logged in."""
+        value, now = secrets.token_urlsafe(32), self._clock()
         bound = min(seconds_max, SESSION_SECONDS_MAX)
-        self._open[name] = Session(credential, secrets.token_urlsafe(32), now, now, bound)
+        self._open[value] = Session(who, credential, secrets.token_urlsafe(32), now, now, bound)
+        theirs = [key for key, session in self._open.items() if session.name == who]
+        for key in theirs[:-SESSIONS_OF_ONE_MAX]:
+            del self._open[key]
         while len(self._open) > SESSIONS_MAX:
             self._open.popitem(last=False)
-        return name
+        return value
 
     def end(self, headers: Headers) -> Session | None:
         """Forget the session of a request, and return it."""
-        return self._open.pop(cookie_in(headers, COOKIE), None)
+        return self._open.pop(cookie_in(headers, self.cookie), None)
 
-    def of(self, headers: Headers) -> Session | None:
-        """Return the session of a request, `None` where there is none or its time is over."""
-        name = cookie_in(headers, COOKIE)
+    def of(self, headers: Headers, *, by_itself: bool = False) -> Session | None:
+        """Return the session of a request, `None` where there is none or its time is over.
+
+        What a page asks `by_itself`, with nobody at the keyboard, is no use of it.
+        """
+        name = cookie_in(headers, self.cookie)
         found = self._open.get(name)
         if found is None:
             return None
@@ -70,8 +84,9 @@ class Sessions:
         if now - found.begun > found.seconds_max or now - found.used > IDLE_SECONDS_MAX:
             del self._open[name]
             return None
-        found.used = now
-        self._open.move_to_end(name)
+        if not by_itself:
+            found.used = now
+            self._open.move_to_end(name)
         return found
 
 
@@ -81,11 +96,17 @@ def proven(session: Session, headers: Headers) -> bool:
     return len(given) == 1 and hmac.compare_digest(given[0], session.csrf.encode())
 
 
-def cookie_of(name: str, *, secure: bool) -> str:
-    """Return the header that sets the cookie; an empty name takes it away."""
-    life = SESSION_SECONDS_MAX if name else 0
+def cookie_name(name: str, *, secure: bool) -> str:
+    """Return a cookie's whole name."""
+    return f"{_HOST_ONLY}{name}" if secure else name
+
+
+def cookie_of(value: str, *, secure: bool) -> str:
+    """Return the header that sets the session's cookie; an empty value takes it away."""
+    life = SESSION_SECONDS_MAX if value else 0
     safe = "; Secure" if secure else ""
-    return f"{COOKIE}={name}; Path=/; HttpOnly; SameSite=Strict; Max-Age={life}{safe}"
+    name = cookie_name(COOKIE, secure=secure)
+    return f"{name}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={life}{safe}"
 
 
 def cookie_in(headers: Headers, name: str) -> str:

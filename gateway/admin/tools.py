@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import Field, JsonValue, StringConstraints
 
 from durable.definitions import DefinitionMoved, DefinitionRecord, Ruling
-from gateway.admin.form import Form, Reason
+from gateway.admin.form import Form, Line, Reason
 from gateway.admin.parts import ROWS_MAX
 from gateway.admin.permit import Permit, permit
 from gateway.admin.problem import Problem
@@ -26,14 +26,17 @@ class DefinitionQuery(Form):
     limit: int = Field(50, ge=1, le=ROWS_MAX)
     server: str | None = Field(None, max_length=64)
     state: State | None = None
+    after: Line | None = Field(
+        None, max_length=600, description="go on behind this one: `server/kind/name`, the last of the page before"
+    )
 
 
 class DefinitionName(Form):
     """One definition; `name` is `-` for a server's instructions."""
 
-    server: str = Field(max_length=64)
+    server: Line = Field(max_length=64)
     kind: Kind = "tool"
-    name: str = Field(max_length=512)
+    name: Line = Field(max_length=512)
 
 
 class Definition(Form):
@@ -94,8 +97,10 @@ def routes() -> APIRouter:
 
 async def listed(allowed: _Reader, wanted: Annotated[DefinitionQuery, Query()]) -> list[Definition]:
     """Return definitions by server, kind and name."""
+    server, _, rest = (wanted.after or "").partition("/")
+    kind, _, name = rest.partition("/")
     found = await allowed.parts.definitions.list_definitions(
-        server=wanted.server, state=wanted.state, limit=wanted.limit
+        server=wanted.server, state=wanted.state, limit=wanted.limit, after=(server, kind, name)
     )
     return [_view(record) for record in found]
 

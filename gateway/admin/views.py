@@ -81,7 +81,11 @@ class CallQuery(Form):
     run: Identifier | None = None
     agent: str | None = Field(None, max_length=256)
     resource: str | None = Field(None, max_length=2048)
-    before: Identifier | None = Field(None, description="only calls older than this one: the last of the page before")
+    before: str | None = Field(
+        None,
+        pattern=r"^call_[0-9a-f]{1,64}$",
+        description="only calls older than this one: the last of the page before",
+    )
 
 
 class Resolution(Form):

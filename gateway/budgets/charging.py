@@ -51,13 +51,17 @@ class Budgets:
     """The configured budgets, those of policy lines, and the loop guard."""
 
     def __init__(self, config: Config, price: Price) -> None:
-        self._rules = tuple(_rule(budget) for budget in config.budgets)
         self._price = price
         self._assumed = {
             resource_name("model", name): model.output_tokens_assumed for name, model in config.models.items()
         }
-        self._hourly = config.loop_guard.same_call_an_hour
         self._limits: dict[int, Callable[[float], Window]] = {}
+        self.take(config)
+
+    def take(self, config: Config) -> None:
+        """Charge by the budgets and the loop guard of `config` from now on; what was charged stays charged."""
+        self._rules = tuple(_rule(budget) for budget in config.budgets)
+        self._hourly = config.loop_guard.same_call_an_hour
         seconds = [budget.run_seconds for budget in config.budgets if budget.run_seconds is not None]
         self._guard = Guard(
             same_call_max=config.loop_guard.same_call,
@@ -73,7 +77,7 @@ class Budgets:
     def estimated(self, call: Call, request: bytes) -> Estimate:
         """Return how many tokens a model call may take; `request` is the JSON that is sent."""
         assumed = 0 if _EMBEDDINGS in call.endpoint else self._assumed.get(call.resource, 0)
-        return estimate(request, call.arguments, assumed=assumed)
+        return estimate(request, call.arguments, assumed=assumed, endpoint=call.endpoint)
 
     def charges(self, call: Call, step: Step, decision: Decision, request: bytes) -> tuple[Charge, ...]:
         """Return what `call` is charged to each budget that covers it. Raises `Refusal` where a price is unknown."""

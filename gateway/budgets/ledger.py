@@ -18,14 +18,18 @@ if TYPE_CHECKING:
     from policy.decision import Limit
 
 _HOUR_SECONDS: Final = 3600
+#: More than there are measures of one counter.
+_MEASURES_MAX: Final = 16
 _MICROSECONDS: Final = 1_000_000
 
 
 class Rows(Protocol):
     """The part of a store that holds what is taken of budgets."""
 
-    async def read_budget(self, name: str, since: float, *, subject: str | None, limit: int) -> list[BudgetRecord]:
-        """Return what is taken of a budget in its window since `since` (seconds since the epoch), by subject."""
+    async def read_budget(
+        self, name: str, since: float, *, subject: str | None, limit: int, after: tuple[str, str] = ("", "")
+    ) -> list[BudgetRecord]:
+        """Return what is taken of a budget since `since` (seconds since the epoch), by subject and measure."""
         ...
 
 
@@ -59,18 +63,49 @@ class Ledger:
         self._rows = rows
         self._limits = limits
 
-    async def standings(self, *, budget: str | None, subject: str | None, limit: int) -> list[Standing]:
-        """Return the budgets' standings, those of `budget` or `subject` only where given, at most `limit`."""
+    def take(self, config: Config) -> None:
+        """Read by the budgets of `config` from now on."""
+        self._config = config
+
+    async def standings(
+        self, *, budget: str | None, subject: str | None, limit: int, after: tuple[str, str, str] | None = None
+    ) -> list[Standing]:
+        """Return the budgets' standings, those of `budget` or `subject` only where given, at most `limit`.
+
+        Those behind `after` (budget, subject, measure). Raises `LookupError` when there is no such budget any more.
+        """
         found: list[Standing] = []
-        now = time.time()
-        for name, window in self._windows(now).items():
-            if budget not in {None, name}:
-                continue
-            records = await self._rows.read_budget(name, window.since / _MICROSECONDS, subject=subject, limit=limit)
-            found += self._merged(name, records, window, subject)
+        windows = list(self._windows(time.time()).items())
+        behind = ("", "")
+        if after is not None:
+            names = [name for name, _ in windows]
+            if after[0] not in names:
+                raise LookupError(after[0])
+            windows, behind = windows[names.index(after[0]) :], after[1:]
+        for name, window in windows:
+            if budget in {None, name}:
+                found += await self._standing(name, window, subject, limit, behind)
             if len(found) >= limit:
                 break
+            behind = ("", "")
         return found[:limit]
+
+    async def _standing(
+        self, name: str, window: Window, subject: str | None, limit: int, behind: tuple[str, str]
+    ) -> list[Standing]:
+        """Return one budget's standings by subject and measure, those behind the pair `behind`."""
+        configured = next((one for one in self._config.budgets if one.name == name), None)
+        # of one with one counter all is read, so that what was never charged can be told
+        single = configured is not None and configured.single
+        place, most = (("", ""), _MEASURES_MAX) if single else (behind, limit)
+        records = await self._rows.read_budget(
+            name, window.since / _MICROSECONDS, subject=subject, limit=most, after=place
+        )
+        merged = list(self._merged(name, records, window, subject))
+        if not single:
+            return merged
+        merged.sort(key=lambda one: one.measure)
+        return [one for one in merged if (one.subject, one.measure) > behind]
 
     def _windows(self, now: float) -> dict[str, Window]:
         windows = {budget.name: window_of(budget)(now) for budget in self._config.budgets}

@@ -22,11 +22,15 @@ _MICROSECONDS: Final = 1_000_000
 
 def over_budget(over: OverBudget) -> Refusal:
     """Return the refusal of a call that a budget has no room for; what is used, and until when, stands beside it."""
-    charge, until = over.charge, over.charge.until
+    charge, until = over.charge, over.until
     most, used = (_amount(charge.unit, amount) for amount in (charge.most, over.used))
     ends = "-" if until is None else datetime.fromtimestamp(until / _MICROSECONDS, UTC).isoformat(timespec="seconds")
     wait = None if until is None else max(1, math.ceil(until / _MICROSECONDS - time.time()))
-    then = "do not ask again in this run" if until is None else "ask again when its window is over"
+    then = "ask again when its window is over"
+    if charge.until is None:
+        then = "do not ask again in this run"
+    elif charge.amount > charge.most:
+        then = "this call alone may take more than that; ask for less (a smaller bound of its answer)"
     return Refusal(
         code="limited",
         message=f"limited: the budget `{charge.budget}` allows {most} {_MEASURES.get(charge.measure, charge.measure)} "

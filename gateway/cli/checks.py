@@ -1,18 +1,14 @@
-"""What `doctor` looks at, one function a subject: files, clock, disk, upstreams. Connects, sends nothing."""
+"""What `doctor` looks at on this machine, one function a subject: files, clock, disk, commands."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
 import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
-
-import httpx
 
 from gateway.checkpoints import signing_key_path
 from gateway.mcp.confinement import unconfined, unstartable
@@ -26,7 +22,6 @@ if TYPE_CHECKING:
 
 Health = Literal["ok", "warning", "failure"]
 
-CONNECT_SECONDS_MAX = 3.0
 #: Below the first the gateway soon cannot write; below the second it is time to look.
 DISK_BYTES_MIN = 256 * 1024 * 1024
 DISK_BYTES_LOW = 2 * 1024 * 1024 * 1024
@@ -119,32 +114,6 @@ def disk(config: Config) -> Check:
     return Check(subject="disk", health=health, finding=f"{free / _GIB:.1f} GiB free at `{folder}`", advice=advice)
 
 
-def upstreams(config: Config) -> Iterator[Check]:
-    """Look whether every upstream can be connected to, or its program be found."""
-    for name, model in config.models.items():
-        yield _connected(f"model {name}", model.url)
-    for name, server in config.mcp_servers.items():
-        if server.url is not None:
-            yield _connected(f"server {name}", server.url)
-        elif server.command is not None:
-            yield _program(f"server {name}", server.command[0])
-    yield from _issuers(config)
-    if config.telemetry.otlp_url is not None:
-        yield from _exporters(config.telemetry.otlp_url)
-
-
-def _issuers(config: Config) -> Iterator[Check]:
-    for domain in config.trust_domains.values():
-        if domain.login is not None:
-            yield _connected(f"login of {domain.name}", domain.login.issuer)
-        for issuer in domain.issuers:
-            if issuer.jwks_url is not None:
-                yield _connected(f"issuer {issuer.issuer}", issuer.jwks_url)
-            elif issuer.jwks_file is not None and not issuer.jwks_file.is_file():
-                finding = f"`{issuer.jwks_file}` is absent"
-                yield Check(subject=f"issuer {issuer.issuer}", health="failure", finding=finding, advice="write it")
-
-
 def commands(config: Config) -> Iterator[Check]:
     """Look whether servers that are commands are kept from keys, state and policies."""
     problems = [*unconfined(config), *unstartable(config)]
@@ -199,47 +168,3 @@ def audit(config: Config) -> Iterator[Check]:
     key = signing_key_path(config)
     if key.exists():
         yield _closed("key of the audit", key)
-
-
-def _exporters(otlp_url: str) -> Iterator[Check]:
-    """Ask the collector to take nothing, which every collector can."""
-    connected = _connected("telemetry", otlp_url)
-    if connected.health != "ok":
-        yield connected
-        return
-    for what, path in (("traces", "/v1/traces"), ("the audit", "/v1/logs")):
-        url = otlp_url.rstrip("/") + path
-        headers = {"content-type": "application/x-protobuf"}
-        try:
-            status = httpx.post(
-                url, content=b"", headers=headers, timeout=CONNECT_SECONDS_MAX, trust_env=False
-            ).status_code
-        except httpx.HTTPError:
-            status = 0
-        subject = f"exporter of {what}"
-        if 200 <= status < 300:  # noqa: PLR2004 - HTTP
-            yield Check(subject=subject, health="ok", finding=f"{path} takes it")
-        else:
-            advice = "name a collector that takes logs too; the audit waits in the store until then"
-            finding = f"{path} answers {status or 'nothing in time'}"
-            yield Check(subject=subject, health="warning", finding=finding, advice=advice)
-
-
-def _connected(subject: str, url: str) -> Check:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        socket.create_connection((host, port), CONNECT_SECONDS_MAX).close()
-    except OSError as error:
-        reason = (error.strerror or "no answer in time").lower()
-        advice = "start it, or correct its url; calls to it fail until then"
-        return Check(subject=subject, health="failure", finding=f"{host}:{port}: {reason}", advice=advice)
-    return Check(subject=subject, health="ok", finding=f"{host}:{port} answers")
-
-
-def _program(subject: str, program: str) -> Check:
-    if shutil.which(program) is None:
-        finding = f"`{program}` is no program that can be run"
-        return Check(subject=subject, health="failure", finding=finding, advice="install it, or correct its command")
-    return Check(subject=subject, health="ok", finding=f"`{program}` can be run")

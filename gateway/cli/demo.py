@@ -8,6 +8,7 @@ import json
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -69,8 +70,9 @@ def _serve(place: Path, port: int) -> int:
     try:
         note("starting the gateway, a demo model server and a demo payments server …")
         stage.prepare()
+        operator = stage.key_of("operator", "--admin")
         stage.start_gateway()
-        _say(stage)
+        _say(stage, operator)
         return _until_ended(stage)
     except KeyboardInterrupt:
         return 0
@@ -86,7 +88,7 @@ def _until_ended(stage: Stage) -> int:
     return NO if status else 0
 
 
-def _say(stage: Stage) -> None:
+def _say(stage: Stage, operator: str) -> None:
     asked = "Who am I talking about: Ada Lovelace, ada@example.com, card 4111 1111 1111 1111"
     body = json.dumps({"model": "demo-model", "messages": [{"role": "user", "content": asked}]})
     out = screen()
@@ -94,7 +96,8 @@ def _say(stage: Stage) -> None:
         ("token", stage.token),
         ("models", f"{stage.url}/v1   (OpenAI API; model `demo-model` is the demo's script, not a real model)"),
         ("tools", f"{stage.url}/mcp/payments   (MCP; the demo's payments server)"),
-        ("operators", f"oncegate calls list -c {stage.config}"),
+        ("console", f"http://127.0.0.1:{stage.ports.admin}   (log in with {operator})"),
+        ("operators", f"{_program()} calls list -c {stage.config}"),
         ("model saw", str(stage.model_log)),
     )
     for name, value in lines:
@@ -106,6 +109,12 @@ def _say(stage: Stage) -> None:
         soft_wrap=True, markup=False,
     )  # fmt: skip
     note("Ctrl-C ends all of it")
+
+
+def _program() -> str:
+    """Return how this program is called from the shell that reads what it prints."""
+    beside = Path(sys.executable).with_name("oncegate")
+    return "oncegate" if shutil.which("oncegate") or not beside.exists() else str(beside)
 
 
 def _check_free(*ports: int) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import typer
 from rich.text import Text
 
 from gateway.admin.address import socket_path
-from gateway.cli import checks, engine_checks, options, store_checks
+from gateway.cli import checks, engine_checks, network_checks, options, store_checks
+from gateway.cli.attention import attention
 from gateway.cli.checks import Check
 from gateway.cli.client import Target, ask
 from gateway.cli.output import DONE, NO, Failure, print_json, screen, visible
@@ -19,13 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gateway.config import Config
 
 _MARKS = {"ok": ("ok  ", "green"), "warning": ("look", "yellow"), "failure": ("FAIL", "bold red")}
 
 
 def doctor(*, config: options.ConfigOption = options.CONFIG_DEFAULT, as_json: options.JsonOption = False) -> None:
-    """Look at configuration, clock, keys, store, policies, language model, upstreams and disk.
+    """Look at configuration, clock, keys, store, policies, language model, disk, certificates, upstreams, issuers.
 
     Each line says what to do; exits 1 when something has failed.
     """
@@ -58,17 +58,36 @@ def _looked_at(path: Path) -> Iterator[Check]:
     yield from checks.audit(config)
     yield from engine_checks.policies(config)
     yield engine_checks.language_model(config)
-    yield from checks.upstreams(config)
+    yield from network_checks.certificate(config)
+    yield from network_checks.upstreams(config)
+    yield from network_checks.issuers(config)
+    yield from network_checks.exporters(config)
     yield from checks.commands(config)
-    yield _running(config)
+    yield from running(Target(socket=socket_path(config.state.path)))
 
 
-def _running(config: Config) -> Check:
+def running(target: Target) -> Iterator[Check]:
+    """Ask the running gateway how it stands: what it says of itself is not to be seen from outside."""
+    subject = "gateway"
     try:
-        ask(Target(socket=socket_path(config.state.path)), "GET", "/healthz")
+        ask(target, "GET", "/healthz")
     except Failure as failure:
-        return Check(subject="gateway", health="warning", finding=failure.message, advice="`oncegate serve` starts it")
-    return Check(subject="gateway", health="ok", finding="answers on its socket")
+        yield Check(subject=subject, health="warning", finding=failure.message, advice="`oncegate serve` starts it")
+        return
+    try:
+        wants = attention(
+            cast("dict[str, object]", ask(target, "GET", "/api/v1/overview")),
+            cast("list[dict[str, object]]", ask(target, "GET", "/api/v1/upstreams")),
+        )
+    except Failure as failure:
+        advice = "see its log, and what is said of journal and disk above"
+        yield Check(subject=subject, health="failure", finding=failure.message, advice=advice)
+        return
+    yield Check(subject=subject, health="ok", finding="answers on its socket")
+    # doubts and approvals are said where the journal is looked at
+    for want in wants:
+        if not want.waits:
+            yield Check(subject=subject, health="warning", finding=want.finding, advice=want.advice)
 
 
 def _show(check: Check) -> None:

@@ -105,6 +105,7 @@ def _say(folder: Path, names: list[str], *, as_json: bool) -> None:
     for step in (
         f"oncegate check{config}",
         f"oncegate token create --agent billing --domain demo --role clerk{config}",
+        f"oncegate token create --agent operator --domain demo --admin{config}   # logs in to the console",
         f"oncegate serve{config}",
     ):
         out.print(f"  {step}", soft_wrap=True, markup=False)

@@ -22,6 +22,7 @@ from gateway.body import at
 from gateway.cli import options
 from gateway.cli.output import NO, USAGE, Column, Failure, note, print_json, print_table, stamp
 from gateway.cli.target import read_config
+from gateway.owners import user_and_actors
 from gateway.secrets import SecretError
 from policy.decision import Principal, Question
 from policy.difference import Change, differences
@@ -208,8 +209,8 @@ def _time_of(record: Mapping[str, object]) -> float:
 
 
 def _call(call: RecordedCall, record: Mapping[str, object]) -> Recorded:
-    user, *actors = call.user.split("|")
-    principal = _principal(record, call.agent, call.domain, None if user == "-" else user, tuple(actors))
+    user, actors = user_and_actors(call.user)
+    principal = _principal(record, call.agent, call.domain, user, actors)
     tree = body.parse(call.request)
     path = ("params", "arguments") if call.kind == "tool" else ("params",)
     arguments = at(tree, path) if call.resource.startswith("mcp/") else tree

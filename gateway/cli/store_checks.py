@@ -61,6 +61,17 @@ def _whole(found: Condition) -> Iterator[Check]:
         advice = "`oncegate serve` migrates it, or `oncegate store migrate` as the owner of the tables"
         yield Check(subject=_SUBJECT, health="warning", finding=finding, advice=advice)
         return
+    if found.locked:
+        finding = "another program keeps the file locked: no call can be journaled, so none is made"
+        advice = "find it (`fuser` or `lsof` on the file and its `-wal`) and end it; copy with `oncegate store backup`"
+        yield Check(subject=_SUBJECT, health="failure", finding=finding, advice=advice)
+    if found.unopened is not None:
+        finding = f"no key of `secret_key` opens what it keeps (table `{found.unopened}`)"
+        advice = (
+            "bring back the key that this state was written with, or put it on the list; `serve` refuses until then"
+        )
+        yield Check(subject=_SUBJECT, health="failure", finding=finding, advice=advice)
+        return
     yield Check(subject=_SUBJECT, health="ok", finding=f"schema {found.schema}, {found.instances} instance(s) alive")
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.cli import options
+from gateway.cli.attention import attention
 from gateway.cli.client import ask
 from gateway.cli.output import ago, print_json, screen, state, visible
 from gateway.cli.target import chosen
@@ -64,6 +65,8 @@ def _drawn(found: Facts, before: Facts | None) -> RenderableType:
     now = cast("Facts", found["overview"])
     parts: list[RenderableType] = [_head(now, _rate(found, before)), Text()]
     upstreams = cast("list[Facts]", found["upstreams"])
+    wants = attention(now, upstreams)
+    parts += [Text(visible(f"{want.finding}  → {want.advice}"), "yellow") for want in wants] + [Text()] * bool(wants)
     if upstreams:
         table = _table("UPSTREAM", "BREAKER", "FAILED", "IN FLIGHT", "WAITING")
         for one in upstreams:
@@ -89,7 +92,8 @@ def _head(now: Facts, rate: float | None) -> Table:
     added = now["added_p50_seconds"]
     grid.add_row(
         f"calls {now['calls']}{speed}", f"denied {now['denied']}", f"replayed {now['replayed']}",
-        f"in flight {now['in_flight']}", "added -" if added is None else f"added {1000 * cast('float', added):g} ms",
+        f"in flight {now['in_flight']}",
+        "added -" if added is None else f"half add ≤ {1000 * cast('float', added):g} ms",
     )  # fmt: skip
     grid.add_row(
         _loud("in doubt", now["in_doubt"]), _loud("held", now["held"]), _loud("approvals", now["approvals"]),

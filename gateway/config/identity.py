@@ -105,7 +105,7 @@ class Proxy:
     domains: Annotated[
         tuple[str, ...],
         Setting("domains", ListOf(Text("the name of a trust domain", r"[a-z0-9][a-z0-9.-]{0,62}")),
-                "The trust domains it may vouch for; each needs `spiffe`."),
+                "The trust domains it may vouch for; each needs `spiffe`, or issuers."),
     ]  # fmt: skip
 
 

@@ -125,6 +125,11 @@ class Issuer:
         Setting("dpop", Choice(("refuse", "accept", "require")),
                 "Tokens bound to a key (RFC 9449); `refuse` takes plain bearer tokens only, `require` none of them."),
     ] = "refuse"  # fmt: skip
+    dpop_nonce: Annotated[
+        Literal["none", "require"],
+        Setting("dpop_nonce", Choice(("none", "require")),
+                "Whether proofs must hold a nonce of the gateway's (RFC 9449 section 9), so that none is made ahead."),
+    ] = "none"  # fmt: skip
     revoked_file: Annotated[
         Path | None,
         Setting("revoked_file", PathText("the path of a revocation list"),
@@ -142,6 +147,8 @@ class Issuer:
             yield "issuer", "without `jwks_url` or `jwks_file` the issuer must be an https URL, whose metadata is asked"
         if set(self.audience) & set(self.admin_audience):
             yield "admin_audience", "the admin listener needs an audience of its own"
+        if self.dpop_nonce == "require" and self.dpop == "refuse":
+            yield "dpop_nonce", "no proofs are taken of this issuer: say `dpop: accept` or `dpop: require`"
         claims = [self.agent_claim, self.user_claim, self.roles_claim, self.groups_claim]
         named = [claim for claim in claims if claim is not None]
         if len(named) != len(set(named)):

@@ -32,6 +32,7 @@ def verify(config: Config, reading: Reading) -> None:
     _verify_calls(config, reading)
     _server_names(config, reading)
     _budgets(config, reading)
+    _retention(config, reading)
     if config.state_password is not None and config.state.postgres is None and reading.usable("state"):
         reading.refuse_at(("state_password",), "only a PostgreSQL `state` has a password")
     _verify_resilience(config, reading)
@@ -48,6 +49,18 @@ def _domains(config: Config, reading: Reading) -> None:
         if domain not in known:
             message = f"trust domain {shown(domain)} is not among `trust_domains`{nearest(domain, known)}"
             reading.refuse_at((section, name, "domain"), message)
+
+
+def _retention(config: Config, reading: Reading) -> None:
+    """Refuse to forget labels that still count: they stand on the rows of calls, and go with them."""
+    kept, needed = config.retention, config.runs.label_ttl_seconds
+    for name, seconds in (
+        ("finished", kept.finished_seconds), ("failed", kept.failed_seconds), ("calls", kept.calls_seconds),
+        ("keys", kept.keys_seconds),
+    ):  # fmt: skip
+        if seconds < needed and reading.usable("retention") and reading.usable("runs"):
+            message = "labels would be forgotten while they count; expected no less than `runs.label_ttl`"
+            reading.refuse_at(("retention", name), message)
 
 
 def _server_names(config: Config, reading: Reading) -> None:
@@ -183,8 +196,9 @@ def _workloads(config: Config, reading: Reading) -> None:
     for name, proxy in config.proxies.items():
         for domain in proxy.domains:
             known = config.trust_domains.get(domain)
-            if known is None or known.spiffe is None:
-                reading.refuse_at(("proxies", name, "domains"), f"trust domain {shown(domain)} has no `spiffe`")
+            if known is None or (known.spiffe is None and not known.issuers):
+                message = f"trust domain {shown(domain)} has no `spiffe` and no `issuers`"
+                reading.refuse_at(("proxies", name, "domains"), message)
 
 
 def _shared_name(first: Issuer, second: Issuer) -> str | None:

@@ -5,9 +5,9 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.responses import Response
 
 from gateway.admin.door import LOGIN_PATH, PRINCIPAL, TREE
-from gateway.admin.openid import PENDING_COOKIE, PENDING_SECONDS_MAX, LoginRefused, Provider
+from gateway.admin.openid import PENDING_COOKIE, PENDING_SECONDS_MAX, LoginRefused, Person, Provider
 from gateway.admin.parts import AdminParts
-from gateway.admin.sessions import TOKEN_CHARACTERS_MAX, cookie_in, cookie_of
+from gateway.admin.sessions import TOKEN_CHARACTERS_MAX, Sessions, cookie_in, cookie_name, cookie_of
 from gateway.call import Refusal
 from gateway.trail import principal_record
 from policy.decision import Principal
@@ -51,13 +51,19 @@ async def _login(request: Request) -> Response:
     except Refusal as refusal:
         return JSONResponse({"code": refusal.code, "detail": refusal.message}, refusal.status)
     await parts.write_audit([{"event": "login", **principal_record(principal)}])
-    name = request.app.state.sessions.begin(token.strip())
-    return JSONResponse({"id": ""}, headers={"set-cookie": cookie_of(name, secure=_secure(request))})
+    value = _begun(request, principal, token.strip())
+    return JSONResponse({"id": ""}, headers={"set-cookie": cookie_of(value, secure=_sessions(request).secure)})
 
 
-def _secure(request: Request) -> bool:
-    parts = _parts(request)
-    return request.url.scheme == "https" or (parts.logins is not None and parts.logins.secure)
+def _sessions(request: Request) -> Sessions:
+    return request.app.state.sessions
+
+
+def _begun(request: Request, principal: Principal, credential: str | Person, *seconds_max: float) -> str:
+    """Return the cookie's value of a new session; the one the browser had is over."""
+    sessions = _sessions(request)
+    sessions.end(tuple(request.scope["headers"]))
+    return sessions.begin(principal.name, credential, *seconds_max)
 
 
 def _provider(request: Request, domain: str) -> Provider | None:
@@ -71,7 +77,8 @@ def _pending(value: str, *, secure: bool) -> str:
     The provider's page leads back here, which a browser sends no `Strict` cookie with.
     """
     life, safe = PENDING_SECONDS_MAX if value else 0, "; Secure" if secure else ""
-    return f"{PENDING_COOKIE}={value}; Path=/login; HttpOnly; SameSite=Lax; Max-Age={life}{safe}"
+    name = cookie_name(PENDING_COOKIE, secure=secure)
+    return f"{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={life}{safe}"
 
 
 async def _to_provider(request: Request, domain: str) -> Response:
@@ -82,7 +89,7 @@ async def _to_provider(request: Request, domain: str) -> Response:
         begun = await provider.begin()
     except LoginRefused as refused:
         return _shown_login(request, 503, str(refused))
-    headers = {"set-cookie": _pending(begun.cookie, secure=_secure(request))}
+    headers = {"set-cookie": _pending(begun.cookie, secure=_sessions(request).secure)}
     return RedirectResponse(begun.url, 303, headers)
 
 
@@ -90,30 +97,31 @@ async def _from_provider(request: Request, domain: str) -> Response:
     provider, said = _provider(request, domain), request.query_params
     if provider is None or len(said.multi_items()) != len(said):
         return _shown_login(request, 400, "the provider's answer cannot be read; log in again")
-    parts = _parts(request)
+    parts, secure = _parts(request), _sessions(request).secure
+    pending = cookie_in(tuple(request.scope["headers"]), cookie_name(PENDING_COOKIE, secure=secure))
     try:
-        person = await provider.finish(cookie_in(tuple(request.scope["headers"]), PENDING_COOKIE), said)
+        person = await provider.finish(pending, said)
         if parts.admit is not None:
             parts.admit(person.principal)
     except (LoginRefused, Refusal) as refused:
         found = _shown_login(request, 403, str(refused) if isinstance(refused, LoginRefused) else refused.message)
-        found.headers.append("set-cookie", _pending("", secure=_secure(request)))
+        found.headers.append("set-cookie", _pending("", secure=secure))
         return found
     await parts.write_audit([{"event": "login", **principal_record(person.principal)}])
-    name = request.app.state.sessions.begin(person, person.seconds_max)
+    value = _begun(request, person.principal, person, person.seconds_max)
     # a page and no redirect: what follows the provider's page is sent without the session's `Strict` cookie
     found = HTMLResponse(request.app.state.templates.get_template("entered.html").render())
-    found.headers.append("set-cookie", cookie_of(name, secure=_secure(request)))
-    found.headers.append("set-cookie", _pending("", secure=_secure(request)))
+    found.headers.append("set-cookie", cookie_of(value, secure=secure))
+    found.headers.append("set-cookie", _pending("", secure=secure))
     return found
 
 
 async def _logout(request: Request) -> Response:
-    ended = request.app.state.sessions.end(tuple(request.scope["headers"]))
+    ended = _sessions(request).end(tuple(request.scope["headers"]))
     principal = request.scope["state"].get(PRINCIPAL)
     parts = _parts(request)
     if isinstance(principal, Principal):
         await parts.write_audit([{"event": "logout", **principal_record(principal)}])
     person = None if ended is None or isinstance(ended.credential, str) else ended.credential
     place = LOGIN_PATH if person is None or person.logout_url is None else person.logout_url
-    return JSONResponse({"location": place}, headers={"set-cookie": cookie_of("", secure=_secure(request))})
+    return JSONResponse({"location": place}, headers={"set-cookie": cookie_of("", secure=_sessions(request).secure)})

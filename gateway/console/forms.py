@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from gateway.metrics import Minute
 
@@ -16,6 +16,8 @@ SHOWN_CHARACTERS_MAX: Final = 100_000
 #: What a chart shows.
 MINUTES_SHOWN: Final = 60
 _CENT: Final = 0.01
+_SECOND: Final = 1000.0
+_MINUTE: Final = 60.0
 
 
 def when(seconds: float) -> str:
@@ -31,6 +33,24 @@ def usd(amount: float) -> str:
 def amount(value: float) -> str:
     """Return a number without needless digits."""
     return f"{value:,.0f}" if value == int(value) else f"{value:,.6f}".rstrip("0")
+
+
+def span(milliseconds: float | None) -> str:
+    """Return a duration in the unit in which people say it."""
+    if milliseconds is None:
+        return "-"
+    if milliseconds < _SECOND:
+        return f"{milliseconds:.1f} ms"
+    seconds = milliseconds / _SECOND
+    return f"{seconds:.1f} s" if seconds < _MINUTE else f"{int(seconds // _MINUTE)} min {seconds % _MINUTE:02.0f} s"
+
+
+def counts(found: object) -> str:
+    """Return counts by name as people read them: `CARD 2, EMAIL 1`."""
+    if not isinstance(found, dict):
+        return ""
+    named = cast("dict[str, object]", found)
+    return ", ".join(f"{name} {number}" for name, number in named.items())
 
 
 def tree(value: object) -> str:

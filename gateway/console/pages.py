@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from starlette.responses import Response
 
 from durable.audit_rows import AuditFilter
-from gateway.admin import approvals, audit, budgets, calls, runs, tools
+from gateway.admin import agents, approvals, audit, blocks, budgets, calls, messages, runs, tools
 from gateway.admin.audit import AuditQuery, QuestionQuery
 from gateway.admin.parts import AdminParts
 from gateway.admin.permit import Permit, permit
@@ -30,6 +30,7 @@ _Caller = Annotated[Permit, Depends(permit("admin/calls", "read"))]
 _Runner = Annotated[Permit, Depends(permit("admin/runs", "read"))]
 _Tooler = Annotated[Permit, Depends(permit("admin/tools", "read"))]
 _Policer = Annotated[Permit, Depends(permit("admin/policies", "read"))]
+_Messenger = Annotated[Permit, Depends(permit("admin/messages", "read"))]
 _Budgeter = Annotated[Permit, Depends(permit("admin/budgets", "read"))]
 _Redacter = Annotated[Permit, Depends(permit("admin/redaction", "read"))]
 _Auditor = Annotated[Permit, Depends(permit("admin/audit", "read"))]
@@ -46,6 +47,7 @@ def routes() -> APIRouter:
         ("/", overview), ("/runs", run_list), ("/runs/{run_id}", run_page), ("/calls", call_list),
         ("/calls/{call_id}", call_page), ("/approvals", approval_list), ("/approvals/{approval_id}", approval_page),
         ("/policies", policy_page), ("/tools", tool_list), ("/tools/show", tool_page), ("/agents", agent_list),
+        ("/messages", message_list),
         ("/redaction", redaction_page), ("/audit", audit_page), ("/audit/export", audit_export),
     ):  # fmt: skip
         router.add_api_route(path, page, methods=["GET"], response_model=None)
@@ -55,6 +57,14 @@ def routes() -> APIRouter:
 def given(request: Request) -> dict[str, str]:
     """Return the query without what was left empty in a form."""
     return {name: value for name, value in request.query_params.items() if value}
+
+
+#: What an approver lets happen, by effect class.
+_RISKS = {
+    "safe": "safe: has no effect, as far as it is configured",
+    "keyed": "keyed: has an effect, and may be sent again under the same key",
+    "once": "once: has an effect that is not taken back or repeated by the gateway",
+}
 
 
 async def overview(request: Request, allowed: _Overviewer) -> Response:
@@ -80,7 +90,9 @@ async def overview(request: Request, allowed: _Overviewer) -> Response:
          "in_flight": (gates[one.name].in_flight if one.name in gates else None) or 0}
         for one in insight.upstreams
     ]  # fmt: skip
-    waiting = f"{now.outbox_records} records wait for the collector, the first for {now.outbox_age_seconds:.0f} s"
+    waiting = "the collector has everything"
+    if now.outbox_records:
+        waiting = f"{now.outbox_records} records wait for the collector, the first for {now.outbox_age_seconds:.0f} s"
     minutes, commits = list(insight.metrics.minutes), insight.metrics.quantile("oncegate_journal_commit_seconds", 0.5)
     journal = "read just now"
     if commits is not None:
@@ -123,24 +135,30 @@ async def call_page(request: Request, allowed: _Caller, call_id: _Id) -> Respons
         ("step, occurrence", f"{call.step}, {call.occurrence}"), ("explicit key", call.key or "-"),
         ("times begun", call.attempt), ("replays", call.replays), ("begun", forms.when(call.intent_time)),
         ("ended", forms.when(call.outcome_time) if call.outcome_time else "-"),
-        ("upstream", f"{call.milliseconds:.1f} ms" if call.milliseconds is not None else "-"),
-        ("status", call.status or "-"), ("told besides", json.dumps(call.meta)),
+        ("upstream", forms.span(call.milliseconds)),
+        ("status", call.status or "-"), ("told besides", json.dumps(call.meta) if call.meta else "-"),
     ]  # fmt: skip
+    if call.may_execute_from is not None:
+        facts.append(("may be executed again from", forms.when(call.may_execute_from)))
     records = await _records_of(allowed, call_id)
     own = next((one for one in records if one["event"] in {"outcome", "decision"}), None)
     if own is not None:  # the newest of the call's own; calls of a run share its trace
         facts.append(("trace", trace_of(str(own["audit"]), call.run)))
     return rendered(
         request, "call.html", call=call, facts=facts, records=records,
-        request_text=forms.tree(call.request), outcome_text=forms.tree(call.outcome),
+        request_text=forms.tree(call.request),
+        outcome_text="none yet" if call.outcome is None else forms.tree(call.outcome),
     )  # fmt: skip
 
 
 async def approval_list(request: Request, asking: _Asking) -> Response:
     """List what waits for this person."""
-    query = approvals.ApprovalQuery.model_validate(given(request))
+    query = approvals.ApprovalQuery.model_validate({"limit": _PAGE} | given(request))
     found = await approvals.listed(asking, query)
-    return rendered(request, "approvals.html", approvals=found, query=query, states=get_args(approvals.State))
+    following = _next(request, "/approvals", before=found[-1].id) if len(found) == query.limit else None
+    return rendered(
+        request, "approvals.html", approvals=found, query=query, states=get_args(approvals.State), following=following
+    )
 
 
 async def approval_page(request: Request, asking: _Asking, approval_id: _Id) -> Response:
@@ -148,7 +166,8 @@ async def approval_page(request: Request, asking: _Asking, approval_id: _Id) -> 
     one = await approvals.shown(asking, approval_id)
     facts = [
         ("who asks", f"{one.domain}/{one.agent}"), ("user", one.user or "-"), ("resource", one.resource),
-        ("action", one.action), ("run", one.run or "-"), ("policy line", one.rule), ("policies", one.policy),
+        ("action", one.action), ("risk", _RISKS.get(one.effect or "", "-")), ("run", one.run or "-"),
+        ("policy line", one.rule), ("policies", one.policy),
         ("groups asked", ", ".join(one.demands)), ("may not decide", ", ".join(one.requesters)),
         ("asked", forms.when(one.asked)), ("ends", forms.when(one.expires)),
     ]  # fmt: skip
@@ -158,6 +177,9 @@ async def approval_page(request: Request, asking: _Asking, approval_id: _Id) -> 
 async def policy_page(request: Request, allowed: _Policer) -> Response:
     """Show lines in force, what they decided, and why a question is decided as it is."""
     insight, query, found, problem = audit.insight_of(allowed), given(request), None, None
+    wanted = audit.LineQuery(limit=_PAGE, after=query.pop("after", None))
+    shown = await audit.lines(allowed, wanted)
+    following = _next(request, "/policies", after=shown[-1].id) if len(shown) == _PAGE else None
     if query:
         try:
             found = insight.explain(audit.question_of(QuestionQuery.model_validate(query)))
@@ -167,7 +189,7 @@ async def policy_page(request: Request, allowed: _Policer) -> Response:
     asked = {name: query.get(name, "") for name in ("subject", "resource", "action", "user")}
     return rendered(
         request, "policies.html", digest=policies.current.digest, reloads=policies.reloads, error=policies.last_error,
-        asked=asked, problem=problem, found=found, lines=audit.lines_of(insight), diff=_reloaded(allowed),
+        asked=asked, problem=problem, found=found, lines=shown, following=following, diff=_reloaded(allowed),
         mode=policies.current.mode,
         suspended=sorted(insight.metrics.by("oncegate_policy_suspended_total").items()),
         candidate=sorted(insight.metrics.by("oncegate_policy_candidate_total").items()),
@@ -178,7 +200,10 @@ async def policy_page(request: Request, allowed: _Policer) -> Response:
 async def tool_list(request: Request, allowed: _Tooler) -> Response:
     """List the catalogue."""
     query = tools.DefinitionQuery.model_validate({"limit": _PAGE} | given(request))
-    return rendered(request, "tools.html", tools=await tools.listed(allowed, query), query=query)
+    found = await tools.listed(allowed, query)
+    last = f"{found[-1].server}/{found[-1].kind}/{found[-1].name}" if len(found) == query.limit else None
+    following = None if last is None else _next(request, "/tools", after=last)
+    return rendered(request, "tools.html", tools=found, query=query, following=following)
 
 
 async def tool_page(request: Request, allowed: _Tooler, wanted: Annotated[tools.DefinitionName, Query()]) -> Response:
@@ -194,13 +219,32 @@ async def tool_page(request: Request, allowed: _Tooler, wanted: Annotated[tools.
 
 async def agent_list(request: Request, allowed: _Budgeter) -> Response:
     """Show who calls, and what is left of budgets."""
-    insight = audit.insight_of(allowed)
-    standings, parts, principal = await budgets.standings(allowed), allowed.parts, allowed.principal
+    query, parts, principal = given(request), allowed.parts, allowed.principal
+    seen = await agents.listed(allowed, agents.AgentQuery(limit=_PAGE, after=query.get("agent")))
+    standings = await budgets.listed(
+        allowed, budgets.BudgetQuery(limit=_PAGE, budget=None, subject=None, after=query.get("budget"))
+    )
     may = principal.method == "socket" or parts.decide(principal, "admin/blocks", "read").allowed
+    blocked = await blocks.listed(allowed, blocks.BlockQuery(limit=_PAGE, after=query.get("block"))) if may else []
+    last = standings[-1] if len(standings) == _PAGE else None
+    more = {
+        "agent": seen[-1].name if len(seen) == _PAGE else None,
+        "budget": last and f"{last.budget},{last.subject},{last.measure}",
+        "block": blocked[-1].subject if len(blocked) == _PAGE else None,
+    }
     return rendered(
-        request, "agents.html", agents=insight.metrics.agents_seen(), budgets=standings, domains=insight.domains,
-        blocks=await parts.blocks.list_blocks() if may else [],
+        request, "agents.html", agents=seen, budgets=standings, domains=audit.insight_of(allowed).domains,
+        blocks=blocked, may=may,
+        more={name: _next(request, "/agents", **{name: one}) for name, one in more.items() if one is not None},
     )  # fmt: skip
+
+
+async def message_list(request: Request, allowed: _Messenger) -> Response:
+    """List what agents were sent, and what reached nobody."""
+    query = messages.MessageQuery.model_validate({"limit": _PAGE} | given(request))
+    found = await messages.listed(allowed, query)
+    following = _next(request, "/messages", before=found[-1].id) if len(found) == query.limit else None
+    return rendered(request, "messages.html", messages=found, query=query, states=messages.STATES, following=following)
 
 
 async def redaction_page(request: Request, allowed: _Redacter) -> Response:

@@ -16,7 +16,8 @@ from policy.decision import Principal
 HERE = Path(str(files("gateway.console")))
 SECTIONS = (
     ("Overview", "/"), ("Runs", "/runs"), ("Calls", "/calls"), ("Approvals", "/approvals"), ("Policies", "/policies"),
-    ("Tools", "/tools"), ("Agents", "/agents"), ("Redaction", "/redaction"), ("Audit", "/audit"),
+    ("Tools", "/tools"), ("Agents", "/agents"), ("Messages", "/messages"),
+    ("Redaction", "/redaction"), ("Audit", "/audit"),
 )  # fmt: skip
 
 
@@ -26,7 +27,13 @@ def environment() -> Environment:
         loader=FileSystemLoader(HERE / "templates"), autoescape=True,
         undefined=StrictUndefined, trim_blocks=True,
     )  # fmt: skip
-    found.filters |= {"when": forms.when, "usd": forms.usd, "amount": forms.amount}
+    found.filters |= {
+        "when": forms.when,
+        "usd": forms.usd,
+        "amount": forms.amount,
+        "span": forms.span,
+        "counts": forms.counts,
+    }
     return found
 
 

@@ -1,9 +1,5 @@
 """The console as one ASGI app: pages, shipped files, login, and the stream that says when something has changed."""
 
-import asyncio
-import json
-from collections.abc import AsyncIterator
-
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
@@ -13,16 +9,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from durable.journal import JournalUnavailable
+from gateway.admin.door import STILL
 from gateway.admin.parts import AdminParts
 from gateway.admin.problem import Problem
 from gateway.admin.sessions import Sessions
 from gateway.console import entrance, pages
+from gateway.console.following import Following
 from gateway.console.render import HERE, environment, rendered
-
-#: How often is looked whether something has changed.
-EVERY_SECONDS = 2.0
-#: A stream ends, and the browser asks anew: its credential is verified again then.
-STREAM_SECONDS_MAX = 300.0
 
 
 def build_console(parts: AdminParts, sessions: Sessions) -> FastAPI:
@@ -30,6 +23,7 @@ def build_console(parts: AdminParts, sessions: Sessions) -> FastAPI:
     app = FastAPI(title="Oncegate console", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.parts = parts
     app.state.sessions = sessions
+    app.state.following = None if parts.insight is None else Following(parts.insight)
     app.state.templates = environment()
     for kind in (Problem, HTTPException, RequestValidationError, ValidationError, JournalUnavailable):
         app.add_exception_handler(kind, _on_problem)
@@ -57,25 +51,7 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 
 
 async def _events(request: Request) -> Response:
-    parts: AdminParts = request.app.state.parts
-    insight = parts.insight
-    if insight is None:
+    following: Following | None = request.app.state.following
+    if following is None:
         return RedirectResponse("/")
-
-    async def changes() -> AsyncIterator[str]:
-        last, until = "", asyncio.get_running_loop().time() + STREAM_SECONDS_MAX
-        yield "retry: 2000\n\n"
-        while asyncio.get_running_loop().time() < until:
-            try:
-                totals = await insight.audit.totals()
-            except JournalUnavailable:
-                return
-            calls = insight.metrics.total("oncegate_calls_total")
-            now = json.dumps([calls, totals.in_flight, totals.in_doubt, totals.held, totals.approvals,
-                              insight.policies.current.digest])  # fmt: skip
-            # what changed is not said: whoever may see it asks for the page again
-            yield "event: changed\ndata: 1\n\n" if last not in {"", now} else ": still here\n\n"
-            last = now
-            await asyncio.sleep(EVERY_SECONDS)
-
-    return StreamingResponse(changes(), media_type="text/event-stream")
+    return StreamingResponse(following.stream(request.scope["state"][STILL]), media_type="text/event-stream")

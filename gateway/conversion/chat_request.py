@@ -63,6 +63,8 @@ def to_messages(chat: Tree, terms: Terms) -> Converted:
         tree["stop_sequences"] = [stop] if isinstance(stop, str) else a_list(stop, "stop")
     if (user := asked.get("safety_identifier") or asked.get("user")) is not None:
         tree["metadata"] = {"user_id": user}
+        if asked.get("safety_identifier") is not None and asked.get("user") not in (None, user):
+            left_out.note("user")
     return Converted(tree | _tools(asked) | _output(asked), tuple(left_out.names))
 
 
@@ -94,7 +96,7 @@ def _conversation(asked: Tree, left_out: LeftOut) -> tuple[list[Tree], list[Tree
                 turns.append({"role": "user", "content": results})
             results.append(_result(message, path, left_out))
             continue
-        if role in {"system", "developer"}:
+        if str(role) in {"system", "developer"}:
             only(message, path, frozenset({"role", "content"}))
             if turns:
                 turns.append({"role": "system", "content": _content(message, path, left_out)})
@@ -134,6 +136,7 @@ def _use(call: Tree, path: str) -> Tree:
     if call.get("type", "function") != "function":
         raise CannotCarry(below(path, "type"), "is a kind of tool that cannot be carried to this model's provider")
     function = an_object(call.get("function"), below(path, "function"))
+    only(function, below(path, "function"), frozenset({"name", "arguments"}))
     text = a_text(function.get("arguments"), below(path, "function.arguments"))
     try:
         arguments = body.parse(text.encode() or b"{}")
@@ -198,9 +201,11 @@ def _tools(asked: Tree) -> Tree:
         choice["type"] = _TOOL_CHOICES[chosen]
     elif chosen is not None:
         named = an_object(chosen, "tool_choice")
+        only(named, "tool_choice", frozenset({"type", "function"}))
         if named.get("type") != "function":
             raise CannotCarry("tool_choice.type", "cannot be carried to this model's provider")
         function = an_object(named.get("function"), "tool_choice.function")
+        only(function, "tool_choice.function", frozenset({"name"}))
         choice = {"type": "tool", "name": a_text(function.get("name"), "tool_choice.function.name")}
     if asked.get("parallel_tool_calls") is False and choice.get("type") != "none":
         choice = {"type": "auto", **choice, "disable_parallel_tool_use": True}
@@ -230,6 +235,7 @@ def _output(asked: Tree) -> Tree:
             raise CannotCarry("reasoning_effort", "is not known")
     if (wanted := asked.get("response_format")) is not None:
         form = an_object(wanted, "response_format")
+        only(form, "response_format", frozenset({"type", "json_schema"}))
         if form.get("type") == "json_schema":
             config["format"] = _format(an_object(form.get("json_schema"), "response_format.json_schema"))
         elif form.get("type") != "text":

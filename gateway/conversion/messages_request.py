@@ -97,6 +97,7 @@ def _assistant(content: object, path: str, left_out: LeftOut) -> Tree:
             case "tool_use":
                 calls.append(_call(block, place, left_out))
             case "thinking" if not block.get("signature"):
+                only(block, place, frozenset({"type", "thinking", "signature"}))
                 thoughts.append(a_text(block.get("thinking"), below(place, "thinking")))
             case "thinking" | "redacted_thinking":
                 raise CannotCarry(place, "is thinking signed for another provider; it cannot be carried to this one")
@@ -203,11 +204,12 @@ def _output(asked: Tree, left_out: LeftOut) -> Tree:
     only(config, "output_config", frozenset({"effort", "format"}))
     effort = config.get("effort") or _effort(asked, left_out)
     if effort is not None:
-        if effort != "none" and effort not in _EFFORTS:
+        if effort != "none" and str(effort) not in _EFFORTS:
             raise CannotCarry("output_config.effort", "is not known")
         tree["reasoning_effort"] = effort
     if config.get("format") is not None:
         wanted = an_object(config["format"], "output_config.format")
+        only(wanted, "output_config.format", frozenset({"type", "schema"}))
         if wanted.get("type") != "json_schema":
             raise CannotCarry("output_config.format.type", "cannot be carried to this model's provider")
         schema: Tree = {"name": "output", "schema": wanted.get("schema"), "strict": True}
@@ -220,6 +222,7 @@ def _effort(asked: Tree, left_out: LeftOut) -> str | None:
     if asked.get("thinking") is None:
         return None
     thinking = an_object(asked["thinking"], "thinking")
+    only(thinking, "thinking", frozenset({"type", "budget_tokens", "display"}))
     left_out.hints(thinking, "thinking", ("display",))
     match thinking.get("type"):
         case "disabled":

@@ -72,6 +72,11 @@ class ConvertedReader:
         said = self._read(chunk)
         return self._inner.feed(said) if said else []
 
+    def flows(self, chunk: bytes) -> bool:
+        """Return false: all of it is said in other words."""
+        del chunk
+        return False
+
     def skim(self, chunk: bytes) -> list[Unit]:
         """Return what `feed` returns, those units that may leave at once joined."""
         said = self._read(chunk)

@@ -103,9 +103,13 @@ class Stage:
         sink = self._serve("trace_sink", "--log", str(self.trace_log)) if self.traces else None
         self.ports = Ports(self.ports.listen or _free_port(), self.ports.admin or _free_port(), model, payments)
         self.config.write_text(self._configuration(sink), encoding="utf-8")
-        command = ("token", "create", "--agent", "billing", "--domain", "demo", "-c", str(self.config), "--json")
-        self.token = str(cast("Record", self.oncegate_json(*command))["key"])
+        self.token = self.key_of("billing")
         _write_private(self.folder / "billing.token", self.token)
+
+    def key_of(self, agent: str, *more: str) -> str:
+        """Return a new key of an agent of the demo; with `--admin` one for the console."""
+        command = ("token", "create", "--agent", agent, "--domain", "demo", *more, "-c", str(self.config), "--json")
+        return str(cast("Record", self.oncegate_json(*command))["key"])
 
     def start_gateway(self) -> None:
         """Start the gateway and wait until it answers. Raises `StageError`."""

@@ -14,15 +14,17 @@ import httpx
 from durable.step import RunRef
 from gateway.config.problems import ConfigInvalid, Problem
 from gateway.identity import run_token
+from gateway.identity.binding import demand_certificate
 from gateway.identity.bundle_endpoint import fetch_bundle
 from gateway.identity.certificate import Authorities, Certificates
 from gateway.identity.compact import read_compact
 from gateway.identity.credential import DPOP_HEADER, Credential, Picked, find_credential, only, pick, run_tokens_in
-from gateway.identity.discovery import discover
+from gateway.identity.discovery import keys_of
 from gateway.identity.dpop import Asked, Once, check_proof
 from gateway.identity.key_cache import KeyCache, fetch_file, fetch_url
 from gateway.identity.key_file import KeyFiles
 from gateway.identity.names import ANONYMOUS
+from gateway.identity.nonce import Nonces
 from gateway.identity.refused import CredentialRefused, unidentified
 from gateway.identity.revocation import Revocations
 from gateway.identity.run_header import named_run
@@ -42,15 +44,16 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from gateway.call import Headers
-    from gateway.config import Config, Issuer
+    from gateway.config import Config
     from gateway.config.identity import Proxy, Spiffe
     from gateway.identity.api_keys import ApiKey
     from gateway.identity.certificate import Peer
     from gateway.identity.dpop import First
-    from gateway.identity.key_cache import Fetch, Pace
+    from gateway.identity.key_cache import Pace
 
-    #: The principal of a run's row for (run id, attempt), `None` when there is no such run. May raise `Refusal`.
-    RunPrincipal = Callable[[str, int], Awaitable[Principal | None]]
+    #: For (run id, attempt) who its calls are decided as, and who opened it, `None` when there is no such run.
+    #: May raise `Refusal`.
+    RunPrincipal = Callable[[str, int], Awaitable[tuple[Principal, Principal] | None]]
 
 TOKENS_MAX: Final = 4096
 TOKEN_SECONDS_MAX: Final = 60.0
@@ -67,6 +70,8 @@ class Identified:
     principal: Principal
     run: RunRef | None
     own_tokens: tuple[str, ...] = ()
+    #: what the next proof must hold, where that has changed (`DPoP-Nonce`)
+    nonce: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +98,9 @@ class Authenticator:
         self, *, issuers: Mapping[str, Trusted], keys: KeyFiles, run_keys: Sequence[bytes],
         run_principal: RunPrincipal, anonymous: bool, client: httpx.AsyncClient, revocations: Revocations,
         workloads: Mapping[str, Workloads], proxies: Mapping[str, Proxy], authorities: Authorities | None = None,
-        first: First | None = None, clock: Callable[[], float] = time.time,
+        nonces: Nonces, first: First | None = None, clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
+        self._nonces = nonces
         self._revocations = revocations
         self._workloads = workloads
         self._proxies = proxies
@@ -133,7 +139,7 @@ class Authenticator:
         workloads: dict[str, Workloads] = {}
         for name, domain in config.trust_domains.items():
             for entry in domain.issuers:
-                cache = KeyCache(entry.issuer, entry.algorithms, _fetch(entry, client), pace=pace)
+                cache = KeyCache(entry.issuer, entry.algorithms, keys_of(entry, client), pace=pace)
                 issuers[entry.issuer] = Trusted(domain=name, entry=entry, keys=cache)
             if domain.spiffe is not None:
                 workloads[domain.spiffe.trust_domain] = _workloads(name, domain.spiffe, client, pace, authorities)
@@ -149,6 +155,7 @@ class Authenticator:
             workloads=workloads,
             proxies=config.proxies,
             authorities=authorities,
+            nonces=Nonces(secrets),
             first=first,
         )
         await found._first_keys()
@@ -173,10 +180,11 @@ class Authenticator:
             credential = find_credential(picked, query)
             if credential is not None and credential.kind == "run_token":
                 return await self._by_run_token(credential.text, picked, listener)
-            principal = await self._principal(credential, picked, listener, _About(resource, asked, peer))
-            return Identified(principal=principal, run=named_run(picked))
+            about = _About(resource, asked, peer)
+            principal, nonce = await self._principal(credential, picked, listener, about)
+            return Identified(principal=principal, run=named_run(picked), nonce=nonce)
         except CredentialRefused as refused:
-            raise unidentified(refused.reason) from None
+            raise unidentified(refused.reason, refused.nonce) from None
 
     async def authenticate(
         self, headers: Headers, *, path_token: str | None = None, listener: Listener = "agents"
@@ -199,6 +207,11 @@ class Authenticator:
     def last_error(self) -> str | None:
         """What is wrong with the keys files since they were last read well."""
         return self._keys.last_error
+
+    async def again(self) -> None:
+        """Look at every file and ask every key server now; what cannot be used keeps what was read."""
+        self.authorities.again()
+        await asyncio.gather(self._keys.again(), self._revocations.again(), *(one.refresh() for one in self._caches()))
 
     async def aclose(self) -> None:
         """End fetches under way and close connections."""
@@ -228,20 +241,31 @@ class Authenticator:
 
     async def _principal(
         self, credential: Credential | None, picked: Picked, listener: Listener, about: _About
-    ) -> Principal:
+    ) -> tuple[Principal, str | None]:
+        """Return who calls, and the nonce of the next proof. Raises `CredentialRefused`."""
         if credential is None:
-            return self._without_credential(picked, listener, about.peer)
+            return self._without_credential(picked, listener, about.peer), None
         if credential.kind == "api_key":
             if credential.proven:
                 raise CredentialRefused("scheme_unknown")
-            return await self._by_api_key(credential.text, listener)
+            return await self._by_api_key(credential.text, listener), None
         verified = await self._by_token(credential.text, listener, about.resource)
         bound = verified.bound if isinstance(verified, Verified) else None
-        if bound is None and credential.proven:
+        if (bound is None or bound.key is None) and credential.proven:
             raise CredentialRefused("proof_wrong")
-        if bound is not None:
-            await self._demand_proof(credential, only(picked, DPOP_HEADER), bound, about.asked)
-        return verified.principal
+        if not isinstance(verified, Verified) or bound is None:
+            return verified.principal, None
+        if bound.certificate is not None:
+            peer = about.peer if listener == "agents" else None
+            demand_certificate(
+                bound.certificate, verified.principal.domain, peer=peer, proxy=only(picked, PROXY_HEADER),
+                forwarded=only(picked, CERTIFICATE_HEADER), proxies=self._proxies if listener == "agents" else {},
+            )  # fmt: skip
+        if bound.key is None:
+            return verified.principal, None
+        nonces = self._nonces if verified.issuer.entry.dpop_nonce == "require" else None
+        proof = only(picked, DPOP_HEADER)
+        return verified.principal, await self._demand_proof(credential, proof, bound.key, about.asked, nonces)
 
     def _without_credential(self, picked: Picked, listener: Listener, peer: Peer | None) -> Principal:
         """Return who comes without a token: behind a proxy, with a certificate, or unknown where that is allowed."""
@@ -259,13 +283,17 @@ class Authenticator:
             return Principal(agent=ANONYMOUS, domain="default", method="anonymous")
         raise CredentialRefused("no_credential")
 
-    async def _demand_proof(self, credential: Credential, proof: str | None, bound: str, asked: Asked | None) -> None:
+    async def _demand_proof(
+        self, credential: Credential, proof: str | None, bound: str, asked: Asked | None, nonces: Nonces | None
+    ) -> str | None:
         if not credential.proven:
             # whoever has stolen a bound token shows it as a plain one (RFC 9449 section 7.2)
             raise CredentialRefused("bound_token")
         if proof is None or asked is None:
             raise CredentialRefused("proof_missing")
-        await check_proof(proof, asked, token=credential.text, bound=bound, now=self._clock(), first=self._first)
+        return await check_proof(
+            proof, asked, token=credential.text, bound=bound, now=self._clock(), first=self._first, nonces=nonces
+        )
 
     async def _by_api_key(self, text: str, listener: Listener) -> Principal:
         key = await self._keys.find(text)
@@ -299,7 +327,7 @@ class Authenticator:
 
     async def _verified(self, text: str, listener: Listener, resource: str | None) -> tuple[Verified | Svid, KeyCache]:
         compact = read_compact(text)
-        if self._workloads and names_workload(compact) and compact.claims.get("iss") not in self._issuers:
+        if self._workloads and names_workload(compact) and str(compact.claims.get("iss")) not in self._issuers:
             if listener != "agents":
                 raise CredentialRefused("wrong_listener")
             svid = await verify_svid(text, compact, self._workloads, times=times_of(compact), now=self._clock())
@@ -310,11 +338,8 @@ class Authenticator:
         return verified, verified.issuer.keys
 
     async def _not_revoked(self, found: Verified | Svid) -> Verified | Svid:
-        if isinstance(found, Verified):
-            caller = found.principal
-            names = (found.subject, caller.agent, caller.user, *caller.actors)
-            if await self._revocations.revoked(caller.issuer, caller.credential, names):
-                raise CredentialRefused("revoked")
+        if isinstance(found, Verified) and await self._revocations.revoked_principal(found.principal):
+            raise CredentialRefused("revoked")
         return found
 
     async def _by_run_token(self, text: str, picked: Picked, listener: Listener) -> Identified:
@@ -325,20 +350,34 @@ class Authenticator:
         named = named_run(picked)
         if named is not None and (named.id != said.run_id or named.attempt not in {0, said.attempt}):
             raise CredentialRefused("run_header_differs")
-        principal = await self._run_principal(said.run_id, said.attempt)
-        if principal is None:
+        found = await self._run_principal(said.run_id, said.attempt)
+        if found is None:
             raise CredentialRefused("run_unknown")
-        await self._demand_parent(principal)
+        principal, opener = found
+        await self._demand_parent(opener)
         own = tuple(dict.fromkeys((text, *run_tokens_in(picked))))
         return Identified(principal=principal, run=RunRef(said.run_id, said.attempt), own_tokens=own)
 
     async def _demand_parent(self, principal: Principal) -> None:
-        """Let a run go on only while what opened it is not revoked; that it has expired meanwhile is no matter."""
+        """Let a run go on only while what opened it is not revoked; that it has expired meanwhile is no matter.
+
+        Who is configured no more has been revoked as a whole.
+        """
         kind, _, name = principal.credential.partition(":")
         if kind == "key" and await self._keys.known(name) is None:
             raise CredentialRefused("revoked")
+        if principal.issuer is not None and not self._trusts(principal.issuer):
+            raise CredentialRefused("revoked")
         if await self._revocations.revoked_principal(principal):
             raise CredentialRefused("revoked")
+
+    def _trusts(self, issuer: str) -> bool:
+        """Return whether whoever has vouched for a principal is still configured."""
+        if issuer.startswith("spiffe://"):
+            return issuer.removeprefix("spiffe://") in self._workloads
+        if issuer.startswith("proxy:"):
+            return issuer.removeprefix("proxy:") in self._proxies
+        return issuer in self._issuers
 
 
 def _workloads(
@@ -357,9 +396,3 @@ def _workloads(
     return Workloads(
         domain=domain, entry=entry, keys=KeyCache(name, entry.algorithms, fetch, pace=pace, use="jwt-svid")
     )
-
-
-def _fetch(entry: Issuer, client: httpx.AsyncClient) -> Fetch:
-    if entry.jwks_file is not None:
-        return fetch_file(entry.jwks_file)
-    return discover(client, entry.issuer) if entry.jwks_url is None else fetch_url(client, entry.jwks_url)

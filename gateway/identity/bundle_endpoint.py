@@ -34,7 +34,7 @@ def fetch_bundle(url: str, endpoint: str, trust_domain: str, authorities: Author
         stream = cast("_Stream", response.extensions["network_stream"])
         connection = stream.get_extra_info("ssl_object")
         shown = None if connection is None else connection.getpeercert(binary_form=True)
-        if shown is None or uri_of(x509.load_der_x509_certificate(shown)) != endpoint:
+        if shown is None or _named(shown) != endpoint:
             raise KeySetUnusable(f"expected `{endpoint}` at the bundle endpoint, its certificate names somebody else")
 
     async def fetch() -> bytes:
@@ -46,6 +46,14 @@ def fetch_bundle(url: str, endpoint: str, trust_domain: str, authorities: Author
             return await fetch_url(client, url, vet)()
 
     return fetch
+
+
+def _named(certificate: bytes) -> str | None:
+    """Return whom a certificate (DER) names, `None` for nobody, also where it cannot be read."""
+    try:
+        return uri_of(x509.load_der_x509_certificate(certificate))
+    except ValueError:
+        return None
 
 
 def _context(authorities: str) -> ssl.SSLContext:

@@ -81,6 +81,11 @@ class Authorities:
         found = self._read.get(trust_domain)
         return None if found is None else found[0]
 
+    def again(self) -> None:
+        """Look now whether a file has changed."""
+        self._looked = float("-inf")
+        self.freshen()
+
     def freshen(self) -> None:
         """Look whether a file has changed; one that cannot be read any more keeps what was read."""
         now = self._clock()

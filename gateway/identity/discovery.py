@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 
 from gateway import body
 from gateway.config.forms import secure_url
-from gateway.identity.key_cache import fetch_url
+from gateway.identity.key_cache import fetch_file, fetch_url
 from gateway.identity.key_set import KeySetUnusable
 
 if TYPE_CHECKING:
     import httpx
 
+    from gateway.config import Issuer
     from gateway.identity.key_cache import Fetch
 
 _OAUTH: Final = "/.well-known/oauth-authorization-server"
@@ -33,6 +34,13 @@ def places(issuer: str) -> tuple[str, ...]:
     # with a path: RFC 8414 section 3.1 puts the well-known part before it, OpenID Connect after it
     listed = (f"{origin}{_OAUTH}{path}", f"{origin}{_OPENID}{path}", f"{origin}{path}{_OPENID}")
     return tuple(dict.fromkeys(listed))
+
+
+def keys_of(entry: Issuer, client: httpx.AsyncClient) -> Fetch:
+    """Return what fetches the key set of a configured issuer: from its file, its URL, or where its metadata says."""
+    if entry.jwks_file is not None:
+        return fetch_file(entry.jwks_file)
+    return discover(client, entry.issuer) if entry.jwks_url is None else fetch_url(client, entry.jwks_url)
 
 
 def discover(client: httpx.AsyncClient, issuer: str) -> Fetch:

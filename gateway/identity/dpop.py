@@ -1,7 +1,7 @@
 """Proof that a caller holds the key its token is bound to (RFC 9449): one signature for one request, once.
 
-A server nonce (section 8) is not asked for: each proof is good for two minutes at most and is taken once, on all
-instances together.
+Each proof is good for two minutes at most and is taken once, on all instances together. A nonce of ours (section 9,
+`gateway/identity/nonce.py`) is asked for where the issuer's entry says so.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from gateway.identity.refused import PROOF_ALGORITHMS, CredentialRefused
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from gateway.identity.nonce import Nonces
+
     #: Notes a digest until a time (seconds since the epoch); false when it was noted before.
     First = Callable[[bytes, float], Awaitable[bool]]
 
@@ -45,18 +47,38 @@ class Asked:
     url: str
 
 
-async def check_proof(proof: str, asked: Asked, *, token: str, bound: str, now: float, first: First) -> None:
+async def check_proof(
+    proof: str, asked: Asked, *, token: str, bound: str, now: float, first: First, nonces: Nonces | None = None
+) -> str | None:
     """Check that `proof` holds for this request and the token bound to the key with thumbprint `bound`.
 
+    With `nonces` it must hold one of them; returned is the next one, where that is another.
     Raises `CredentialRefused`.
     """
+    claims = _signed(proof, bound)
+    issued, identifier = _seconds(claims.get("iat")), claims.get("jti")
+    if issued is None or abs(issued - now) > PROOF_SECONDS or not _is_ours(claims, asked, token):
+        raise CredentialRefused("proof_wrong")
+    if not isinstance(identifier, str) or not usable_name(identifier, spaces=True):
+        raise CredentialRefused("proof_wrong")
+    current = None if nonces is None else nonces.current(now)
+    if nonces is not None and not nonces.good(claims.get("nonce"), now):
+        raise CredentialRefused("nonce_wanted", current)
+    digest = hashlib.sha256(f"dpop\n{bound}\n{identifier}".encode()).digest()
+    if not await first(digest, issued + 2 * PROOF_SECONDS):
+        raise CredentialRefused("proof_replayed")
+    return None if current == claims.get("nonce") else current
+
+
+def _signed(proof: str, bound: str) -> dict[str, object]:
+    """Return what a proof says, signed by the key with thumbprint `bound`. Raises `CredentialRefused`."""
     if len(proof) > PROOF_CHARACTERS_MAX:
         raise CredentialRefused("header_too_large")
     try:
         compact = read_compact(proof)
     except CredentialRefused:
         raise CredentialRefused("proof_wrong") from None
-    head, claims = compact.header, compact.claims
+    head = compact.header
     algorithm, jwk = head.get("alg"), head.get("jwk")
     if head.get("typ") != "dpop+jwt" or algorithm not in PROOF_ALGORITHMS or head.keys() - _HEADERS:
         raise CredentialRefused("proof_wrong")
@@ -72,14 +94,7 @@ async def check_proof(proof: str, asked: Asked, *, token: str, bound: str, now: 
         })  # fmt: skip
     except jwt.PyJWTError:
         raise CredentialRefused("proof_wrong") from None
-    issued, identifier = _seconds(claims.get("iat")), claims.get("jti")
-    if issued is None or abs(issued - now) > PROOF_SECONDS or not _is_ours(claims, asked, token):
-        raise CredentialRefused("proof_wrong")
-    if not isinstance(identifier, str) or not usable_name(identifier, spaces=True):
-        raise CredentialRefused("proof_wrong")
-    digest = hashlib.sha256(f"dpop\n{bound}\n{identifier}".encode()).digest()
-    if not await first(digest, issued + 2 * PROOF_SECONDS):
-        raise CredentialRefused("proof_replayed")
+    return compact.claims
 
 
 def thumbprint(jwk: dict[str, object]) -> str:

@@ -69,6 +69,13 @@ class KeyFiles:
         await self._freshen()
         return self._keys.get(name)
 
+    async def again(self) -> None:
+        """Look now whether a file has changed; after an error all are read whether or not."""
+        self._looked = float("-inf")
+        if self.last_error is not None:
+            self._stamps = {}
+        await self._freshen()
+
     async def _freshen(self) -> None:
         if self._reading is None:
             now = self._clock()

@@ -19,6 +19,7 @@ Reason = Literal[
     "agent_not_allowed", "key_wrong", "key_expired", "wrong_listener", "run_token_wrong", "run_token_expired",
     "run_unknown", "run_header_unusable", "run_header_differs", "revoked", "chain_too_long", "chain_cyclic",
     "proof_missing", "proof_wrong", "proof_replayed", "proxy_wrong", "certificate_unusable", "two_proofs",
+    "certificate_wrong", "nonce_wanted",
 ]  # fmt: skip
 
 _BAD_REQUEST: Final = frozenset({
@@ -43,11 +44,15 @@ _RUN_MESSAGE: Final = (
 
 
 class CredentialRefused(Exception):  # noqa: N818 - what was found out about a credential
-    """A credential does not hold; `reason` is for the audit and never for the caller."""
+    """A credential does not hold; `reason` is for the audit and never for the caller.
 
-    def __init__(self, reason: Reason) -> None:
+    `nonce` is what a proof must hold when it is shown again (RFC 9449 section 9).
+    """
+
+    def __init__(self, reason: Reason, nonce: str | None = None) -> None:
         super().__init__(reason)
         self.reason: Reason = reason
+        self.nonce = nonce
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -56,9 +61,11 @@ class Unidentified(Refusal):
 
     reason: Reason
     challenge: str | None = None
+    #: for the header `DPoP-Nonce`
+    nonce: str | None = None
 
 
-def unidentified(reason: Reason) -> Unidentified:
+def unidentified(reason: Reason, nonce: str | None = None) -> Unidentified:
     """Return the refusal for `reason`: 400, 401, 431 or 503 with its fixed sentence."""
     code: RefusalCode = "unauthenticated"
     status = 401
@@ -74,7 +81,10 @@ def unidentified(reason: Reason) -> Unidentified:
     challenge = None
     if status == 401:  # noqa: PLR2004 - RFC 9110 15.5.2
         challenge = "Bearer" if reason in _WITHOUT_CREDENTIAL else 'Bearer error="invalid_token"'
-        if reason.startswith("proof"):  # RFC 9449 section 7.1
-            challenge = f'DPoP error="invalid_dpop_proof", algs="{" ".join(PROOF_ALGORITHMS)}"'
+        if reason.startswith(("proof", "nonce")):  # RFC 9449 sections 7.1 and 9
+            error = "invalid_dpop_proof" if nonce is None else "use_dpop_nonce"
+            challenge = f'DPoP error="{error}", algs="{" ".join(PROOF_ALGORITHMS)}"'
     final = code != "unavailable"
-    return Unidentified(code=code, message=message, status=status, final=final, reason=reason, challenge=challenge)
+    return Unidentified(
+        code=code, message=message, status=status, final=final, reason=reason, challenge=challenge, nonce=nonce
+    )

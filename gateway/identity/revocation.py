@@ -58,8 +58,13 @@ class Revocations:
 
     async def revoked_principal(self, principal: Principal) -> bool:
         """Return whether what a principal was once verified by is revoked by now."""
-        names = (principal.agent, principal.user, *principal.actors)
+        names = (principal.agent, principal.user, *principal.actors, principal.subject)
         return await self.revoked(principal.issuer, principal.credential, names)
+
+    async def again(self) -> None:
+        """Read the lists now."""
+        self._looked, self._stamps = float("-inf"), {}
+        await self._freshen()
 
     async def _freshen(self) -> None:
         if self._reading is None:

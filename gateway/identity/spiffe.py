@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _ID: Final = re.compile(r"spiffe://([a-z0-9._-]{1,255})((?:/[A-Za-z0-9._-]+)*)")
 _ID_CHARACTERS_MAX: Final = 2048
 #: JWT-SVID section 2: `typ` may be left out
-_TYPES: Final = frozenset({None, "JWT", "JOSE"})
+_TYPES: Final = (None, "JWT", "JOSE")  # no set: a header may hold what has no hash
 _HEADERS: Final = frozenset({"alg", "typ", "kid"})
 _LEEWAY_SECONDS: Final = 30.0
 _LIFETIME_SECONDS_MAX: Final = 24 * 3600.0
@@ -108,6 +108,16 @@ def by_certificate(
 
     Raises `CredentialRefused`.
     """
+    name, proxy = vouching(shown, proxies)
+    trust_domain, path = split_id(_uri(forwarded))
+    workloads = known.get(trust_domain)
+    if workloads is None or workloads.domain not in proxy.domains:
+        raise CredentialRefused("issuer_unknown")
+    return principal_of(workloads, path, "certificate", f"proxy:{name}")
+
+
+def vouching(shown: str, proxies: Mapping[str, Proxy]) -> tuple[str, Proxy]:
+    """Return the proxy that proves itself by `shown`, `NAME SECRET`, and its name. Raises `CredentialRefused`."""
     name, _, secret = shown.partition(" ")
     proxy = proxies.get(name)
     try:
@@ -116,11 +126,7 @@ def by_certificate(
         raise CredentialRefused("keys_unavailable") from None
     if not hmac.compare_digest(secret.encode(), wanted.encode()) or proxy is None or not wanted:
         raise CredentialRefused("proxy_wrong")
-    trust_domain, path = split_id(_uri(forwarded))
-    workloads = known.get(trust_domain)
-    if workloads is None or workloads.domain not in proxy.domains:
-        raise CredentialRefused("issuer_unknown")
-    return principal_of(workloads, path, "certificate", f"proxy:{name}")
+    return name, proxy
 
 
 def split_id(text: object) -> tuple[str, str]:
@@ -132,10 +138,17 @@ def split_id(text: object) -> tuple[str, str]:
 
 
 def _uri(forwarded: str | None) -> str:
-    """Return the one URI of the one certificate in XFCC.
+    """Return the one URI in XFCC; several mean that it is no X509-SVID (X509-SVID section 2), which is refused."""
+    uris = [value for key, value in forwarded_fields(forwarded) if key == "uri"]
+    if len(uris) != 1:
+        raise CredentialRefused("certificate_unusable")
+    return uris[0]
 
-    Several elements mean that a proxy before this one was believed, several URIs that it is no X509-SVID
-    (X509-SVID section 2): both are refused.
+
+def forwarded_fields(forwarded: str | None) -> list[tuple[str, str]]:
+    """Return what XFCC says of its one certificate, names in lower case.
+
+    Several elements mean that a proxy before this one was believed. Raises `CredentialRefused`.
     """
     text = forwarded or ""
     found: list[tuple[str, str]] = []
@@ -146,10 +159,7 @@ def _uri(forwarded: str | None) -> str:
             raise CredentialRefused("certificate_unusable")
         found.append((match.group(1).lower(), match.group(2).strip('"')))
         at = match.end()
-    uris = [value for key, value in found if key == "uri"]
-    if len(uris) != 1:
-        raise CredentialRefused("certificate_unusable")
-    return uris[0]
+    return found
 
 
 def principal_of(workloads: Workloads, path: str, method: Literal["jwt", "certificate"], issuer: str) -> Principal:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 import jiter
 import jwt
 
+from gateway.identity.binding import binding_of
 from gateway.identity.names import ANONYMOUS, NAMES_MAX, usable_name
 from gateway.identity.refused import CredentialRefused, Reason
 from policy.decision import Principal
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.config import Issuer
+    from gateway.identity.binding import Binding
     from gateway.identity.compact import Compact
     from gateway.identity.key_cache import KeyCache
     from gateway.identity.key_set import Key
@@ -62,14 +64,13 @@ class Trusted:
 class Verified:
     """What a token proved. `until` is seconds since the epoch, leeway included.
 
-    `bound` is the thumbprint of the key its holder must prove to hold (RFC 9449 section 6).
+    `bound` is what its holder must prove to hold.
     """
 
     principal: Principal
     issuer: Trusted
     until: float
-    subject: str
-    bound: str | None = None
+    bound: Binding | None = None
 
 
 async def verify(
@@ -90,7 +91,7 @@ async def verify(
     key = await trusted.keys.find(_kid(compact.header), algorithm)
     _check_signature(token, key, algorithm, trusted.entry, audience)
     _check_claims(compact, audience)
-    bound = _bound(compact.claims, trusted.entry)
+    bound = binding_of(compact.claims, trusted.entry)
     if not 0 < times["exp"] - times["iat"] <= trusted.entry.lifetime_seconds_max:
         raise CredentialRefused("lifetime_too_long")
     until = times["exp"] + trusted.entry.leeway_seconds
@@ -98,7 +99,7 @@ async def verify(
     if not isinstance(subject, str) or not usable_name(subject, spaces=True):
         raise CredentialRefused("subject_unusable")
     principal = _principal(compact, trusted, subject)
-    return Verified(principal=principal, issuer=trusted, until=until, subject=subject, bound=bound)
+    return Verified(principal=principal, issuer=trusted, until=until, bound=bound)
 
 
 def times_of(compact: Compact) -> dict[str, float]:
@@ -189,20 +190,6 @@ def _check_claims(compact: Compact, audience: tuple[str, ...]) -> None:
             raise CredentialRefused("claim_missing" if identifier is None else "claim_unusable")
 
 
-def _bound(claims: dict[str, object], entry: Issuer) -> str | None:
-    """Return the thumbprint of the key a token is bound to; a binding we cannot check is refused."""
-    found = claims.get("cnf")
-    if found is None:
-        if entry.dpop == "require":
-            raise CredentialRefused("proof_missing")
-        return None
-    named = cast("dict[str, object]", found) if isinstance(found, dict) else {}
-    thumbprint = named.get("jkt")
-    if entry.dpop == "refuse" or named.keys() != {"jkt"} or not isinstance(thumbprint, str) or not thumbprint:
-        raise CredentialRefused("bound_token")
-    return thumbprint
-
-
 def _is_access_token(compact: Compact) -> bool:
     # RFC 9068 section 2.2 makes `jti` a duty of what calls itself an access token
     return str(compact.header.get("typ")).lower().endswith("at+jwt")
@@ -243,6 +230,7 @@ def _principal(compact: Compact, trusted: Trusted, subject: str) -> Principal:
     return Principal(
         agent=agent, domain=trusted.domain, roles=roles, groups=groups, user=user, user_roles=user_roles, actors=actors,
         method="jwt", issuer=entry.issuer, scopes=_scopes(claims),
+        subject=None if subject in {agent, user, *actors} else subject,
         credential=public_id(entry.issuer, identifier) if isinstance(identifier, str) else "-",
     )  # fmt: skip
 

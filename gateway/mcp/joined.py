@@ -12,7 +12,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from gateway import body
+from gateway import body, refusals
 from gateway.call import NotSent, Reply, Sent, header
 from gateway.mcp import merge
 from gateway.mcp.downshift import Downshift
@@ -27,7 +27,7 @@ from gateway.mcp.talk import Tree, member, messages_of, meta_of, plain, result_o
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
-    from gateway.call import Call, Exchange, UpstreamResponse
+    from gateway.call import Call, Exchange, Headers, UpstreamResponse
     from gateway.mcp.sessions import Sessions
     from policy.decision import Principal
 
@@ -106,9 +106,17 @@ class Joined:
             if session is None:
                 raise Unanswerable(INVALID_REQUEST, "initialize a session first", ident=message.id)
             self._subscribable(exchange, message)
-            return reply_of(await self._downshift.serve(message.tree, session, self._asking(exchange)), extra)
+            return await self._served(exchange, message, session, extra)
         except (NotSent, Sent) as error:
             raise Unanswerable(INVALID_REQUEST, str(error), status=502, ident=message.id) from None
+
+    async def _served(self, exchange: Exchange, message: Message, session: Session, extra: Headers) -> Reply:
+        """Return the reply to a message of a session, which comes from what was asked for it."""
+        replies: list[Reply] = []
+        response = await self._downshift.serve(message.tree, session, self._asking(exchange, replies))
+        concerns = tuple(dict.fromkeys(name for reply in replies for name in reply.concerns))
+        refused = any(reply.refused for reply in replies)
+        return replace(reply_of(response, extra), concerns=concerns, refused=refused)
 
     def _session(self, exchange: Exchange) -> Session | None:
         shown = header(exchange.headers, b"mcp-session-id")
@@ -121,7 +129,7 @@ class Joined:
 
     def _connection(self, exchange: Exchange, session: Session | None) -> UpstreamResponse:
         if session is None or exchange.method not in {"GET", "DELETE"}:
-            raise Unanswerable(INVALID_REQUEST, "use POST; GET and DELETE need a session", status=405)
+            raise refusals.wrong_method("POST", "use POST; GET and DELETE need a session")
         if exchange.method == "DELETE":
             return self._downshift.end(session)
         return self._downshift.listen(session, self._asking(exchange))
@@ -133,15 +141,20 @@ class Joined:
             if found is None or not self._servers.may_read(exchange.principal, *found):
                 raise Unanswerable(INVALID_PARAMS, "there is no such resource; see resources/list", ident=message.id)
 
-    def _asking(self, exchange: Exchange) -> Callable[[Tree], Awaitable[UpstreamResponse]]:
-        """Return what carries out a message of the newer era for a client of the older one."""
+    def _asking(
+        self, exchange: Exchange, replies: list[Reply] | None = None
+    ) -> Callable[[Tree], Awaitable[UpstreamResponse]]:
+        """Return what carries out a message of the newer era for a client of the older one, and keeps the reply."""
 
         async def ask(tree: Tree) -> UpstreamResponse:
             message = Message(
                 tree=tree, kind="request", era="modern", method=cast("str", tree["method"]), id=tree.get("id"),
                 params=member(tree, "params"),
             )  # fmt: skip
-            return Replied(await self._modern(exchange, message, bridged=True))
+            reply = await self._modern(exchange, message, bridged=True)
+            if replies is not None:
+                replies.append(reply)
+            return Replied(reply)
 
         return ask
 

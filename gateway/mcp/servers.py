@@ -16,7 +16,8 @@ from gateway.mcp.old_http import OldHttpUpstream
 from gateway.mcp.sessions import Sessions
 from gateway.mcp.stdio import StdioUpstream
 from gateway.oauth.authorized import Authorized, Authorizing
-from gateway.oauth.endpoint import ANSWER_SECONDS_MAX, TokenEndpoint
+from gateway.oauth.endpoint import TokenEndpoint
+from gateway.oauth.posting import ANSWER_SECONDS_MAX
 from gateway.oauth.resource import JOINED
 from gateway.oauth.scopes import InsufficientScope, insufficient, lacks, scopes_needed
 from gateway.oauth.tokens import Tokens

@@ -6,15 +6,16 @@ from typing import Final
 
 from redaction.finding import Shape
 
-#: Structure of messages from an agent; names of tools and prompts are decided by policy and stay as decided.
+#: Structure of messages from an agent; names of tools and prompts are decided by policy and stay as decided. What a
+#: client may call as it likes, and has to find again (ids, cursors, progress tokens), nobody can replace.
 REQUEST_SHAPE: Final = Shape(
     keep=(
-        "jsonrpc", "id", "method", "params.name", "params.protocolVersion", "params.capabilities.**",
-        "params.clientInfo.**", "params.requestId", "params.cursor", "params.requestState", "params.level",
-        "params.ref.type", "params.ref.name", "params.progressToken", "params._meta.progressToken",
-        r"params._meta.io\.modelcontextprotocol/protocolVersion", r"params._meta.io\.modelcontextprotocol/logLevel",
-        r"params._meta.io\.modelcontextprotocol/clientCapabilities.**",
-        r"params._meta.io\.modelcontextprotocol/clientInfo.**", "params.notifications.**", "result.role",
-        "result.content.type", "result.model", "result.stopReason", "result.action",
+        "jsonrpc", "id", "method", "params.name", "params.protocolVersion",
+        "params.clientInfo.name", "params.clientInfo.version", "params.requestId", "params.cursor",
+        "params.requestState", "params.ref.type", "params.progressToken", "params._meta.progressToken",
+        r"params._meta.io\.modelcontextprotocol/protocolVersion",
+        r"params._meta.io\.modelcontextprotocol/clientInfo.name",
+        r"params._meta.io\.modelcontextprotocol/clientInfo.version", "result.role", "result.content.type",
     ),
+    fixed=("params.ref.name",),
 )  # fmt: skip

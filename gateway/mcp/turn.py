@@ -42,6 +42,8 @@ class Turn:
     stop: Callable[[], Awaitable[None]] | None = None
     #: is told the method of each notification of the server
     noticed: Callable[[str], None] | None = None
+    #: is shown each message of the server as it came
+    shown: Callable[[Turn, dict[str, object]], None] | None = None
     #: what the server asks of the arguments of a tool
     asked: Checker | None = None
     #: what the server promised of the structured content of its result
@@ -56,7 +58,7 @@ class Turn:
         return Turn(
             message=self.message, method=self.method, place=self.place, session=self.session, may_list=self.may_list,
             seal_session=self.seal_session, seal_held=self.seal_held, bridged=self.bridged, joined=self.joined,
-            asked=self.asked, promised=self.promised,
+            asked=self.asked, promised=self.promised, shown=self.shown,
         )  # fmt: skip
 
     @property

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 import jiter
 
-from gateway import body
 from gateway.call import NotSent
+from gateway.oauth.posting import error_in, said_in
 
 #: A token without `expires_in` is used for this long; one with it no longer than a day.
 UNSAID_SECONDS: Final = 60.0
 LIFETIME_SECONDS_MAX: Final = 24 * 3600.0
 _OK: Final = 200
 _BEARER: Final = re.compile(r"[A-Za-z0-9._~+/-]{1,16384}=*")
-#: RFC 6749 section 5.2, RFC 8693 section 2.2.2, RFC 8707 section 2; another word could be anything, so it is not shown
+#: RFC 6749 section 5.2, RFC 8693 section 2.2.2, RFC 8707 section 2
 _ERRORS: Final = frozenset({
     "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
     "invalid_scope", "invalid_target", "access_denied", "server_error", "temporarily_unavailable",
@@ -41,15 +41,9 @@ class Given:
 
 def read_answer(status: int, content: bytes) -> Given:
     """Return the token in an answer. Raises `NoToken`."""
-    try:
-        tree = body.parse(content)
-    except body.MalformedBody:
-        tree = None
-    said = cast("dict[str, object]", tree) if isinstance(tree, dict) else {}
+    said = said_in(content)
     if status != _OK:
-        error = said.get("error")
-        named = f" with `{error}`" if isinstance(error, str) and error in _ERRORS else ""
-        raise NoToken(f"the authorization server answered {status}{named}")
+        raise NoToken(f"the authorization server answered {status}{error_in(said, _ERRORS)}")
     token, kind = said.get("access_token"), said.get("token_type")
     if not isinstance(token, str) or not _BEARER.fullmatch(token):
         raise NoToken("the authorization server's answer holds no usable token")

@@ -7,27 +7,24 @@ each request, so that a rotated one counts at once.
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import secrets
 import time
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote_plus, urlencode
 
-import httpx
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from gateway.oauth.answer import Given, NoToken, read_answer
+from gateway.oauth.posting import NoAnswer, basic_proof, posted
 from gateway.oauth.subjects import Own
 from gateway.secrets import SecretError
 
 if TYPE_CHECKING:
+    import httpx
+
     from gateway.config.credentials import TokenClient
     from gateway.oauth.subjects import Subject
 
-ANSWER_BYTES_MAX: Final = 64 * 1024
-ANSWER_SECONDS_MAX: Final = 10.0
 ASSERTION_SECONDS: Final = 60
 _EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 _ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a kind of token
@@ -50,23 +47,9 @@ class TokenEndpoint:
         except SecretError as error:
             raise NoToken(str(error)) from None
         try:
-            async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                return await self._send(form, headers)
-        except TimeoutError:
-            raise NoToken("the authorization server did not answer in time") from None
-        except (httpx.HTTPError, httpx.InvalidURL):
-            raise NoToken("the authorization server cannot be reached") from None
-
-    async def _send(self, form: dict[str, str], headers: dict[str, str]) -> Given:
-        content = bytearray()
-        async with self._http.stream(
-            "POST", self._client.token_url, content=urlencode(form), headers=headers, follow_redirects=False
-        ) as response:
-            async for chunk in response.aiter_bytes():
-                content += chunk
-                if len(content) > ANSWER_BYTES_MAX:
-                    raise NoToken("the authorization server's answer is too large")
-        return read_answer(response.status_code, bytes(content))
+            return read_answer(*await posted(self._http, self._client.token_url, form, headers))
+        except NoAnswer as error:
+            raise NoToken(f"the authorization server {error}") from None
 
     def _form(self, subject: Subject | None) -> tuple[dict[str, str], dict[str, str]]:
         client = self._client
@@ -81,10 +64,7 @@ class TokenEndpoint:
             form["audience"] = client.audience
         if client.resource is not None or client.audience is None:
             form["resource"] = client.resource or self._resource
-        headers = {
-            "content-type": "application/x-www-form-urlencoded", "accept": "application/json",
-            "accept-encoding": "identity",
-        }  # fmt: skip
+        headers: dict[str, str] = {}
         if client.private_key is not None:
             form |= {
                 "client_assertion_type": _ASSERTION,
@@ -93,8 +73,7 @@ class TokenEndpoint:
         elif client.client_secret is not None and client.send_secret == "body":  # noqa: S105 - where it stands
             form |= {"client_id": client.client_id, "client_secret": client.client_secret.read()}
         elif client.client_secret is not None:
-            proof = f"{quote_plus(client.client_id)}:{quote_plus(client.client_secret.read())}"
-            headers["authorization"] = f"Basic {base64.b64encode(proof.encode()).decode()}"
+            headers["authorization"] = basic_proof(client.client_id, client.client_secret.read())
         return form, headers
 
     def _assertion(self, pem: str) -> str:

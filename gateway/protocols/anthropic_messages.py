@@ -15,11 +15,13 @@ from gateway.model_request import (
     declares_retry,
     explicit_key,
     facts_of,
+    fetched,
     find_target,
     forwarded,
     model_resource,
     read_object,
     read_stream,
+    tiers,
 )
 from gateway.protocols.anthropic_error import Unthreaded, error_event, error_object, with_request_id
 from gateway.protocols.anthropic_messages_answer import MessagesReader, promised
@@ -71,6 +73,8 @@ class MessagesAdapter(ModelAdapter):
         if request.get("thread") is not None:
             message = "conversations held by the provider are not served here; send all messages, without `thread`"
             raise Unthreaded(code="bad_request", message=message, status=400)
+        if request.get("billing_policy") is not None:
+            raise bad_request("`billing_policy` is not passed on: the gateway's own credential decides who pays")
         _check_headers(exchange, target)
         betas = header(exchange.headers, b"anthropic-beta") is not None
         spoken, facts = bridge.spoken_to(
@@ -80,6 +84,7 @@ class MessagesAdapter(ModelAdapter):
             message = "tokens cannot be counted for this model: its provider does not count them beforehand"
             raise Refusal(code="not_found", message=message, status=404)
         also, effect = escapes(target.name, request)
+        hosts, links = fetched(target.name, exchange, request)
         return Call(
             exchange=exchange, adapter=self, target=target,
             endpoint="anthropic_count_tokens" if counts else "anthropic_messages",
@@ -92,7 +97,8 @@ class MessagesAdapter(ModelAdapter):
             declared_retry=declares_retry(exchange),
             facts=facts_of(target, "chat") | facts,
             spoken=spoken,
-            stream=stream and not counts, also=also, seconds_max=target.seconds_max, unhashed=_UNHASHED,
+            stream=stream and not counts, also=(*also, *hosts, *tiers(target.name, request)), linked=links,
+            seconds_max=target.seconds_max, unhashed=_UNHASHED,
         )  # fmt: skip
 
     def upstream(self, call: Call) -> Upstream:
@@ -117,6 +123,8 @@ class MessagesAdapter(ModelAdapter):
         reader = MessagesReader(
             not_executed=target.provider.not_executed, shows_errors=call.effect != "once", origin=target.origin,
             thinking=kept if target.speaks("anthropic_messages") else "text", promises=promised(call.tree),
+            # a request with `diagnostics` may be followed by one that names its answer
+            keeps_id=bool(cast("dict[str, object]", call.tree).get("diagnostics")),
         )  # fmt: skip
         return bridge.reading(call, reader)
 

@@ -22,15 +22,19 @@ if TYPE_CHECKING:
 
 #: Structure of a content block, wherever one stands.
 _BLOCK: Final = (
-    "type", "id", "name", "tool_use_id", "signature", "data", "caller.**", "toolset_name", "encrypted_content",
+    "type", "id", "name", "tool_use_id", "signature", "data", "caller.type", "caller.tool_id",
+    "toolset_name", "encrypted_content",
     "content.type", "content.error_code", "content.*.type", "content.*.encrypted_content", "content.*.file_id",
     "content.encrypted_stdout", "citations.*.type", "citations.*.encrypted_index", "citations.*.file_id", "file_id",
 )  # fmt: skip
+_USAGE: Final = ("usage.service_tier", "usage.inference_geo", "usage.speed", "usage.iterations.*.type",
+                 "usage.iterations.*.model")  # fmt: skip
 _KEEP: Final = (
-    "type", "id", "role", "model", "index", "stop_reason", "usage.**", "container.id", "container.expires_at",
-    "error.type", "request_id", "input_tokens", "context_management.**",
+    "type", "id", "role", "model", "index", "stop_reason", *_USAGE, "container.id", "container.expires_at",
+    "error.type", "request_id", "input_tokens", "context_management.applied_edits.*.type",
     *(f"content.*.{name}" for name in _BLOCK),
-    "message.id", "message.type", "message.role", "message.model", "message.usage.**", "message.stop_reason",
+    "message.id", "message.type", "message.role", "message.model", "message.stop_reason", "message.container.id",
+    *(f"message.{name}" for name in _USAGE),
     *(f"message.content.*.{name}" for name in _BLOCK),
     *(f"content_block.{name}" for name in _BLOCK),
     "delta.type", "delta.signature", "delta.stop_reason", "delta.container.id", "delta.citation.type",
@@ -58,7 +62,7 @@ _MAKING: Final = frozenset({"code_execution_tool_result", "bash_code_execution_t
 _USUAL: Final = re.compile(
     rb'event: content_block_delta\ndata: \{"type": ?"content_block_delta", ?"index": ?\d{1,6}, ?"delta": ?\{'
     rb'"type": ?"(?:text_delta", ?"text|thinking_delta", ?"thinking)": ?"'
-    rb'(?:[^"\\\x00-\x1f]|\\["\\/bfnrt])*"\} *\} *\n\n'
+    rb'[^"\\\x00-\x1f]*(?:\\["\\/bfnrt][^"\\\x00-\x1f]*)*"\} *\} *\n\n'
 )
 _DELTAS: Final[dict[str, str]] = {
     "text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json",
@@ -81,20 +85,21 @@ class MessagesReader(ModelAnswer):
 
     `thinking` is `fixed` where its signature forbids to change it, `keep` where it passes uninspected, `text` where
     nobody has signed it. `shows_errors` lets the provider's error inside a stream pass to the agent (else the
-    gateway's own takes its place).
+    gateway's own takes its place). `keeps_id` hands out the message's id, which a later request may name.
     """
 
     _kept = _KEPT_HEADERS
 
     def __init__(
         self, *, not_executed: frozenset[int] = NOT_EXECUTED, thinking: Literal["fixed", "keep", "text"] = "fixed",
-        shows_errors: bool = True, origin: str = "", promises: Promises = NOTHING,
+        shows_errors: bool = True, origin: str = "", promises: Promises = NOTHING, keeps_id: bool = False,
     ) -> None:  # fmt: skip
         shapes = _SHAPES if promises.text is None else _JSON_SHAPES
         super().__init__(shape=shapes[thinking], origin=origin, not_executed=not_executed)
         self._promises = promises
         self._thinking = thinking
         self._shows_errors = shows_errors
+        self._keeps_id = keeps_id
         self._open: set[tuple[str, int]] = set()
         self._finish: str | None = None
         self._uses: dict[int, dict[str, object]] = {}
@@ -125,8 +130,11 @@ class MessagesReader(ModelAnswer):
 
     # -- what `ModelAnswer` asks
 
-    def _flows(self, raw: bytes) -> bool:
-        return _USUAL.fullmatch(raw) is not None and is_utf8(raw)
+    def _flowing(self, content: bytes, begin: int) -> int:
+        end = begin
+        while (usual := _USUAL.match(content, end)) is not None:
+            end = usual.end()
+        return end if is_utf8(content[begin:end]) else begin
 
     def _used(self) -> dict[str, int]:
         return _counted(self._usage) if self._usage else {}
@@ -138,7 +146,7 @@ class MessagesReader(ModelAnswer):
         return {"type": "error", "error": {"type": "api_error", "message": text}}
 
     def _note_whole(self, tree: dict[str, object]) -> tuple[tuple[str | int, ...], ...]:
-        self._note_usage(tree.get("usage"))
+        self._begun(tree)
         self._note_stop(tree)
         for at, block in enumerate(objects_of(tree.get("content"))):
             self._note_block(at, block)
@@ -155,7 +163,7 @@ class MessagesReader(ModelAnswer):
         closes: tuple[Hashable, ...] = ()
         match tree.get("type"):
             case "message_start":
-                self._note_usage(object_of(tree.get("message")).get("usage"))
+                self._begun(object_of(tree.get("message")))
             case "content_block_start":
                 slots = self._started(tree)
             case "content_block_delta":
@@ -231,6 +239,11 @@ class MessagesReader(ModelAnswer):
         self._open.difference_update(closes)
         return closes
 
+    def _begun(self, message: dict[str, object]) -> None:
+        self._note_usage(message.get("usage"))
+        if self._keeps_id:
+            self._made.append(message.get("id"))
+
     def _note_usage(self, usage: object) -> None:
         # counts of later events are totals; those left out stay as they were
         for name, count in object_of(usage).items():
@@ -245,7 +258,7 @@ class MessagesReader(ModelAnswer):
     def _note_block(self, at: int, block: dict[str, object]) -> None:
         if block.get("type") == "tool_use":
             self._uses[at] = block
-        elif block.get("type") in _MAKING:  # what a model or a foreign server writes hands out nothing
+        elif str(block.get("type")) in _MAKING:  # what a model or a foreign server writes hands out nothing
             self._made += named(block)
 
     def _input(self, at: int) -> object:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from gateway import body
 from gateway.call import ToolUse
-from gateway.model_request import bad_request
+from gateway.model_request import bad_request, hosted, list_of
 from gateway.providers.connectors import connector_host
-from policy.resources import UnusableName, resource_name
 from redaction.finding import Shape
 
 if TYPE_CHECKING:
@@ -22,23 +21,28 @@ if TYPE_CHECKING:
 #: (facts/agents.md section 5: the command line of Claude sends a fresh `metadata.user_id` in every process).
 VOLATILE: Final = frozenset({"metadata", "service_tier"})
 
+#: Of a request nothing below a place is kept as a whole: what a field not known yet holds is scanned.
+_CACHE: Final = ("cache_control.type", "cache_control.ttl")
 _BLOCK: Final = (
-    "type", "id", "name", "tool_use_id", "signature", "data", "caller.**", "toolset_name", "cache_control.**",
-    "source.type", "source.media_type", "source.file_id", "file_id", "citations.enabled", "citations.*.type",
+    "type", "id", "name", "tool_use_id", "signature", "data", "caller.type", "caller.tool_id", "toolset_name",
+    *_CACHE, *(f"content.*.{name}" for name in _CACHE), "source.type", "source.media_type",
+    "source.file_id", "file_id", "citations.enabled", "citations.*.type",
     "citations.*.encrypted_index", "content.type", "content.error_code", "content.*.encrypted_content",
-    "content.*.type", "content.*.cache_control.**", "content.*.source.type", "content.*.source.media_type",
+    "content.*.type", "content.*.source.type", "content.*.source.media_type",
     "content.*.source.file_id", "content.*.tool_name", "content.encrypted_stdout",
 )  # fmt: skip
 #: Structure of a request; every other string is scanned.
 REQUEST_SHAPE: Final = Shape(
     keep=(
         "model", "stream", "messages.*.role", *(f"messages.*.content.*.{name}" for name in _BLOCK),
-        "system.*.type", "system.*.cache_control.**", "cache_control.**", "tools.*.type", "tools.*.name",
-        "tools.*.cache_control.**", "tools.*.input_schema.type", "tools.*.allowed_callers.*",
-        "tools.*.mcp_server_name", "tool_choice.**", "thinking.**", "output_config.effort",
-        "output_config.format.type", "service_tier", "speed", "container", "container.id",
+        "system.*.type", *(f"{place}{name}" for place in ("", "system.*.", "tools.*.") for name in _CACHE),
+        "tools.*.type", "tools.*.name", "tools.*.input_schema.type", "tools.*.allowed_callers.*",
+        "tools.*.mcp_server_name", "tool_choice.type", "tool_choice.name", "thinking.type", "thinking.display",
+        "output_config.effort", "output_config.format.type", "service_tier", "speed", "container", "container.id",
         "container.skills.*.skill_id", "container.skills.*.type", "container.skills.*.version",
-        "mcp_servers.*.type", "mcp_servers.*.name", "context_management.**", "diagnostics.**", "inference_geo",
+        "mcp_servers.*.type", "mcp_servers.*.name", "context_management.edits.*.type",
+        "context_management.edits.*.clear_tool_inputs.*", "context_management.edits.*.exclude_tools.*",
+        "diagnostics.previous_message_id", "inference_geo",
     ),
 )  # fmt: skip
 
@@ -84,17 +88,17 @@ def escapes(model: str, request: dict[str, object]) -> tuple[tuple[str, ...], Ef
 
     Raises `Refusal` for a name that cannot be used.
     """
-    try:
-        found = [resource_name("model", model, "hosted", kind, place) for kind, place in _hosted(request)]
-    except UnusableName as error:
-        raise bad_request(f"a tool's `type`, or what it names, cannot be used as a name: {error}") from None
-    return tuple(dict.fromkeys(found)), "once" if found else "safe"
+    found = hosted(model, _hosted(request))
+    return found, "once" if found else "safe"
 
 
 def named_objects(request: dict[str, object]) -> tuple[str, ...]:
-    """Return the ids of what the provider keeps (files, containers, a customer's skills) that a request names."""
+    """Return the ids of what the provider keeps that a request names.
+
+    Files, containers, a customer's skills, and the message whose cache `diagnostics` compares with.
+    """
     container = request.get("container")
-    names = [container, _object(container).get("id")]
+    names = [container, _object(container).get("id"), _object(request.get("diagnostics")).get("previous_message_id")]
     skills = objects(_object(container).get("skills"))
     names += [skill.get("skill_id") for skill in skills if skill.get("type") != "anthropic"]
     for _, block in _blocks(request):  # never what an agent's own tool was given: its keys are no names of ours
@@ -107,8 +111,9 @@ def results_shown(tree: object) -> Sequence[ToolUse]:
     if not isinstance(tree, dict):
         return ()
     blocks = [block for _, block in _blocks(cast("dict[str, object]", tree))]
-    answered = {block.get("tool_use_id") for block in blocks if block.get("type") == "tool_result"}
-    return tool_uses([block for block in blocks if block.get("type") == "tool_use" and block.get("id") in answered])
+    answered = {str(block.get("tool_use_id")) for block in blocks if block.get("type") == "tool_result"}
+    uses = [block for block in blocks if block.get("type") == "tool_use"]
+    return tool_uses([block for block in uses if str(block.get("id")) in answered])
 
 
 def tool_uses(blocks: Sequence[dict[str, object]]) -> list[ToolUse]:
@@ -119,14 +124,14 @@ def tool_uses(blocks: Sequence[dict[str, object]]) -> list[ToolUse]:
 
 def _hosted(request: dict[str, object]) -> Iterator[tuple[str, str]]:
     """Yield kind and place (host, id or `-`) of what the provider would do or reach by itself."""
-    for tool in objects(request.get("tools")):
+    for tool in objects(list_of(request, "tools")):
         kind = _DATE.sub("", str(tool.get("type") or "custom"))
         if kind in _CLIENT_TOOLS or kind == "mcp_toolset":  # its server stands in `mcp_servers`
             continue
         domains = tool.get("allowed_domains")
         hosts = [str(one) for one in cast("list[object]", domains)] if isinstance(domains, list) else []
         yield from ((kind, host.partition("/")[0] or "-") for host in hosts or ["-"])
-    for server in objects(request.get("mcp_servers")):
+    for server in objects(list_of(request, "mcp_servers")):
         yield "mcp", _host(server.get("url"))
     container = request.get("container")
     if container is not None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from durable.step import Outcome
-from gateway import body
+from gateway import body, refusals
 from gateway.call import Call, Refusal, Reply, UpstreamRequest, header
-from gateway.definitions.slots import SchemaSlots
+from gateway.mcp.forms import Forms, with_forms
 from gateway.mcp.guard import Guard
 from gateway.mcp.keys import canonical_params, explicit_key, with_key
 from gateway.mcp.link import Link
@@ -101,6 +101,7 @@ class McpAdapter:
         self._servers = servers
         self._links = {name: Link(target.config, target.upstream) for name, target in servers.items()}
         self._guards = {name: Guard(link, book, servers[name].config) for name, link in self._links.items()}
+        self._forms = {name: Forms() for name in servers}
         self._sessions = sessions
         self._may_use = may_use
         self._depth_max = depth_max
@@ -138,7 +139,7 @@ class McpAdapter:
             canonical=b"", journaled=False, cancel_on_disconnect=True, facts={"mcp.method.name": message.method},
             seconds_max=_GET_SECONDS_MAX if listens else target.timeout(resource, None), listens=listens,
             shown=shown_name(resource, self._shown_key), fresh=_afresh, admit=admit,
-            expects=message.kind == "request",
+            expects=message.kind == "request", slots=lambda: with_forms(self._forms[server], aim.turn),
         )  # fmt: skip
 
     def upstream(self, call: Call) -> Upstream:
@@ -297,13 +298,14 @@ class McpAdapter:
         turn = Turn(
             message=message, method=message.method if message else exchange.method, place=place_of(principal),
             session=session, may_list=may_list, seal_session=seal_session, seal_held=seal_held,
+            shown=self._forms[name].note,
         )  # fmt: skip
         return turn
 
     def _connection_call(self, exchange: Exchange, target: ServerTarget, session: Session | None) -> Call:
         """Return GET (the older era's stream) or DELETE (the end of its session) as a call."""
         if exchange.method not in {"GET", "DELETE"}:
-            raise Refusal(code="bad_request", message="use POST, GET or DELETE", status=405)
+            raise refusals.wrong_method("POST, GET, DELETE", "use POST, GET or DELETE")
         tree: dict[str, object] = {}
         return Call(
             exchange=exchange, adapter=self,
@@ -334,7 +336,7 @@ class McpAdapter:
             facts={"mcp.method.name": message.method, "gen_ai.tool.name": name,
                    "gen_ai.operation.name": "execute_tool"},
             seconds_max=aim.target.timeout(resource, tool), fresh=_afresh,
-            slots=lambda: SchemaSlots(aim.turn.asked.schema, "/params/arguments") if aim.turn.asked else None,
+            slots=lambda: with_forms(self._forms[aim.target.name], aim.turn),
         )  # fmt: skip
 
 

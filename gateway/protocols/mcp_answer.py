@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
-from gateway import body
+from gateway import body, header_values
 from gateway.call import Sent, Unit, Verdict, header
 from gateway.definitions.slots import SchemaSlots
 from gateway.mcp.message import LISTS
@@ -27,21 +27,21 @@ _OF_A_SCHEMA: Final = (
 #: Structure of messages from a server; every other string is scanned.
 ANSWER_SHAPE: Final = Shape(
     keep=(
-        "jsonrpc", "id", "method", "result.resultType", "result.protocolVersion", "result.capabilities.**",
-        "result.serverInfo.**", "result.cacheScope", "result.nextCursor", "result.requestState",
+        "jsonrpc", "id", "method", "result.resultType", "result.protocolVersion", "result.serverInfo.name",
+        "result.serverInfo.version", "result.cacheScope", "result.nextCursor", "result.requestState",
         "result.supportedVersions.*",
-        r"result._meta.io\.modelcontextprotocol/serverInfo.**", r"params._meta.io\.modelcontextprotocol/subscriptionId",
-        "result.tools.*.name", "result.tools.*.annotations.**", "result.tools.*.icons.**",
+        r"result._meta.io\.modelcontextprotocol/serverInfo.name",
+        r"result._meta.io\.modelcontextprotocol/serverInfo.version",
+        r"params._meta.io\.modelcontextprotocol/subscriptionId",
+        "result.tools.*.name",
         *(f"result.tools.*.{schema}.{place}" for schema in ("inputSchema", "outputSchema") for place in _OF_A_SCHEMA),
-        "result.prompts.*.name", "result.prompts.*.arguments.*.name", "result.resources.*.mimeType",
-        "result.resourceTemplates.*.mimeType", "result.content.*.type", "result.content.*.mimeType",
-        "result.content.*.data", "result.content.*.resource.mimeType", "result.content.*.resource.blob",
-        "result.content.*.annotations.**", "result.contents.*.mimeType", "result.contents.*.blob",
-        "result.messages.*.role", "result.messages.*.content.type", "result.messages.*.content.mimeType",
-        "result.messages.*.content.data", "params.progressToken", "params.level", "params.logger", "params.requestId",
-        "params.messages.*.role", "params.messages.*.content.type", "params.messages.*.content.data",
-        "params.requestedSchema.**", "params.mode", "params.subscriptionId", "result.inputRequests.*.method",
-        "result.inputRequests.*.params.requestedSchema.**",
+        "result.prompts.*.name", "result.prompts.*.arguments.*.name",
+        "result.content.*.type", "result.content.*.annotations.audience.*",
+        "result.messages.*.role", "result.messages.*.content.type", "params.progressToken", "params.requestId",
+        "params.messages.*.role", "params.messages.*.content.type",
+        "params.mode", "params.subscriptionId", "result.inputRequests.*.method", "result.inputRequests.*.params.mode",
+        *(f"{asked}params.requestedSchema.{place}"
+          for asked in ("", "result.inputRequests.*.") for place in (*_OF_A_SCHEMA, "properties.*.items.type")),
     ),
     embedded=("result.content.*.text",),
 )  # fmt: skip
@@ -76,7 +76,7 @@ class McpReader:
         if (session := header(headers, b"mcp-session-id")) is not None:
             self._turn.answer_headers["mcp-session-id"] = self._turn.seal_session(session.decode("latin-1"))
         for name in (b"retry-after", b"allow"):
-            if (value := header(headers, name)) is not None:
+            if (value := header(headers, name)) is not None and header_values.passes(value):
                 self._turn.answer_headers[name.decode()] = value.decode("latin-1")
 
     def feed(self, chunk: bytes) -> list[Unit]:
@@ -91,6 +91,11 @@ class McpReader:
         except EventTooLong:
             raise Sent("an event of the stream is too long") from None
         return [self._event(one) for one in events]
+
+    def flows(self, chunk: bytes) -> bool:
+        """Return false: every message may be the response."""
+        del chunk
+        return False
 
     def skim(self, chunk: bytes) -> list[Unit]:
         """Return what `feed` returns: every message may be the response."""
@@ -186,6 +191,8 @@ class McpReader:
         message = self._turn.message
         if self._turn.noticed is not None and isinstance(method := tree.get("method"), str):
             self._turn.noticed(method)
+        if self._turn.shown is not None:
+            self._turn.shown(self._turn, tree)
         answers = self._turn.expects and "method" not in tree and message is not None and tree.get("id") == message.id
         if not answers:
             if "method" not in tree and self._status >= 400:  # noqa: PLR2004 - an error before the id was read

@@ -17,11 +17,13 @@ from gateway.model_request import (
     declares_retry,
     explicit_key,
     facts_of,
+    fetched,
     find_target,
     forwarded,
     model_resource,
     read_object,
     read_stream,
+    tiers,
 )
 from gateway.protocols import openai_chat_usage
 from gateway.protocols.openai_chat_answer import ChatReader, promised
@@ -48,14 +50,19 @@ VOLATILE: Final = frozenset({
 _UNHASHED: Final = frozenset((name,) for name in VOLATILE)
 
 #: Structure of a request; every other string is scanned.
+_CHOICE: Final = (
+    "tool_choice", "tool_choice.type", "tool_choice.function.name", "tool_choice.custom.name",
+    "tool_choice.allowed_tools.mode", "tool_choice.allowed_tools.tools.*.type",
+    "tool_choice.allowed_tools.tools.*.function.name", "tool_choice.allowed_tools.tools.*.custom.name",
+)  # fmt: skip
 REQUEST_SHAPE: Final = Shape(
     keep=(
         "model", "stream", "messages.*.role", "messages.*.tool_calls.*.type",
         "messages.*.tool_calls.*.function.name", "messages.*.content.*.type",
-        "messages.*.content.*.image_url.detail", "messages.*.content.*.input_audio.**", "messages.*.audio.id",
-        "tools.*.type", "tools.*.function.name", "tools.*.function.parameters.type", "tool_choice.**",
-        "response_format.type", "reasoning_effort", "service_tier", "modalities.*", "audio.**", "verbosity",
-        "prompt_cache_retention",
+        "messages.*.content.*.image_url.detail", "messages.*.content.*.input_audio.format", "messages.*.audio.id",
+        "tools.*.type", "tools.*.function.name", "tools.*.function.parameters.type", *_CHOICE,
+        "response_format.type", "reasoning_effort", "service_tier", "modalities.*", "audio.voice",
+        "audio.voice.id", "audio.format", "verbosity", "prompt_cache_retention",
     ),
     embedded=("messages.*.tool_calls.*.function.arguments", "messages.*.function_call.arguments"),
 )  # fmt: skip
@@ -75,6 +82,7 @@ class ChatAdapter(ModelAdapter):
         stream = read_stream(request)
         spoken, facts = bridge.spoken_to(target, "openai_chat", request)
         hosted = hosted_resources(target.name, request)
+        hosts, links = fetched(target.name, exchange, request)
         effect: Effect = "once" if hosted else "safe"
         return Call(
             exchange=exchange, adapter=self, target=target, endpoint="openai_chat",
@@ -82,7 +90,8 @@ class ChatAdapter(ModelAdapter):
             effect=effect, tree=request, arguments=request, shape=REQUEST_SHAPE,
             canonical=_canonical(request), key=explicit_key(exchange), declared_retry=declares_retry(exchange),
             objects=target.foreign(_named_objects(request)), origin=target.origin,
-            facts=facts_of(target, "chat") | facts, spoken=spoken, stream=stream, also=hosted,
+            facts=facts_of(target, "chat") | facts, spoken=spoken, stream=stream,
+            also=(*hosted, *hosts, *tiers(target.name, request)), linked=links,
             seconds_max=target.seconds_max, unhashed=_UNHASHED,
         )  # fmt: skip
 
@@ -127,9 +136,9 @@ class ChatAdapter(ModelAdapter):
         if not isinstance(tree, dict):
             return ()
         messages = objects_of(cast("dict[str, object]", tree).get("messages"))
-        answered = {message.get("tool_call_id") for message in messages if message.get("role") == "tool"}
+        answered = {str(message.get("tool_call_id")) for message in messages if message.get("role") == "tool"}
         calls = [call for message in messages for call in objects_of(message.get("tool_calls"))]
-        return [use for call in calls if call.get("id") in answered and (use := _tool_use(call)) is not None]
+        return [use for call in calls if str(call.get("id")) in answered and (use := _tool_use(call)) is not None]
 
     def tools_asked(self, outcome: Outcome) -> Sequence[ToolUse]:
         """Return the tool calls of the first choice of an answer."""

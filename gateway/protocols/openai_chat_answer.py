@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway import body
-from gateway.call import Slot, Unit
+from gateway.call import Sent, Slot, Unit
 from gateway.model_answer import ModelAnswer, object_of, objects_of
 from gateway.promises import NOTHING, Promises, json_text
 from gateway.protocols.openai_chat_likeness import Likeness
@@ -28,15 +27,17 @@ _SHAPE: Final = Shape(
         "choices.*.message.tool_calls.*.id", "choices.*.message.tool_calls.*.type",
         "choices.*.message.tool_calls.*.function.name",
         "choices.*.delta.tool_calls.*.id", "choices.*.delta.tool_calls.*.type",
-        "choices.*.delta.tool_calls.*.function.name", "choices.*.message.audio.data", "choices.*.message.audio.id",
-        "choices.*.delta.audio.data", "choices.*.delta.audio.id", "usage.**", "error.type",
-        "error.code",
+        "choices.*.delta.tool_calls.*.function.name", "choices.*.message.audio.id",
+        "choices.*.delta.audio.data", "choices.*.delta.audio.id",
     ),
     embedded=("choices.*.message.tool_calls.*.function.arguments", "choices.*.message.function_call.arguments"),
 )  # fmt: skip
 
 #: The same where the text was asked for as JSON.
 _JSON_SHAPE: Final = replace(_SHAPE, embedded=(*_SHAPE.embedded, "choices.*.message.content"))
+
+#: What stands in each chunk. What else one holds is said once, and redacted there.
+_OF_EACH: Final = frozenset({"id", "object", "created", "model", "system_fingerprint", "service_tier"})
 
 #: Answer headers worth keeping for the agent; the rest belongs to the connection to the provider.
 _KEPT_HEADERS: Final = (b"retry-after", b"retry-after-ms", b"x-request-id", b"openai-processing-ms")
@@ -88,7 +89,7 @@ class ChatReader(ModelAnswer):
             delta, path = {"audio": {"transcript": text}}, ("choices", 0, "delta", "audio", "transcript")
         else:
             delta, path = {kind: text}, ("choices", 0, "delta", kind)
-        tree = {name: copy.copy(value) for name, value in self._last.items() if name not in {"choices", "usage"}}
+        tree = {**self._last}
         tree["choices"] = [{"index": choice, "delta": delta, "finish_reason": None}]
         raw = b"data: " + body.encode(tree) + b"\n\n"
         return Unit(raw=raw, tree=tree, slots=(Slot(key, path, self._slot_kind(kind)),), hold=self._holding)
@@ -99,8 +100,8 @@ class ChatReader(ModelAnswer):
 
     # -- what `ModelAnswer` asks
 
-    def _flows(self, raw: bytes) -> bool:
-        return self._likeness.holds(raw)
+    def _flowing(self, content: bytes, begin: int) -> int:
+        return self._likeness.run(content, begin)
 
     def _complete(self) -> bool:
         return self._done or (bool(self._choices) and len(self._finish) >= len(self._choices))
@@ -156,7 +157,7 @@ class ChatReader(ModelAnswer):
         if "error" in tree:
             self._failed = self._holding = True
             return Unit(raw=raw, tree=tree, closes=self._close_all(), hold=True)
-        self._last = tree
+        self._last = {name: value for name, value in tree.items() if name in _OF_EACH}
         self._note_usage(tree)
         if self._hides_usage and only_usage(tree):
             return Unit(raw=b"", hold=self._holding)
@@ -170,7 +171,7 @@ class ChatReader(ModelAnswer):
             slots += self._slots(at, number, choice)
             if choice.get("logprobs") is not None:
                 blind.append(("choices", at, "logprobs"))
-            if choice.get("finish_reason") is not None:
+            if choice.get("finish_reason"):  # some servers write an empty one into every piece
                 self._note_finish(choice)
                 self._holding = True
                 closes += [key for key in self._open if cast("tuple[str, int]", key)[1] == number]
@@ -196,7 +197,10 @@ class ChatReader(ModelAnswer):
             self._holding = True
             self._note_calls(number, calls)
         for place, call in enumerate(calls):
-            function, key = object_of(call.get("function")), ("arguments", number, call.get("index", place))
+            index, function = call.get("index", place), object_of(call.get("function"))
+            if isinstance(index, dict | list):
+                raise Sent("a tool call of the stream has no number")
+            key = ("arguments", number, index)
             name = self._named.setdefault(key, function.get("name"))
             if isinstance(function.get("arguments"), str):
                 path = ("choices", at, "delta", "tool_calls", place, "function", "arguments")

@@ -13,7 +13,7 @@ from gateway import body
 from gateway.model_answer import is_utf8
 
 #: The inside of a JSON string whose end no byte of it can move (RFC 8259 section 7); `\\u` is left to the parser.
-_INSIDE: Final = re.compile(rb'(?:[^"\\\x00-\x1f]|\\["\\/bfnrt])*')
+_INSIDE: Final = re.compile(rb'[^"\\\x00-\x1f]*(?:\\["\\/bfnrt][^"\\\x00-\x1f]*)*')
 #: Another text, to prove where in the event its text stands.
 _PROBE: Final = "oncegate"
 #: Events taken as a model before giving up on a provider that changes more than the text.
@@ -28,15 +28,17 @@ class Likeness:
         self._after = b""
         self._left = _MODELS_MAX
 
-    def holds(self, raw: bytes) -> bool:
-        """Return whether `raw` is an event like the model; never true before there is one."""
+    def run(self, content: bytes, begin: int) -> int:
+        """Return where the events like the model end that follow one another from `begin`; there before any model."""
         before, after = self._before, self._after
-        if not before or not (raw.startswith(before) and raw.endswith(after)):
-            return False
-        begin, end = len(before), len(raw) - len(after)
-        if end < begin or _INSIDE.fullmatch(raw, begin, end) is None:
-            return False
-        return is_utf8(raw)
+        if not before:
+            return begin
+        end, inside = begin, _INSIDE.match
+        while content.startswith(before, end) and (text := inside(content, end + len(before))) is not None:
+            if not content.startswith(after, text.end()):
+                break
+            end = text.end() + len(after)
+        return end if is_utf8(content[begin:end]) else begin
 
     def learn(self, raw: bytes, tree: dict[str, object], choice: int, name: str) -> None:
         """Take `raw`, read as `tree`, as the model, if its text (`name` in the delta) can be told from the rest."""

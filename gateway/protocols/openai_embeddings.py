@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
 REQUEST_SHAPE: Final = Shape(keep=("model", "encoding_format"))
 _ANSWER_SHAPE: Final = Shape(
-    keep=("object", "model", "data.*.object", "data.*.embedding", "data.*.embedding.*", "usage.**", "error.type",
-          "error.code")
+    keep=("object", "model", "data.*.object", "data.*.embedding", "data.*.embedding.*")
 )  # fmt: skip
 
 

@@ -8,41 +8,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
-from gateway.call import Refusal
+from gateway.model_request import bad_request, hosted, list_of
 from gateway.providers.connectors import connector_host
-from policy.resources import UnusableName, resource_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: Tools the agent runs itself. A type that is not among them is the provider's.
 _AGENTS_OWN: Final = frozenset({"function", "custom", "local_shell", "apply_patch"})
+#: Fields by which a request makes the provider search, reach a data source, run tools or ask another model, in the
+#: words of OpenAI and of those who speak its protocol (Azure, xAI, OpenRouter, Groq, Qwen, Cohere).
+_REACHING: Final = {
+    "web_search_options": "web_search", "data_sources": "data_sources", "search_parameters": "web_search",
+    "enable_search": "web_search", "plugins": "plugins", "connectors": "connectors",
+    "compound_custom": "compound_custom", "models": "fallback", "background": "background",
+}  # fmt: skip
 
 
 def hosted_resources(model: str, request: dict[str, object]) -> tuple[str, ...]:
     """Return the resources of what the provider itself would do. Raises `Refusal` for what has no usable name."""
-    found = list(_of_tools(request.get("tools")))
+    found = list(_of_tools(list_of(request, "tools"), untyped=""))
     for item in _objects(request.get("input")):
-        found += _of_tools(item.get("tools"))  # tools that an item of the conversation brings along
-    if request.get("web_search_options") is not None:
-        found.append(("web_search", "-"))
-    if request.get("background"):
-        found.append(("background", "-"))
-    try:
-        return tuple(dict.fromkeys(resource_name("model", model, "hosted", kind, host or "-") for kind, host in found))
-    except UnusableName as error:
-        raise Refusal(
-            code="bad_request", message=f"a tool's `type` or host cannot be used as a name: {error}", status=400
-        ) from None
+        found += _of_tools(item.get("tools"), untyped="function")  # tools that an item of the conversation brings
+    for name, kind in _REACHING.items():
+        if request.get(name) not in (None, False, [], 0):
+            found.append((kind, "-"))
+    return hosted(model, found)
 
 
-def _of_tools(tools: object) -> Iterator[tuple[str, str]]:
+def _of_tools(tools: object, *, untyped: str) -> Iterator[tuple[str, str]]:
+    """Yield kind and place of the provider's tools; one without a type is `untyped`, else it must be a function."""
     for tool in _objects(tools):
-        kind = tool.get("type", "function")
+        kind = tool.get("type", "function" if isinstance(tool.get("function"), dict) else untyped)
         if kind == "namespace":
-            yield from _of_tools(tool.get("tools"))
-        elif not isinstance(kind, str):
-            raise Refusal(code="bad_request", message="a tool's `type` must be a string", status=400)
+            yield from _of_tools(tool.get("tools"), untyped=untyped)
+        elif not isinstance(kind, str) or not kind:
+            raise bad_request("a tool's `type` must be a string")
         elif kind not in _AGENTS_OWN and not _run_by_agent(kind, tool):
             yield kind, _host(tool) if kind == "mcp" else "-"
 
@@ -62,12 +63,12 @@ def _host(tool: dict[str, object]) -> str:
         return "-"  # the provider refuses it
     if len(named) > 1 or not isinstance(named[0], str) or not named[0]:
         message = "a tool of type `mcp` has one of `server_url`, `connector_id` and `tunnel_id`"
-        raise Refusal(code="bad_request", message=message, status=400)
+        raise bad_request(message)
     if tool.get("server_url") is None:
         return named[0]
     host = connector_host(named[0])
     if not host:
-        raise Refusal(code="bad_request", message="`server_url` must be an http or https URL", status=400)
+        raise bad_request("`server_url` must be an http or https URL")
     return host
 
 

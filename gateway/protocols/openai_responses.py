@@ -16,11 +16,13 @@ from gateway.model_request import (
     declares_retry,
     explicit_key,
     facts_of,
+    fetched,
     find_target,
     forwarded,
     model_resource,
     read_object,
     read_stream,
+    tiers,
 )
 from gateway.protocols.openai_error import FORWARDED, error_object, failed_event
 from gateway.protocols.openai_hosted import hosted_resources
@@ -68,6 +70,7 @@ class ResponsesAdapter(ModelAdapter):
             raise bad_request("`input` must be a string or a list")
         stream = read_stream(request)
         hosted = hosted_resources(target.name, request)
+        hosts, links = fetched(target.name, exchange, request)
         effect: Effect = "once" if hosted else "safe"
         return Call(
             exchange=exchange, adapter=self, target=Aim(model=target), endpoint="openai_responses",
@@ -75,7 +78,8 @@ class ResponsesAdapter(ModelAdapter):
             effect=effect, tree=request, arguments=request, shape=request_shape(request),
             canonical=_canonical(request), key=explicit_key(exchange), declared_retry=declares_retry(exchange),
             objects=target.foreign(named_objects(request)), origin=target.origin,
-            facts=facts_of(target, "chat"), stream=stream, also=hosted,
+            facts=facts_of(target, "chat"), stream=stream,
+            also=(*hosted, *hosts, *tiers(target.name, request)), linked=links,
             seconds_max=target.seconds_max, unhashed=_UNHASHED,
         )  # fmt: skip
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway import body
-from gateway.call import Slot, Unit
+from gateway.call import Sent, Slot, Unit
 from gateway.definitions.slots import joined
 from gateway.model_answer import ModelAnswer, object_of, objects_of
 from gateway.protocols.openai_responses_events import FINAL, acted_on, blind_places, flat_text, flows, slots_of
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from gateway.protocols.openai_responses_events import SlotKey
 
 _KEPT_HEADERS: Final = (b"retry-after", b"retry-after-ms", b"x-request-id", b"openai-processing-ms")
-#: What of an event belongs to its own piece of a text.
-_PIECES: Final = frozenset({"delta", "obfuscation", "logprobs"})
+#: Where in the output an event belongs.
+_NUMBERS: Final = ("output_index", "content_index", "summary_index", "command_index")
+#: What says of an event which text it is of. What else it holds is said once, and redacted there.
+_WHICH: Final = frozenset({"type", "item_id", "output_index", "content_index", "summary_index", "command_index"})
 #: Codes of a failed response that say nothing about the request: the provider could not, this time.
 _TRANSIENT: Final = frozenset({"server_error", "rate_limit_exceeded", "vector_store_timeout"})
 
@@ -111,13 +113,15 @@ class ResponsesReader(ModelAnswer):
         if self._response.get("status") != "failed" or not isinstance(error, dict):
             return ""
         code = cast("dict[str, object]", error).get("code")
-        return f"the response failed with `{code}`" if code in _TRANSIENT else ""
+        return f"the response failed with `{code}`" if str(code) in _TRANSIENT else ""
 
     def _read(self, raw: bytes, tree: dict[str, object]) -> tuple[Unit, ...]:
         kind = tree.get("type")
         if kind == "error" or "error" in tree or not isinstance(kind, str):
             self._failed = self._holding = True
             return (Unit(raw=raw, tree=tree, hold=True),)
+        if any(isinstance(tree.get(name), dict | list) for name in _NUMBERS):
+            raise Sent("an event of the stream has no place")
         if isinstance(number := tree.get("sequence_number"), int):
             self._sequence = number
         self._note(kind, tree)
@@ -125,7 +129,7 @@ class ResponsesReader(ModelAnswer):
         for slot in slots:
             key = cast("SlotKey", slot.key)
             self._open.add(key)
-            self._last[key] = {name: value for name, value in tree.items() if name not in _PIECES}
+            self._last[key] = {name: value for name, value in tree.items() if name in _WHICH}
         typed = None if slots else joined(self._schemas(tree))
         unit = Unit(
             raw=raw, tree=tree, typed=typed, slots=slots, blind=blind_places(tree, kind), hold=self._holding

@@ -69,7 +69,7 @@ class SlotKey(NamedTuple):
 
 def acted_on(item: object) -> bool:
     """Return whether an agent may act on an item of the output."""
-    return not isinstance(item, dict) or cast("dict[str, object]", item).get("type") not in _PASSIVE
+    return not isinstance(item, dict) or str(cast("dict[str, object]", item).get("type")) not in _PASSIVE
 
 
 def flows(kind: str) -> bool:

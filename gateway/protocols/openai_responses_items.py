@@ -37,8 +37,8 @@ def tool_uses(items: Sequence[dict[str, object]]) -> list[ToolUse]:
 def results_shown(request: dict[str, object]) -> list[ToolUse]:
     """Return the tool calls of the conversation that have a result in it."""
     items = objects_in(request.get("input"))
-    answered = {item.get("call_id") for item in items if item.get("type") in _ANSWERED}
-    return tool_uses([item for item in items if item.get("call_id") in answered])
+    answered = {str(item.get("call_id")) for item in items if str(item.get("type")) in _ANSWERED}
+    return tool_uses([item for item in items if str(item.get("call_id")) in answered])
 
 
 def twins_sorted(items: object) -> object:
@@ -49,18 +49,18 @@ def twins_sorted(items: object) -> object:
     if not isinstance(items, list):
         return items
     ordered = list(cast("list[object]", items))
-    uses: dict[object, bytes] = {}
+    uses: dict[str, bytes] = {}
     for item in objects_in(ordered):
         if (field := _ASKED.get(str(item.get("type")))) is not None:
             asked: list[object] = [item.get("type"), item.get("name"), item.get(field)]
-            uses[item.get("call_id")] = body.canonical(asked)
+            uses[str(item.get("call_id"))] = body.canonical(asked)
     if len(set(uses.values())) == len(uses):
         return ordered
     groups: dict[bytes, list[int]] = {}
     for place, item in enumerate(ordered):
         result = cast("dict[str, object]", item) if isinstance(item, dict) else {}
-        use = uses.get(result.get("call_id"))
-        if use is not None and result.get("type") in _ANSWERED:
+        use = uses.get(str(result.get("call_id")))
+        if use is not None and str(result.get("type")) in _ANSWERED:
             groups.setdefault(use, []).append(place)
     for places in groups.values():
         outputs = sorted((cast("dict[str, object]", ordered[at]).get("output") for at in places), key=body.canonical)
@@ -77,17 +77,17 @@ def objects_in(value: object) -> list[dict[str, object]]:
 
 
 def _prompt(prompt: object) -> Iterator[str]:
-    if isinstance(prompt, dict):
+    if prompt is not None:
         # a kept prompt may bring tools and texts along: without a usable id it is refused, not passed
-        yield str(cast("dict[str, object]", prompt).get("id"))
+        yield str(cast("dict[str, object]", prompt).get("id")) if isinstance(prompt, dict) else "-"
 
 
 def _items(items: object) -> Iterator[str]:
     for item in objects_in(items):
         kind = item.get("type")
-        if kind in _WHOLE or (kind is None and "content" in item):
+        if str(kind) in _WHOLE or (kind is None and "content" in item):
             continue
-        if kind in {"reasoning", "compaction"} and isinstance(item.get("encrypted_content"), str):
+        if str(kind) in {"reasoning", "compaction"} and isinstance(item.get("encrypted_content"), str):
             continue
         if item.get("id") is not None:
             yield str(item["id"])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: Fields of an item (of `input` or `output`) that are structure wherever items stand.
 _ITEM: Final = (
     "type", "role", "status", "phase", "name", "namespace", "server_label", "execution", "encrypted_content",
-    "fingerprint", "content.*.type", "content.*.detail", "content.*.input_audio.**", "content.*.annotations.*.type",
+    "fingerprint", "content.*.type", "content.*.detail", "content.*.input_audio.format", "content.*.annotations.*.type",
     "summary.*.type", "action.type", "actions.*.type", "operation.type", "outputs.*.type", "caller.type",
     "environment.type", "output_format", "quality", "size", "background", "output.*.type",
     "tools.*.type", "tools.*.name", "tools.*.parameters.type",
@@ -27,20 +27,26 @@ _IDS: Final = (
     "content.*.annotations.*.container_id", "content.*.file_id", "results.*.file_id", "caller.caller_id",
 )  # fmt: skip
 _MEDIA: Final = ("content.*.image_url", "content.*.file_data", "output.image_url", "output.*.image_url")
+_CHOICE: Final = (
+    "tool_choice", "tool_choice.type", "tool_choice.mode", "tool_choice.name", "tool_choice.server_label",
+    "tool_choice.tools.*.type", "tool_choice.tools.*.name", "tool_choice.tools.*.server_label",
+)  # fmt: skip
+_REASONING: Final = ("reasoning.effort", "reasoning.summary", "reasoning.generate_summary", "reasoning.mode",
+                     "reasoning.context")  # fmt: skip
 _REQUEST: Final = (
-    "model", "stream", "tools.*.type", "tools.*.name", "tools.*.parameters.type", "tool_choice.**", "tool_choice",
-    "text.format.type", "text.format.name", "text.verbosity", "reasoning.**", "include.*", "truncation",
+    "model", "stream", "tools.*.type", "tools.*.name", "tools.*.parameters.type", *_CHOICE, *_REASONING,
+    "text.format.type", "text.format.name", "text.verbosity", "include.*", "truncation",
     "service_tier", "prompt_cache_retention", "previous_response_id", "conversation", "conversation.id", "prompt.id",
     "prompt.version", "tools.*.vector_store_ids.*", "tools.*.container", "tools.*.container.type",
     "tools.*.container.file_ids.*", "tools.*.server_label", "tools.*.connector_id", "tools.*.search_context_size",
 )  # fmt: skip
 _RESPONSE: Final = (
     "id", "object", "model", "status", "service_tier", "previous_response_id", "conversation.id", "truncation",
-    "reasoning.effort", "reasoning.summary", "tool_choice", "tool_choice.**", "text.format.type", "text.format.name",
-    "text.verbosity", "usage.**", "error.code", "incomplete_details.reason", "tools.*.type", "tools.*.name",
+    *_CHOICE, *_REASONING, "text.format.type", "text.format.name",
+    "text.verbosity", "error.code", "incomplete_details.reason", "tools.*.type", "tools.*.name",
     "tools.*.parameters.type", "prompt_cache_retention", "prompt.id", "prompt.version", "include.*",
 )  # fmt: skip
-_EVENT: Final = ("type", "item_id", "part.type", "annotation.type", "annotation.file_id", "param", "partial_image_b64")
+_EVENT: Final = ("type", "item_id", "part.type", "annotation.type", "annotation.file_id", "partial_image_b64")
 
 #: Where a text stands that was asked for as JSON.
 _JSON_TEXTS: Final = (
@@ -59,23 +65,18 @@ _MEDIA_KEYS: Final = frozenset({"image_url", "file_data"})
 def request_shape(tree: dict[str, object]) -> Shape:
     """Return the shape of a request: ids and media are structure only where all of them look like what they are."""
     ids = media = True
-    results = True
     for item in _items(tree.get("input")):
-        results = results and item.get("type") not in {"program", "program_output"}
         for key, value in _strings(item):
             if key in _ID_KEYS:
                 ids = ids and _ID.fullmatch(value) is not None
             elif key in _MEDIA_KEYS:
                 media = media and _BINARY.match(value) is not None and data_url(value) is not None
-    return _request_shape(ids, media, results)
+    return _request_shape(ids, media)
 
 
 def answer_shape(request: object) -> Shape:
     """Return the shape of the answer to `request`, plain or as events."""
-    asked = cast("dict[str, object]", request) if isinstance(request, dict) else {}
-    tools = asked.get("tools")
-    results = all(tool.get("type") != "programmatic_tool_calling" for tool in _items(tools))
-    return _answer_shape(results, promised(asked).text is not None)
+    return _answer_shape(promised(request).text is not None)
 
 
 def promised(request: object) -> Promises:
@@ -91,15 +92,14 @@ def promised(request: object) -> Promises:
 
 
 @lru_cache
-def _request_shape(ids: bool, media: bool, results: bool) -> Shape:  # noqa: FBT001 - three facts of one request
-    item = [*_ITEM, *(_IDS if ids else ()), *(_MEDIA if media else ()), *(("result",) if results else ())]
+def _request_shape(ids: bool, media: bool) -> Shape:  # noqa: FBT001 - two facts of one request
+    item = [*_ITEM, *(_IDS if ids else ()), *(_MEDIA if media else ())]
     return Shape(keep=(*_REQUEST, *_below("input.*.", item)), embedded=("input.*.arguments",))
 
 
 @lru_cache
-def _answer_shape(results: bool, is_json: bool) -> Shape:  # noqa: FBT001 - two facts of one request
-    # the text of a program's result and the bytes of an image have the same name
-    item = [*_ITEM, *_IDS, *(("result",) if results else ())]
+def _answer_shape(is_json: bool) -> Shape:  # noqa: FBT001 - one fact of a request
+    item = [*_ITEM, *_IDS]
     output = [*_RESPONSE, *_below("output.*.", item)]
     keep = (*_EVENT, *output, *_below("response.", output), *_below("item.", item), *_below("data.*.", item))
     places = ("output.*.arguments", "response.output.*.arguments", "item.arguments", "arguments", "data.*.arguments")

@@ -19,6 +19,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,255}")
 _NAMING: Final = frozenset({
     "file_id", "file_ids", "vector_store_ids", "container_id", "skill_id", "previous_response_id",
     "comparison_response_id", "approval_request_id", "conversation", "container",
+    "cached_content",
 })  # fmt: skip
 #: What stands below is the caller's own: a schema, an argument, a note; their keys name nothing.
 _OWN: Final = frozenset({"metadata", "parameters", "input_schema", "arguments", "headers", "schema", "output_schema"})

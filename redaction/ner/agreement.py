@@ -1,9 +1,10 @@
 """What both name finders say of a text, made one: what is found, with how much to be said for it.
 
-The network's finds count by their probability. The language model's count where the network does not rule them out:
-trained on news and the web, it takes products, identifiers and titles for people. But what is written as a whole name
-is, two or three capitalised words, counts whatever the network says: nobody's name is a product to lose. So does what
-it takes for something else and begins with a given name that is also a word (`Grace`, `Hope`, `Will`). A text that
+The network's finds count by their probability, which in its second reading knows what the language model took each
+word for. The language model's own finds count where the network has something to be said for them: trained on news
+and the web, it takes products, identifiers and titles for people. But what is written as a whole name is, two or three
+capitalised words, counts unless the network takes it for something else: nobody's name is a product to lose. So does
+what it takes for something else and begins with a given name that is also a word (`Grace`, `Hope`, `Will`). A text that
 holds no such words and in which the network rules everything out need not be shown to the language model at all;
 nothing that would count is lost by that. Nor is one shown to it in which the network is certain of every word that may
 be of a name: on development texts recall and precision of every kind stayed what they were.
@@ -14,6 +15,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, cast
+
+import numpy as np
 
 from redaction.ner.given import GIVEN
 from redaction.ner.network import ENTITIES, Tagged
@@ -29,9 +32,12 @@ LENIENCE: Final = 1.0
 SCORE_MIN: Final = 0.35
 #: How probable an entity must be to the network, at its most probable word, for the language model's find to count.
 RULED_OUT: Final = 0.05
-#: What the language model's find counts for by itself, and with the network.
-_ALONE: Final = 0.5
+#: What the language model's find counts for by itself, what a whole name does, and what both finders' find does.
+_ALONE: Final = 0.3
+_WHOLE: Final = 0.5
 _BOTH: Final = 0.85
+#: From where on the network takes a word for one of a name, of whatever kind.
+_TAKEN: Final = 0.5
 #: From where on the network's place is no person, whatever the language model says.
 _SURE: Final = 0.9
 #: How probable a person or a place must be to the network at a word for which it needs nobody else.
@@ -95,16 +101,21 @@ def _stronger(one: Tagged, other: Tagged) -> str:
 
 
 def _weighed(chances: Floats, words: Sequence[str], one: Tagged) -> Tagged:
-    """Return the language model's find as what it is, and with what it counts for."""
-    chance = float(chances[one.start : one.end, ENTITIES.index(one.entity)].max())
-    if chance >= RULED_OUT:
-        return Tagged(one.start, one.end, one.entity, _ALONE + (1 - _ALONE) * chance)
+    """Return the language model's find as what it is, of the words that it is of, and with what it counts for."""
+    kind = ENTITIES.index(one.entity)
+    among = chances[one.start : one.end]
+    counts = _ALONE + (1 - _ALONE) * float(among[:, kind].max())
     parts = words[one.start : one.end]
     whole = 1 < len(parts) <= _PARTS_MAX and all(map(_as_name, parts))
+    taken = bool((among.sum(axis=1) >= _TAKEN).any())
     # `Grace Hopper` is an organisation to the one and a common word to the other
-    if whole and (one.entity == "PERSON" or parts[0].lower() in GIVEN):
-        return Tagged(one.start, one.end, "PERSON", _ALONE)
-    return Tagged(one.start, one.end, one.entity, 0.0)
+    if whole and not taken and (one.entity == "PERSON" or parts[0].lower() in GIVEN):
+        return Tagged(one.start, one.end, "PERSON", max(_WHOLE, counts))
+    # the language model likes to take words beside a name with it
+    named = np.flatnonzero(among.sum(axis=1) >= RULED_OUT).tolist()
+    if among[:, kind].max() < RULED_OUT:
+        return Tagged(one.start, one.end, one.entity, 0.0)
+    return Tagged(one.start + named[0], one.start + named[-1] + 1, one.entity, counts)
 
 
 def _as_name(word: str) -> bool:

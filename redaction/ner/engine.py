@@ -1,7 +1,7 @@
 """Both name finders as Presidio's NLP engine: the language model's recognizer and our own network, on one tokenization.
 
-The network reads everything, the language model what the network is in doubt of. No taggers, parsers or pipeline
-of spaCy's.
+The network reads everything, the language model what the network is in doubt of, and that the network reads again,
+knowing what the language model made of it. No taggers, parsers or pipeline of spaCy's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from thinc.api import use_ops  # pyright: ignore[reportUnknownVariableType] - it
 
 from redaction.model import ModelUnusable, network_data
 from redaction.ner.agreement import LENIENCE, agreed, in_doubt, may_hold
-from redaction.ner.network import Network, Tagged, kinds
+from redaction.ner.network import Network, Tagged, heard_of, kinds
 from redaction.ner.tokens import part_at_signs, read_less
 from redaction.ner.transitions import Transitions
 from redaction.ner.vectors import WordVectors
@@ -129,12 +129,21 @@ class Names(NlpEngine):
         chances = np.split(kinds(np.concatenate(scores)), np.cumsum([len(words) for words in texts])[:-1])
         held = [may_hold(kind, words) for kind, words in zip(chances, texts, strict=True)]
         asked = [one and in_doubt(kind, words) for one, kind, words in zip(held, chances, texts, strict=True)]
-        ours = iter(network.spans_of(list(compress(scores, held)), LENIENCE))
-        answers = iter(cast("Transitions", self._transitions).entities(list(compress(documents, asked))))
-        for kind, words, one, ask in zip(chances, texts, held, asked, strict=True):
-            listed = next(answers) if ask else []
+        sure = [one and not ask for one, ask in zip(held, asked, strict=True)]
+        ours = iter(network.spans_of(list(compress(scores, sure)), LENIENCE))
+        answers = iter(self._heard(list(compress(documents, asked)), list(compress(texts, asked))))
+        for one, ask in zip(sure, asked, strict=True):
+            yield next(answers) if ask else next(ours) if one else []
+
+    def _heard(self, documents: Sequence[Doc], texts: Sequence[Sequence[str]]) -> Iterator[list[Tagged]]:
+        """Yield what is found in texts that the language model was asked of: by the second reading, and by it."""
+        network = cast("Network", self._network)
+        heard = cast("Transitions", self._transitions).read(documents)
+        scores = network.scores_with(texts, heard_of(heard, [len(words) for words in texts]))
+        ours = network.spans_of(scores, LENIENCE)
+        for row, words, found, listed in zip(scores, texts, ours, heard[0], strict=True):
             theirs = [Tagged(start, end, _LABELS[label], 1.0) for start, end, label in listed if label in _LABELS]
-            yield agreed(kind, words, next(ours), theirs) if one else []
+            yield agreed(kinds(row), words, found, theirs)
 
     def _artifacts(self, document: Doc, found: list[Tagged], language: str) -> NlpArtifacts:
         spans = [Span(document, one.start, one.end, label=one.entity) for one in found]

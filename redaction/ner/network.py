@@ -1,8 +1,10 @@
 """The network's arithmetic: words to scores of labels, scores to spans. NumPy only; weights are read as data.
 
-embed    rows of hashed features, summed, and the word's vector → one maxout layer, once for each different word
-context  residual windows of three words, as often as the file says
-score    a softmax over begin, inside, last, unit of each entity, and outside
+embed    rows of hashed features, summed, the word's vector, the lists it stands in → one maxout layer, once for each
+         different word
+first    residual windows of three words, as often as the file says, and a softmax over begin, inside, last, unit of
+         each entity, and outside
+second   the same of a text that the language model was asked of, with what that made of each word joined to the word
 decode   the best sequence of labels that is one (Viterbi), each span with its probability
 """
 
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from redaction.ner.lists import LISTS, Lists
 from redaction.ner.windows import Maxout, Windows
 from redaction.ner.words import TABLE_ROWS, rows_of
 
@@ -29,6 +32,11 @@ if TYPE_CHECKING:
 ENTITIES: Final = ("PERSON", "LOCATION", "ORGANIZATION")
 #: `O`, then B, I, L, U of each entity.
 LABELS: Final = ("O", *(f"{position}-{entity}" for entity in ENTITIES for position in "BILU"))
+#: The kinds of things the language model tells apart.
+HEARD: Final = (
+    "CARDINAL", "DATE", "EVENT", "FAC", "GPE", "LANGUAGE", "LAW", "LOC", "MONEY", "NORP", "ORDINAL", "ORG", "PERCENT",
+    "PERSON", "PRODUCT", "QUANTITY", "TIME", "WORK_OF_ART",
+)  # fmt: skip
 #: Words whose first layer is kept; when there are more, all are forgotten.
 WORDS_KNOWN_MAX: Final = 40_000
 _NEVER: Final = np.float32(-1e9)
@@ -50,31 +58,62 @@ def kinds(scores: Floats) -> Floats:
     return chances[:, 0::4] + chances[:, 1::4] + chances[:, 2::4] + chances[:, 3::4]
 
 
+def heard_of(read: tuple[Sequence[Sequence[tuple[int, int, str]]], Floats], lengths: Sequence[int]) -> Floats:
+    """Return a row for each word: what the language model makes of it, and which of its entities begins or goes on."""
+    entities, context = read
+    said = np.zeros((len(context), 2 * len(HEARD)), np.float32)
+    begin = 0
+    for listed, length in zip(entities, lengths, strict=True):
+        for first, end, label in listed:
+            place = 2 * HEARD.index(label)
+            said[begin + first, place] = 1
+            said[begin + first + 1 : begin + end, place + 1] = 1
+        begin += length
+    return np.concatenate([context, said], axis=1)
+
+
+class _Reading:
+    """Windows over words, and chances of labels from them."""
+
+    def __init__(self, weights: Mapping[str, Floats], name: str) -> None:
+        depth = sum(one.startswith(f"{name}_W") for one in weights)
+        self._windows = Windows([_maxout(weights, name, f"_{at}") for at in range(depth)])
+        self._weights, self._bias = weights[f"{name}_score_W"].T, weights[f"{name}_score_b"]
+
+    def of(self, words: Floats, lengths: Sequence[int]) -> list[Floats]:
+        if not len(words):
+            return [np.zeros((0, len(LABELS)), np.float32) for _ in lengths]
+        logits = self._windows.of(words, lengths) @ self._weights + self._bias
+        logits -= logits.max(axis=1, keepdims=True)
+        logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return np.split(logits, np.cumsum(lengths)[:-1])
+
+
 class Network:
     """The weights of one trained file, and the words it has seen. Raises `ValueError` for a file of another form."""
 
     def __init__(self, data: bytes, vectors: WordVectors) -> None:
         with np.load(io.BytesIO(data), allow_pickle=False) as weights:
-            plain = {name: weights[name].astype(np.float32) for name in weights.files}
-        depth = sum(name.startswith("window_W") for name in plain)
+            self._lists = Lists({name: weights[name] for name in LISTS})
+            plain = {name: weights[name].astype(np.float32) for name in weights.files if name not in LISTS}
         self._tables = [plain[f"table_{at}"] for at in range(len(TABLE_ROWS))]
         self._embed = _maxout(plain, "embed", "")
-        self._windows = Windows([_maxout(plain, "window", f"_{at}") for at in range(depth)])
-        self._score_weights, self._score_bias = plain["score_W"].T, plain["score_b"]
+        self._first = _Reading(plain, "first")
+        self._join = _maxout(plain, "join", "")
+        self._second = _Reading(plain, "second")
         self._vectors = vectors
         self._known: dict[str, int] = {}
         self._rows = np.zeros((WORDS_KNOWN_MAX, self._embed.width), np.float32)
 
     def scores(self, texts: Sequence[Sequence[str]]) -> list[Floats]:
         """Return, for each text, the log probability of each label for each word."""
-        lengths = [len(words) for words in texts]
-        if not any(lengths):
-            return [np.zeros((0, len(LABELS)), np.float32) for _ in texts]
-        hidden = self._windows.of(self._embedded([word for words in texts for word in words]), lengths)
-        logits = hidden @ self._score_weights + self._score_bias
-        logits -= logits.max(axis=1, keepdims=True)
-        logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        return np.split(logits, np.cumsum(lengths)[:-1])
+        return self._first.of(self._embedded([word for words in texts for word in words]), [len(one) for one in texts])
+
+    def scores_with(self, texts: Sequence[Sequence[str]], heard: Floats) -> list[Floats]:
+        """Return the same by the second reading, which knows what was `heard` of each word: see `heard_of`."""
+        words = self._embedded([word for words in texts for word in words])
+        joined = self._join.of(np.concatenate([words, heard], axis=1))
+        return self._second.of(joined, [len(one) for one in texts])
 
     @staticmethod
     def spans(scores: Floats, lenience: float = 0.0) -> list[Tagged]:
@@ -102,7 +141,7 @@ class Network:
             columns = [table[rows[:, at]].sum(axis=1) for at, table in enumerate(self._tables)]
             begin = len(known)
             self._rows[begin : begin + len(unseen)] = self._embed.of(
-                np.concatenate([*columns, self._vectors.of(unseen)], axis=1)
+                np.concatenate([*columns, self._vectors.of(unseen), self._lists.of(unseen)], axis=1)
             )
             known.update((word, begin + at) for at, word in enumerate(unseen))
         return self._rows[[known[word] for word in words]]

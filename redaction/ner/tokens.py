@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 _PARTING: Final = (r"[;|={}\[\]<>\"“”]+", r"(?<=[\w\"']),(?=[^\W\d]|[\"'])", r"(?<=[^\W\d]|[\"']),(?=[\w\"'])")
 #: A line of a table that ends in an address is no address.
 _RECORD: Final = re.compile(r"[^/]*[,;|\"<>{}\[\]]")
-
-
 #: What the language model and Presidio ask of a word.
 _READ: Final = ("NORM", "PREFIX", "SUFFIX", "SHAPE", "IS_SPACE", "IS_STOP", "IS_PUNCT")
 _PLAIN: Final = re.compile(r"[A-Za-z]+")

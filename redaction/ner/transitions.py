@@ -88,11 +88,16 @@ class Transitions:
 
     def entities(self, documents: Sequence[Doc]) -> list[list[tuple[int, int, str]]]:
         """Return, for each document, its entities as first word, word after the last, and the model's label."""
+        return self.read(documents)[0]
+
+    def read(self, documents: Sequence[Doc]) -> tuple[list[list[tuple[int, int, str]]], Floats]:
+        """Return the same, and what the model makes of each word in its context: a row for each of all words."""
         lengths = np.array([len(document) for document in documents])
         if not lengths.sum():
-            return [[] for _ in documents]
+            return [[] for _ in documents], np.zeros((0, self._linear.shape[0]), np.float32)
         rows, spaces = self._lexemes.of([document for document in documents if len(document)])
-        hidden = self._windows.of(rows, lengths.tolist()) @ self._linear
+        context = self._windows.of(rows, lengths.tolist())
+        hidden = context @ self._linear
         hidden += self._linear_bias
         ends = np.cumsum(lengths)
         final = np.zeros(len(hidden), dtype=bool)
@@ -109,7 +114,7 @@ class Transitions:
                     at = after[word]
                     listed.append((int(word - begin), int(at - begin), self.labels[int(self._label[chosen[word]])]))
             found.append(listed)
-        return found
+        return found, context
 
     def _outside_moves(self, here: Floats, final: NDArray[np.bool_], spaces: NDArray[np.bool_]) -> Integers:
         scores = _largest(cast("Floats", here + self._outside)) @ self._weights[self._moves].T + self._bias[self._moves]

@@ -6,8 +6,6 @@ import base64
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -19,10 +17,12 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from tests import keys
-from tests.gateway.running import free_port
 from tests.mcp.stand import TOP, fixture, serving, wait_until_ready
+from tests.ports import free_port
+from tests.serving import oncegate
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import AsyncGenerator, Generator
     from pathlib import Path
     from typing import Literal
@@ -65,8 +65,7 @@ class Office:
 
     def oncegate(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command on the owner's socket."""
-        command = [sys.executable, "-m", "gateway.cli", *words, "-c", str(self.folder / "oncegate.yaml")]
-        return subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False, timeout=30)
+        return oncegate(*words, "-c", str(self.folder / "oncegate.yaml"))
 
     def say(self, who: str, method: str, path: str, body: object = None) -> httpx.Response:
         """Ask the admin listener as one of the people."""
@@ -85,7 +84,7 @@ class Office:
             assert time.monotonic() < until
 
     def _policy(self) -> object:
-        return httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=5).json()["policies"]
+        return httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=20).json()["policies"]
 
     def waiting(self, who: str = "cfo") -> list[dict[str, object]]:
         """Return what waits for one of the people."""

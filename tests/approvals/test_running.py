@@ -25,7 +25,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Office]:
 
 
 async def pending(desk: Office, who: str = "cfo") -> dict[str, object]:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not (found := await asyncio.to_thread(desk.waiting, who)):
             continue
     return found[0]
@@ -59,7 +59,7 @@ async def test_a_newer_client_waits_by_itself_until_a_person_has_approved_and_th
     assert not result.is_error, result
     assert len(desk.counted()) == before + 1
     assert shown["arguments"] == {"word": ADA}
-    assert shown["restored"] is True
+    assert (shown["restored"], shown["effect"]) == (True, "once")
     assert "Lovelace" not in json.dumps(desk.audited())
     deeds = [record for record in desk.audited() if record.get("approval") == approval["id"]]
     assert [record["event"] for record in deeds] == ["approval_asked", "operator", "operator"]
@@ -94,14 +94,17 @@ async def test_a_denial_is_final_and_says_so(desk: Office) -> None:
         approval = await pending_of(desk, "denied")
         assert await in_thread(desk, "cfo", f"/{approval['id']}/deny", {}) == 422
         assert await in_thread(desk, "cfo", f"/{approval['id']}/deny", {"reason": "too much"}) == 200
-        for result in (await calling, await client.call_tool("effect", {"word": "denied"})):
-            assert result.is_error
-            assert "denied this call" in text_of(result)
+        waited, again = await calling, await client.call_tool("effect", {"word": "denied"})
+        assert waited.is_error
+        # on a busy machine its wait was over first
+        assert "denied this call" in text_of(waited) or "approval_pending" in text_of(waited)
+        assert again.is_error
+        assert "denied this call" in text_of(again)
     assert len(desk.counted()) == before
 
 
 async def pending_of(desk: Office, word: str) -> dict[str, object]:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while True:
             for one in await asyncio.to_thread(desk.waiting):
                 shown = (await asyncio.to_thread(desk.say, "cfo", "GET", f"/{one['id']}")).json()

@@ -92,6 +92,19 @@ def test_filters_of_an_export_pick_by_agent_resource_and_time(gateway: RunningGa
     assert gateway.oncegate("audit", "export", "--since", "yesterday").returncode == 2
 
 
+@pytest.mark.requirement("AUD-06")
+def test_an_export_can_be_of_one_run_alone(gateway: RunningGateway) -> None:
+    gateway.start()
+    opened = gateway.open_run({}).json()
+    ask: dict[str, object] = {"model": "allowed", "messages": [{"role": "user", "content": "in a run"}]}
+    assert gateway.chat(ask, headers={"authorization": f"Bearer {opened['token']}"}).status_code == 200
+    gateway.stop()
+    picked = records(gateway, "--run", str(opened["id"]))
+    assert {"decision", "outcome"} <= {one["event"] for one in picked}
+    assert {one["run"] for one in picked} == {opened["id"]}
+    assert records(gateway, "--run", "run_of_nobody") == []
+
+
 @pytest.mark.requirement("AUD-02")
 def test_the_signing_key_is_nobody_elses_to_read(gateway: RunningGateway) -> None:
     assert _mode(gateway.folder / "oncegate.db.audit-key") == 0o600

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from durable.chain import Chain, Link, read_links
-from durable.checkpoint import CheckpointInvalid, SigningKey, read_checkpoint
+from durable.checkpoint import CheckpointInvalid, Head, SigningKey, read_checkpoint
 from durable.sqlite import open_sqlite
 from durable.verification import Witnesses, verify
 from tests.audit.stand import checkpoints_of, found_in, inside, outside, rechained, record, signed_journal, tampered
@@ -90,6 +91,45 @@ async def test_a_chain_written_anew_without_checkpoints_needs_the_gateways_publi
         assert not found.ok
         assert "the chain was written anew" in str(found.problem)
         assert str(found.problem).startswith("record ")
+
+
+@pytest.mark.requirement("AUD-01")
+async def test_who_has_database_and_configuration_but_not_the_signing_key_cannot_sign_it_anew(
+    journal: Path, tmp_path: Path
+) -> None:
+    forger, previous, number = SigningKey.open(tmp_path / "forger"), "", 0
+    chains: dict[str, Chain] = {}
+    heads: dict[str, Head] = {}
+    forged: list[Link] = []
+    for link in read_links(journal):
+        fields = json.loads(link.text.replace('"a3"', '"b3"'))
+        if "previous_head" in fields:
+            fields["previous_head"] = heads[fields["previous_chain"]].hash.hex()
+        if fields["event"] == "checkpoint":
+            number += 1
+            signed = forger.sign("checkpoint", link.chain, number, previous, fields["time"], heads)
+            previous, fields["line"] = signed.digest, signed.line
+        made = chains.setdefault(link.chain, Chain(link.chain)).link(fields, time_microseconds=fields["time"])
+        heads[link.chain] = Head(made.number, made.hash)
+        forged.append(made)
+    assert verify(forged).ok  # in itself it is whole: whose key it is has to be known
+    for witnesses in (inside(journal.parent), outside(journal.parent)):
+        found = verify(forged, witnesses)
+        assert not found.ok
+        assert f"signed by key {forger.id}, which is none of the trusted ones" in str(found.problem)
+        assert str(found.problem).startswith("record 2 of chain ")
+
+
+@pytest.mark.requirement("AUD-06")
+async def test_no_words_in_a_record_make_a_second_line_of_an_export(tmp_path: Path) -> None:
+    store = await open_sqlite(tmp_path / "journal.db", keyring=KEYRING)
+    words = 'a\n{"chain":"i9/1","number":1}\r\u2028\u2029\x85\x1b[2J=cmd()'
+    await store.write_audit([{"event": "denied", "reason": words}])
+    await store.aclose()
+    links = list(read_links(tmp_path / "journal.db"))
+    assert [len(link.text.splitlines()) for link in links] == [1] * len(links)
+    assert json.loads(links[-1].text)["reason"] == words
+    assert verify(links).ok
 
 
 @pytest.mark.requirement("AUD-01")

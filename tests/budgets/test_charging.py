@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from durable.step import Guard, Intent, Owner, RunRef, Spent, Step
+from gateway.body import parse
 from gateway.budgets.charging import Budgets, spent
-from gateway.budgets.estimate import estimate
+from gateway.budgets.estimate import TOKENS_MAX, estimate
 from gateway.budgets.refused import unpriced
 from gateway.call import Call, Refusal
 from gateway.config import ConfigInvalid, load
 from gateway.prices import price_of
 from gateway.protocols.openai_chat import REQUEST_SHAPE, ChatAdapter
+from gateway.protocols.openai_chat_answer import ChatReader
 from policy.decision import Decision, Limit, Obligations
 from tests.gateway.exchange import BILLING, exchange
 
@@ -161,14 +163,44 @@ def test_outside_a_run_the_same_call_is_counted_by_the_hour_where_the_file_says_
     [
         ({"max_tokens": 50}, 50),
         ({"max_completion_tokens": 70, "n": 3}, 210),
-        ({"max_output_tokens": 90}, 90),
         ({"n": 2}, 200),
-        ({"max_tokens": True, "n": "2"}, 100),
         ("no object", 100),
+        # what lenient servers read as numbers counts as such
+        ({"max_tokens": "5000", "n": "2"}, 10_000),
+        (parse(b'{"max_tokens": 5e3, "best_of": 2.0}'), 10_000),
+        # and what they take for no bound bounds nothing
+        ({"max_tokens": 0}, 100), ({"max_tokens": -1, "n": -3}, 100), ({"max_tokens": True}, 100),
+        ({"max_tokens": [1]}, 100), ({"max_tokens": "NaN"}, TOKENS_MAX), ({"max_tokens": 10**40}, TOKENS_MAX),
+        ({"n": 10**40}, TOKENS_MAX),
     ],
-)
+)  # fmt: skip
 def test_output_is_estimated_by_what_the_request_bounds(tree: object, output: int) -> None:
     assert estimate(b"{}", tree, assumed=100).output_tokens == output
+
+
+@pytest.mark.requirement("BUD-13")
+@pytest.mark.parametrize(
+    ("endpoint", "word"),
+    [("openai_chat", "max_tokens"), ("openai_responses", "max_output_tokens"), ("anthropic_messages", "max_tokens")],
+)
+def test_a_bound_in_another_protocols_word_bounds_nothing_for_servers_ignore_it(endpoint: str, word: str) -> None:
+    words = {"max_tokens": 1, "max_output_tokens": 1, "maxTokens": 1, "num_predict": 1}
+    assert estimate(b"{}", words | {word: 90}, assumed=100, endpoint=endpoint).output_tokens == 90
+    del words[word]
+    assert estimate(b"{}", words, assumed=100, endpoint=endpoint).output_tokens == 100
+
+
+@pytest.mark.requirement("BUD-13")
+@pytest.mark.parametrize("count", [-(10**30), -1, 10**30])
+def test_usage_that_cannot_be_neither_gives_budget_back_nor_breaks_the_sums(count: int) -> None:
+    reader = ChatReader()
+    reader.begin(200, ())
+    reader.feed(b'{"choices": [], "usage": {"prompt_tokens": %d, "completion_tokens": 2}}' % count)
+    reader.end()
+    usage = cast("dict[str, int]", reader.verdict().meta["usage"])
+    settled = spent(200, usage, None).tokens
+    assert settled is not None
+    assert 2 <= settled <= TOKENS_MAX + 2
 
 
 @pytest.mark.requirement("BUD-13")
@@ -176,9 +208,12 @@ def test_input_is_estimated_by_its_bytes_and_media_by_their_number() -> None:
     assert estimate(b"x" * 401, {}, assumed=0).input_tokens == 101
     picture = "data:image/png;base64," + "A" * 1_000_000
     request = b'{"a":"' + picture.encode() + b'"}'
-    assert estimate(request, {"a": [{"b": picture}]}, assumed=0).input_tokens == 2002
-    prose = "word " * 2000
-    assert estimate(prose.encode(), {"a": prose}, assumed=0).input_tokens == 2500
+    assert estimate(request, {"a": [{"url": picture}]}, assumed=0).input_tokens == 2002
+    for prose in ("word " * 2000, "字" * 10_000, "a" * 10_000):  # no text is a picture, however it looks
+        for key in ("content", "url"):
+            if key == "url" and prose.isascii() and " " not in prose:
+                continue
+            assert estimate(prose.encode(), {key: prose}, assumed=0).input_tokens == -(-len(prose.encode()) // 4)
 
 
 @pytest.mark.requirement("BUD-13")

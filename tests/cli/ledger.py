@@ -54,9 +54,11 @@ class Ledger:
         self.down = False
         self.too_early: set[str] = set()
 
-    async def standings(self, *, budget: str | None, subject: str | None, limit: int) -> list[Standing]:
+    async def standings(
+        self, *, budget: str | None, subject: str | None, limit: int, after: tuple[str, str, str] | None = None
+    ) -> list[Standing]:
         """Return no budgets: this ledger charges nothing."""
-        del budget, subject, limit
+        del budget, subject, limit, after
         return []
 
     def add_call(self, call_id: str, **changes: object) -> CallRecord:
@@ -71,9 +73,11 @@ class Ledger:
             id=run_id, domain=domain, agent=agent, user="-", state="running", attempt=1, created=NOW, updated=NOW
         )
 
-    async def list_approvals(self, *, limit: int, state: str | None, run: str | None) -> list[ApprovalRecord]:
+    async def list_approvals(
+        self, *, limit: int, state: str | None, run: str | None, before: str | None = None
+    ) -> list[ApprovalRecord]:
         """Return nothing: approvals are tested on a running gateway (tests/approvals)."""
-        del limit, state, run
+        del limit, state, run, before
         return []
 
     async def read_approval(self, approval_id: str) -> ApprovalRecord | None:
@@ -163,13 +167,14 @@ class Ledger:
         return self.runs[run_id]
 
     async def list_runs(
-        self, *, limit: int, agent: str | None, state: str | None, before: str | None = None
+        self, *, limit: int, agent: str | None, state: str | None, before: str | None = None, kind: str | None = None
     ) -> list[RunRecord]:
         self._check()
         assert before is None
         return [
-            run for run in reversed(self.runs.values()) if agent in {None, run.agent} and state in {None, run.state}
-        ][:limit]
+            run for run in reversed(self.runs.values())
+            if agent in {None, run.agent} and state in {None, run.state} and kind in {None, run.kind}
+        ][:limit]  # fmt: skip
 
     async def list_calls(self, wanted: CallFilter) -> list[CallRecord]:
         self._check()

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import socket
-import subprocess
 import sys
 import threading
 from dataclasses import asdict, dataclass, field
@@ -29,8 +28,10 @@ from gateway.given import Given, demand, outcome_of
 from policy.decision import Decision, Principal
 from tests.cli.ledger import Ledger
 from tests.definitions.shelf import Shelf
+from tests.serving import oncegate as run_to_its_end
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Generator
 
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -159,7 +160,7 @@ def serving(
     thread = threading.Thread(target=work)
     thread.start()
     try:
-        assert server.up.wait(5)
+        assert server.up.wait(20)
         yield
     finally:
         server.should_exit = True
@@ -220,9 +221,7 @@ def surroundings(**more: str) -> dict[str, str]:
 
 def oncegate(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run `oncegate` in a folder to its end."""
-    return subprocess.run(
-        command(*words), cwd=folder, env=surroundings(**more), capture_output=True, text=True, timeout=40, check=False
-    )
+    return run_to_its_end(*words, folder=folder, environment=surroundings(**more))
 
 
 class AgentsListener:

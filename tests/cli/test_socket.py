@@ -51,7 +51,7 @@ def open_folder() -> Iterator[Path]:
 
 def get(path: Path, where: str = "/api/v1/runs") -> httpx.Response:
     with address(path) as name, httpx.Client(transport=httpx.HTTPTransport(uds=name)) as client:
-        return client.get(f"http://oncegate{where}", timeout=5)
+        return client.get(f"http://oncegate{where}", timeout=20)
 
 
 @pytest.mark.requirement("CLI-10")
@@ -98,7 +98,7 @@ def test_a_connection_that_is_no_unix_socket_has_no_owner(tmp_path: Path) -> Non
     listening.bind(("127.0.0.1", 0))
     port = listening.getsockname()[1]
     with serving(build_admin(parts_of(Ledger()), listener="socket"), listening, owner_only=True):
-        answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/runs", timeout=5, trust_env=False)
+        answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/runs", timeout=20, trust_env=False)
     assert answer.status_code == 403
     assert OwnerProtocol.__name__ not in answer.text
 

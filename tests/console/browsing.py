@@ -7,7 +7,7 @@ import re
 import threading
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pytest
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.approvals.stand import Office
 
-PAGES = ("/", "/runs", "/calls", "/approvals", "/policies", "/tools", "/agents", "/redaction", "/audit")
+PAGES = ("/", "/runs", "/calls", "/approvals", "/policies", "/tools", "/agents", "/messages", "/redaction", "/audit")
 #: what a browser writes of an answer that the test asked for
 REFUSED = re.compile(r"status of (401|403|422)")
 
@@ -39,12 +39,10 @@ class Desk(Protocol):
 
 
 @contextmanager
-def page_of(
-    browser: Browser, desk: Desk, who: str | None = "boss", *, scheme: Literal["light", "dark"] = "light"
-) -> Generator[Page]:
+def page_of(browser: Browser, desk: Desk, who: str | None = "boss") -> Generator[Page]:
     """Give a page, logged in; no error may have come up on it."""
     context = browser.new_context(
-        base_url=f"http://127.0.0.1:{desk.admin}", viewport={"width": 1280, "height": 900}, color_scheme=scheme
+        base_url=f"http://127.0.0.1:{desk.admin}", viewport={"width": 1280, "height": 900}, color_scheme="light"
     )
     context.set_default_timeout(60_000)
     page = context.new_page()
@@ -69,12 +67,13 @@ AXE = Path(__file__).resolve().parents[2] / ".build" / "axe" / "node_modules" / 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
-def barriers(page: Page) -> list[str]:
-    """Return what keeps people with disabilities out of the page, as axe-core finds it."""
+def barriers(page: Page, *, rules: tuple[str, ...] = ()) -> list[str]:
+    """Return what keeps people with disabilities out of the page, as axe-core finds it, by some rules or by all."""
     if not AXE.exists():
         pytest.skip("axe-core is not there; `make test-parts` brings it")
     page.evaluate(AXE.read_text(encoding="utf-8"))
-    asked = {"runOnly": {"type": "tag", "values": RULES}}
+    wanted = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": RULES}
+    asked: dict[str, object] = {"runOnly": wanted}
     found = cast("dict[str, list[Any]]", page.evaluate("asked => axe.run(document, asked)", asked))
     return [
         f"{page.url}: {one['id']}: {node['html']} ({node['failureSummary']})"
@@ -93,6 +92,8 @@ def waiting_call(desk: Office, text: str) -> Generator[list[CallToolResult]]:
 
     thread = threading.Thread(target=lambda: asyncio.run(call()))
     thread.start()
-    yield answers
-    thread.join(30)
+    try:
+        yield answers
+    finally:
+        thread.join(30)
     assert not thread.is_alive()

@@ -20,7 +20,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "CON-10", "Who a person was is forgotten at an operator's word, and the audit says that it was.", _ISSUE
     ),
     Requirement("CON-12", "The kill switch is thrown and taken back from the agents page.", _ISSUE),
-    Requirement("CON-13", "Pages come within 300 ms from a journal of 100,000 calls.", _ISSUE),
+    Requirement("CON-13", "Pages are found by indexes and bounded, however long the journal is.", _ISSUE),
     Requirement(
         "CON-15",
         "People log in by their trust domain's OpenID provider (code, PKCE, nonce); the file gives them roles.",
@@ -32,8 +32,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("CON-17", "No page has a barrier that axe-core knows (WCAG 2.2 AA), in light and dark.", _ISSUE),
     Requirement("CON-18", "A run is forked, a doubt resolved and a changed tool accepted in the browser.", _ISSUE),
     Requirement("CON-19", "Everything on a page is reached by keyboard, in the order it is read.", _ISSUE),
-    Requirement("CON-20", "Runs are paged to their end without a gap.", _ISSUE),
+    Requirement("CON-24", "Pages fit the screen they are on; only tables and diffs scroll sideways.", _ISSUE),
+    Requirement("CON-20", "Every list that grows is paged to its end without a gap.", _ISSUE),
     Requirement("CON-21", "What the console exports is the whole audit, and `audit verify` takes it.", _ISSUE),
     Requirement("CON-14", "No planted value is in pages, series, audit, log or files.", _ISSUE),
+    Requirement("CON-22", "Other sites, strangers and people who may do less get nothing from the listener.", _ISSUE),
+    Requirement("CON-23", "A message that reached no agent is a dead letter, and is delivered again there.", _ISSUE),
     Requirement("CON-11", "`top` draws how a gateway stands; `doctor` looks at exporters and checkpoints.", _ISSUE),
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.cli import checks
+from gateway.cli import checks, network_checks
 from gateway.config import load
 from tests.telemetry.collector import Collector
 
@@ -40,11 +40,11 @@ def test_doctor_looks_at_exporters_checkpoints_and_the_audits_key(tmp_path: Path
         config = tmp_path / "oncegate.yaml"
         model = "models: {m: {provider: openai_compatible, url: 'http://127.0.0.1:9/v1'}}"
         config.write_text(f"version: 1\n{model}\ntelemetry: {{otlp: '{sink.url}'}}\n", encoding="utf-8")
-        found = {one.subject: one for one in checks.upstreams(load(config))}
-        assert {found[f"exporter of {what}"].health for what in ("traces", "the audit")} == {"ok"}
+        found = {one.subject: one for one in network_checks.exporters(load(config))}
+        assert {found[f"exporter of {what}"].health for what in ("traces", "the audit", "metrics")} == {"ok"}
     with Collector("200", "405") as sink:
         config.write_text(f"version: 1\n{model}\ntelemetry: {{otlp: '{sink.url}'}}\n", encoding="utf-8")
-        found = {one.subject: one for one in checks.upstreams(load(config))}
+        found = {one.subject: one for one in network_checks.exporters(load(config))}
         assert found["exporter of the audit"].health == "warning"
         assert "405" in found["exporter of the audit"].finding
     assert {one.subject: one.health for one in checks.audit(load(config))} == {"checkpoints": "ok"}

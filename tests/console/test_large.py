@@ -1,9 +1,11 @@
-"""The console over a journal of a hundred thousand calls: pages come by indexes and counters, not by reading it all."""
+"""The console over a journal of a hundred thousand calls: each page shows so much of it, and leads on.
+
+How fast they come is `benchmarks.watched`'s to say; that they come by indexes is held by tests/contracts/test_plans.py.
+"""
 
 from __future__ import annotations
 
 import sqlite3
-import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 CALLS = 100_000
-SECONDS_MAX = 0.3
+ROWS_SHOWN = 100
 _INSERT = (
     'INSERT INTO call (id, place, domain, agent, "user", run_attempt, fingerprint, occurrence, step, kind, resource, '
     "action, effect, state, attempt, instance, epoch, digests, milliseconds_max, intent_time, sent_time, "
@@ -30,7 +32,7 @@ _INSERT = (
 
 
 @pytest.mark.requirement("CON-13")
-def test_the_first_pages_come_at_once_however_long_the_journal_is(tmp_path: Path) -> None:
+def test_pages_show_so_much_and_lead_on_however_long_the_journal_is(tmp_path: Path) -> None:
     upstream = ModelUpstream()
     gateway = RunningGateway(new_folder(tmp_path / "g"), f"http://127.0.0.1:{upstream.port}/v1", inspects=False)
     admin = (TOP / "policies" / "admin.csv").read_text(encoding="utf-8").replace("g, agent:operator", "# ")
@@ -50,15 +52,14 @@ def test_the_first_pages_come_at_once_however_long_the_journal_is(tmp_path: Path
         database.executemany(_INSERT, rows)
         database.commit()
     gateway.start()
-    took: dict[str, float] = {}
-    with httpx.Client(headers={"authorization": f"Bearer {token}"}, timeout=30) as client:
+    with httpx.Client(headers={"authorization": f"Bearer {token}"}, timeout=60) as client:
         base = f"http://127.0.0.1:{gateway.admin_port}"
-        client.get(f"{base}/login")  # templates are read
-        for path in ("/", "/calls", "/calls?state=in_doubt", "/runs", "/audit", "/metrics", "/api/v1/overview"):
-            begun = time.perf_counter()
+        for path in ("/", "/runs", "/audit", "/metrics", "/api/v1/overview"):
             assert client.get(base + path).status_code == 200
-            took[path] = time.perf_counter() - begun
-        assert "100" in client.get(f"{base}/").text  # in doubt
+        for path in ("/calls", "/calls?state=in_doubt"):
+            page = client.get(base + path).text
+            assert page.count('href="/calls/call_') == ROWS_SHOWN
+            assert 'rel="next"' in page
+        assert f">{CALLS // 1000}<" in client.get(f"{base}/").text  # in doubt
     gateway.stop()
     upstream.close()
-    assert {path: seconds for path, seconds in took.items() if seconds > SECONDS_MAX} == {}, took

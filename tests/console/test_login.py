@@ -94,7 +94,7 @@ def test_a_callback_that_nobody_began_gives_no_session(desk: Office) -> None:
         begun = client.get("/login/openid/acme")
         assert begun.status_code == 303
         assert re.fullmatch(
-            r"oncegate_login=[\w.-]+; Path=/login; HttpOnly; SameSite=Lax; Max-Age=600", begun.headers["set-cookie"]
+            r"oncegate_login=[\w.-]+; Path=/; HttpOnly; SameSite=Lax; Max-Age=600", begun.headers["set-cookie"]
         )
         other = client.get("/login/callback/acme?code=x&state=y")
         assert (other.status_code, "belongs to another login" in other.text) == (403, True)

@@ -21,6 +21,27 @@ SHOWN = (
 )  # fmt: skip
 
 
+#: What questions need besides their path, by path.
+NEEDED = {
+    "/api/v1/tools/show": "?server=pay&name=effect",
+    "/api/v1/policies/explain": "?subject=agent%3Aacme%2Fbilling&resource=mcp%2Fpay%2Ftool%2Feffect",
+}
+
+
+def described_questions(client: httpx.Client, base: str) -> list[str]:
+    """Return every GET that the OpenAPI document describes; one that has an id of all there are."""
+    described = client.get(f"{base}/api/v1/openapi.json").json()["paths"]
+    found: list[str] = []
+    for path in (path for path, ways in described.items() if "get" in ways):
+        listing, _, name = path.partition("/{")
+        if not name:
+            found.append(path + NEEDED.get(path, ""))
+            continue
+        ids = [one["id"] for one in client.get(base + listing, params={"limit": 1000}).json()]
+        found += [f"{listing}/{one}" for one in ids]
+    return found
+
+
 @pytest.mark.requirement("CON-14")
 def test_no_planted_value_is_in_anything_that_is_shown_or_kept(desk: Office) -> None:
     async def call() -> None:
@@ -49,6 +70,14 @@ def test_no_planted_value_is_in_anything_that_is_shown_or_kept(desk: Office) -> 
             answer = client.get(base + path)
             assert answer.status_code == 200
             assert [value for value in PLANTED if value in answer.text] == [], path
+        asked = described_questions(client, base)
+        for kind in ("approvals/", "calls/", "tools/show", "agents", "policies/explain"):
+            assert any(one.startswith(f"/api/v1/{kind}") for one in asked), kind
+        for path in asked:
+            answer = client.get(base + path)
+            assert answer.status_code == 200, (path, answer.text)
+            shown = [*answer.headers.values(), answer.text]
+            assert [value for value in PLANTED for one in shown if value in one] == [], path
     for file in desk.folder.rglob("*"):
         if file.is_file() and file.name != desk.effects.name:
             content = file.read_bytes()

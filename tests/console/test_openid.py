@@ -238,7 +238,9 @@ async def test_a_session_is_bounded_by_the_providers_entry(openid: OpenIdProvide
     sessions = Sessions(lambda: now[0])
     async with console(dataclasses.replace(login, session_seconds_max=120.0)) as provider:
         person = await come_back(provider, openid)
-    headers = ((b"cookie", f"oncegate_session={sessions.begin(person, person.seconds_max)}".encode()),)
+    headers = (
+        (b"cookie", f"oncegate_session={sessions.begin('agent:acme/ann', person, person.seconds_max)}".encode()),
+    )
     now[0] = 119.0
     assert sessions.of(headers) is not None
     now[0] = 121.0
@@ -249,11 +251,12 @@ async def test_a_session_is_bounded_by_the_providers_entry(openid: OpenIdProvide
 async def test_cookies_are_for_https_alone_where_the_console_is_reached_by_it() -> None:
     async with httpx.AsyncClient() as unused:
         parts = dataclasses.replace(parts_of(Ledger()), logins=Logins({}, unused, secure=True))
-        sessions = Sessions()
+        sessions = Sessions(secure=True)
         app = build_admin(parts, listener="tcp", pages=build_console(parts, sessions), sessions=sessions)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}") as client:
             said = {"token": "viewer-token"}
             done = await client.post("/login", json=said, headers={"origin": f"http://{HOST}"})
     assert done.status_code == 200
+    assert done.headers["set-cookie"].startswith("__Host-oncegate_session=")
     assert done.headers["set-cookie"].endswith("; Secure")

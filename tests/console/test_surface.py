@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from gateway.admin.sessions import IDLE_SECONDS_MAX, SESSION_SECONDS_MAX, SESSIONS_MAX, Sessions
+from gateway.admin.sessions import (
+    IDLE_SECONDS_MAX,
+    SESSION_SECONDS_MAX,
+    SESSIONS_MAX,
+    SESSIONS_OF_ONE_MAX,
+    Sessions,
+    cookie_of,
+)
+from gateway.console import forms
 from gateway.console.render import HERE, environment
 
 if TYPE_CHECKING:
@@ -91,21 +99,53 @@ def test_sessions_end_by_age_by_idleness_and_by_number() -> None:
     def headers(name: str) -> tuple[tuple[bytes, bytes], ...]:
         return ((b"cookie", f"other=1; oncegate_session={name}".encode()),)
 
-    name = sessions.begin("credential")
+    name = sessions.begin("agent:acme/ann", "credential")
     assert sessions.of(headers(name)) is not None
     assert sessions.of(headers("guess")) is None
     now[0] = IDLE_SECONDS_MAX + 1
     assert sessions.of(headers(name)) is None
-    name = sessions.begin("credential")
+    name = sessions.begin("agent:acme/ann", "credential")
     for _ in range(int(SESSION_SECONDS_MAX // IDLE_SECONDS_MAX)):
         now[0] += IDLE_SECONDS_MAX
         assert sessions.of(headers(name)) is not None
     now[0] += 1
     assert sessions.of(headers(name)) is None
-    first = sessions.begin("credential")
-    for _ in range(SESSIONS_MAX):
-        sessions.begin("credential")
+    first = sessions.begin("agent:acme/ann", "credential")
+    for number in range(SESSIONS_MAX):
+        sessions.begin(f"agent:acme/{number}", "credential")
     assert sessions.of(headers(first)) is None
+
+
+@pytest.mark.requirement("CON-02")
+def test_who_logs_in_often_ends_their_own_oldest_sessions_and_nobody_elses() -> None:
+    sessions = Sessions()
+    other = sessions.begin("agent:acme/bob", "credential")
+    mine = [sessions.begin("agent:acme/ann", "credential") for _ in range(SESSIONS_OF_ONE_MAX + 1)]
+    found = [sessions.of(((b"cookie", f"oncegate_session={value}".encode()),)) for value in (other, *mine)]
+    assert [one is not None for one in found] == [True, False, *[True] * SESSIONS_OF_ONE_MAX]
+
+
+@pytest.mark.requirement("CON-02")
+def test_a_page_left_open_does_not_keep_its_session() -> None:
+    now = [0.0]
+    sessions = Sessions(lambda: now[0])
+    headers = ((b"cookie", f"oncegate_session={sessions.begin('agent:acme/ann', 'credential')}".encode()),)
+    now[0] = IDLE_SECONDS_MAX - 1
+    assert sessions.of(headers, by_itself=True) is not None
+    now[0] = IDLE_SECONDS_MAX + 1
+    assert sessions.of(headers) is None
+
+
+@pytest.mark.requirement("CON-02", "CON-22")
+def test_over_https_no_other_host_of_the_site_can_set_the_cookie() -> None:
+    sessions = Sessions(secure=True)
+    value = sessions.begin("agent:acme/ann", "credential")
+    assert cookie_of(value, secure=True).startswith(
+        f"__Host-oncegate_session={value}; Path=/; HttpOnly; SameSite=Strict"
+    )
+    assert cookie_of(value, secure=True).endswith("; Secure")
+    assert sessions.of(((b"cookie", f"oncegate_session={value}".encode()),)) is None
+    assert sessions.of(((b"cookie", f"__Host-oncegate_session={value}".encode()),)) is not None
 
 
 @pytest.mark.requirement("CON-06")
@@ -137,6 +177,15 @@ def test_templates_escape_what_they_are_given() -> None:
     assert "<form" in said
 
 
+@pytest.mark.requirement("CON-24")
+def test_durations_and_counts_are_written_in_the_unit_people_say_them_in() -> None:
+    assert [forms.span(value) for value in (None, 4.26, 999.0, 31613.8, 95_000.0)] == [
+        "-", "4.3 ms", "999.0 ms", "31.6 s", "1 min 35 s",
+    ]  # fmt: skip
+    assert forms.counts({"CARD": 2, "EMAIL": 1}) == "CARD 2, EMAIL 1"
+    assert forms.counts("") == ""
+
+
 @pytest.mark.requirement("CON-10")
 def test_a_person_is_forgotten_at_an_operators_word(desk: Office) -> None:
     said = {"domain": "acme", "user": "ann@example.com", "reason": "she asked for it"}
@@ -147,3 +196,26 @@ def test_a_person_is_forgotten_at_an_operators_word(desk: Office) -> None:
         assert page["records"][0]["deed"] == "erase_person"
         assert "ann@example.com" not in str(page)
         assert client.post("/api/v1/audit/verify").json()["ok"] is True
+
+
+@pytest.mark.requirement("CON-20", "CON-09")
+def test_what_is_listed_by_name_is_paged_by_name(desk: Office) -> None:
+    with client_of(desk, "boss") as client:
+        for number in range(3):
+            said = {"subject": f"agent:acme/paged-{number}", "reason": "x", "unknown": True}
+            assert client.post("/api/v1/blocks", json=said).status_code == 200
+        for path, key in (("policies", "id"), ("blocks", "subject"), ("agents", "name")):
+            whole = [one[key] for one in client.get(f"/api/v1/{path}", params={"limit": 1000}).json()]
+            found: list[str] = []
+            while page := client.get(
+                f"/api/v1/{path}", params={"limit": 2} | ({"after": found[-1]} if found else {})
+            ).json():
+                found += [one[key] for one in page]
+            assert found == whole, path
+            assert client.get(f"/api/v1/{path}", params={"after": "nobody at all"}).status_code == 422
+        for number in range(3):
+            said = {"subject": f"agent:acme/paged-{number}", "reason": "x"}
+            assert client.post("/api/v1/blocks/lift", json=said).status_code == 200
+        for path in ("/agents?agent=x", "/agents?budget=x,y,z", "/agents?block=x", "/policies?after=x"):
+            assert client.get(path, headers={"accept": "text/html"}).status_code == 422, path
+        assert client.get("/api/v1/tools", params={"limit": 1, "after": "pay/tool/zzz"}).json() == []

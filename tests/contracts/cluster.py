@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -14,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -57,11 +58,14 @@ class Cluster:
 
     def start(self) -> None:
         """Start the server and wait until it takes connections."""
-        self.process = subprocess.Popen(
-            [binaries() / "postgres", "-D", self.folder / "data"],
-            user=self.user, group=self.user, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        said = self.folder / "postgres.log"
+        with said.open("wb") as log:
+            self.process = subprocess.Popen(
+                [binaries() / "postgres", "-D", self.folder / "data"],
+                user=self.user, group=self.user, cwd=self.folder, stdout=log, stderr=log,
+            )  # fmt: skip
         self._ready(_START_SECONDS_MAX)
+        assert self.process.poll() is None, said.read_text(encoding="utf-8", errors="replace")
         self.psql("postgres", "SELECT 1")
 
     def stop(self) -> None:
@@ -95,6 +99,8 @@ class Cluster:
         until, pause = time.monotonic() + seconds, threading.Event()
         # a port nobody listens on is answered at once, so it has to be asked again
         while subprocess.run(asking, check=False).returncode != 0 and time.monotonic() < until:
+            if self.process is None or self.process.poll() is not None:
+                return
             pause.wait(0.05)
 
     def _end(self, sent: signal.Signals) -> None:
@@ -107,18 +113,19 @@ class Cluster:
 @contextmanager
 def private_cluster(folder: Path, settings: Mapping[str, str] | None = None) -> Generator[Cluster]:
     """Give a running cluster in `folder`. Raises `PostgresMissing`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     user = _user()
     if user is not None:
         os.chown(folder, user, -1)
     subprocess.run(
-        [binaries() / "initdb", "-D", folder / "data", "-U", _SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-locale"],
+        [binaries() / "initdb", "-D", folder / "data", "-U", _SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-locale",
+         "--no-sync"],
         user=user, group=user, cwd=folder, check=True, capture_output=True,
     )  # fmt: skip
     chosen = {
-        "listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": "", "fsync": "on",
+        "listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": "",
+        # nothing here cuts the power, and what a killed server has written the kernel still has
+        "fsync": "off",
         "max_connections": "200", "logging_collector": "off", **(settings or {}),
     }  # fmt: skip
     with (folder / "data" / "postgresql.conf").open("a") as file:

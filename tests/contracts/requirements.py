@@ -62,6 +62,7 @@ REQUIREMENTS = (
         "Labels stay on agent and user for `label_ttl`, in whatever run.",
         _HISTORY,
     ),
+    Requirement("HIST-10", "Labels are kept as long as anything is decided by them.", "STYLE 8; DESIGN section 9"),
     Requirement("HIST-06", "A run that is too long has no history, and conditions that ask for it err.", "STYLE 8, 10"),
     Requirement(
         "HIST-07",

@@ -169,6 +169,24 @@ async def test_a_sliding_window_is_the_sum_of_its_buckets(place: Place) -> None:
         assert [(one.spent, one.reserved, one.subject) for one in sums] == [(0, 8, "agent:acme/billing")]
 
 
+@pytest.mark.requirement("BUD-12")
+async def test_a_full_window_says_when_it_has_room_again_and_one_that_never_has_says_so(place: Place) -> None:
+    async with journal_in(place) as journal:
+
+        async def room_at(amount: int, *, until: int | None = 11) -> int | None:
+            # a bucket counts for ten after its begin
+            wanted = replace(charge(amount, bucket=5, since=1), until=until)
+            told = await journal.begin(charged(step("one more"), wanted))
+            assert isinstance(told, OverBudget)
+            return told.until
+
+        for bucket, amount in ((1, 3), (2, 3), (4, 4)):
+            await begun(journal, charged(step(f"call-{bucket}"), charge(amount, bucket=bucket, since=1)))
+        assert [await room_at(amount) for amount in (1, 3, 4, 6, 7, 10)] == [11, 11, 12, 12, 14, 14]
+        assert await room_at(11) is None
+        assert await room_at(1, until=None) is None
+
+
 @pytest.mark.requirement("BUD-07")
 async def test_windows_that_are_over_are_deleted_but_for_what_is_reserved(place: Place) -> None:
     async with journal_in(place) as journal:

@@ -167,7 +167,7 @@ async def test_an_instance_stopped_past_its_lease_may_not_send_and_its_late_outc
         zombie.stdin.flush()
         # may it send, was the outcome of `once` taken, was that of the call begun again
         assert said(zombie) == ["False", "True", "False"]
-        zombie.wait(5.0)
+        zombie.wait(20.0)
         found = await survivor.look_up(step(key="once"))
         assert isinstance(found, Replay)
         assert await survivor.settle(taken, Settlement(outcome=outcome("second")))
@@ -228,7 +228,7 @@ async def test_without_its_database_an_instance_refuses_and_may_not_send(cluster
         assert not journal.may_send()
     finally:
         await asyncio.to_thread(cluster.start)
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(20.0):
         while not isinstance(known := await begun_or_none(journal), Began):
             await asyncio.wait([asyncio.create_task(asyncio.Event().wait())], timeout=0.05)
     assert known.attempt == 1

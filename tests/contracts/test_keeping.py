@@ -15,16 +15,14 @@ from durable.seal import Keyring
 from durable.step import Intent, Purged, Replay, Settlement, VaultEntry
 from durable.verification import verify
 from tests.contracts.place import DatabasePlace, FilePlace, journal_in
+from tests.durable.keeping import full_run, purge_all
 from tests.durable.steps import OWNER, ask, begun, intent, next_attempt, outcome, step
 
 if TYPE_CHECKING:
-    from durable.step import RunRef
-    from durable.store import Store
     from tests.contracts.place import Place
 
 pytestmark = pytest.mark.anyio
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
-EVERYTHING: dict[str, float] = dict.fromkeys(("finished", "failed", "cancelled", "calls", "approvals"), 0.0)
 
 
 async def rows_in(place: Place, table: str) -> int:
@@ -38,25 +36,6 @@ async def rows_in(place: Place, table: str) -> int:
         return await connection.fetchval(counting)
     finally:
         await connection.close()
-
-
-async def purge_all(journal: Store, rows_max: int = 3) -> int:
-    total = 0
-    while done := await journal.purge(EVERYTHING, rows_max=rows_max):
-        assert done <= rows_max + 1  # the run itself goes with its last part
-        total += done
-    return total
-
-
-async def full_run(journal: Store) -> RunRef:
-    run = await next_attempt(journal)
-    for number in range(5):
-        of = step(f"charge {number}", run=run)
-        entry = VaultEntry(scope=f"run/{run.id}", token=f"<PERSON_{number}>", entity="PERSON", original="Ann")
-        began = await begun(journal, Intent(step=of, request=b"{}", vault=(entry,), use=b"u" * 32))
-        await journal.settle(began, Settlement(outcome=outcome(), uses={b"u" * 32: 1}))
-    assert await journal.close_run(run.id, 1, "finished", b"done")
-    return run
 
 
 @pytest.mark.requirement("DUR-20")

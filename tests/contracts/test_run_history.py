@@ -180,6 +180,35 @@ async def test_a_run_opened_by_a_labelled_agent_begins_with_its_labels_and_gives
         assert (await histories.recall(forked, 1.0)).history.labels == {"untrusted", "secret"}
 
 
+@pytest.mark.requirement("HIST-10")
+async def test_a_label_that_came_to_a_run_is_kept_while_that_is_open_whatever_the_retention(place: Place) -> None:
+    async with journal_in(place) as journal:
+        run, histories = await opened(journal), Histories(journal, label_seconds=0.0)
+        await histories.carry(OWNER, "run_child", ["secret"], [{"event": "labels_carried"}])
+        later = Owner(OWNER.domain, OWNER.agent, "ann")
+        assert await histories.labels_of(later) == {"secret"}
+        assert await journal.purge({"tombstones": 0.0}, rows_max=9) == 0
+        assert (await histories.recall(step("next", run=run), 1.0)).history.labels == {"secret"}
+        await journal.close_run(run.id, 1, "finished", None)
+        assert await journal.purge({"tombstones": 0.0}, rows_max=9) == 1
+        assert await histories.labels_of(later) == frozenset()
+
+
+@pytest.mark.requirement("HIST-10")
+async def test_a_result_is_forgotten_before_the_labels_it_is_given_with(place: Place) -> None:
+    async with journal_in(place) as journal:
+        run = await opened(journal)
+        for number in range(3):
+            await call(journal, run, f"read {number}", READ, "untrusted")
+        await journal.close_run(run.id, 1, "finished", b"what was read")
+        parts = 0
+        while await journal.purge({"finished": 0.0}, rows_max=1):
+            found = await journal.read_run(run.id)
+            assert found is None or found.result is None
+            parts += 1
+        assert parts > 1
+
+
 @pytest.mark.requirement("HIST-06")
 async def test_a_run_that_is_too_long_has_no_history_and_conditions_err(place: Place) -> None:
     async with journal_in(place) as journal:

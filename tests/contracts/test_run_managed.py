@@ -129,10 +129,10 @@ async def test_the_same_id_is_one_run_for_one_owner_and_one_input(place: Place) 
 @pytest.mark.requirement("RUN-01")
 async def test_waiting_for_a_due_run_ends_when_one_is_opened(place: Place) -> None:
     async with journal_in(place) as journal:
-        waiting = asyncio.create_task(journal.wait_due(5.0))
+        waiting = asyncio.create_task(journal.wait_due(30.0))
         await asyncio.sleep(0)
         await opened(journal, wanted("run_a"))
-        async with asyncio.timeout(2.0):
+        async with asyncio.timeout(20.0):
             await waiting
 
 

@@ -61,7 +61,7 @@ def test_a_messages_request_said_as_chat_is_accepted_and_comes_back_the_same(req
         (chat(stop=["x", "y"], temperature=0.5, top_p=0.25),
          {"stop_sequences": ["x", "y"], "temperature": 0.5, "top_p": 0.25}),
         (chat(user="u1"), {"metadata": {"user_id": "u1"}}),
-        (chat(safety_identifier="s1", user="u1"), {"metadata": {"user_id": "s1"}}),
+        (chat(safety_identifier="s1", user="s1"), {"metadata": {"user_id": "s1"}}),
         (chat(n=1, logprobs=False, frequency_penalty=0.0, presence_penalty=0, logit_bias=EMPTY, store=False,
               modalities=["text"], verbosity="medium", seed=None, functions=[]), {"messages": [HI]}),
         (chat(reasoning_effort="none"), {"thinking": {"type": "disabled"}}),

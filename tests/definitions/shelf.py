@@ -43,8 +43,10 @@ class Shelf:
         await asyncio.Event().wait()
         return known + round(seconds_max)
 
-    async def list_definitions(self, *, server: str | None, state: str | None, limit: int) -> list[DefinitionRecord]:
-        del limit
+    async def list_definitions(
+        self, *, server: str | None, state: str | None, limit: int, after: tuple[str, str, str] = ("", "", "")
+    ) -> list[DefinitionRecord]:
+        del limit, after
         return [one for one in self.noted.values() if server in {None, one.server} and state in {None, one.state}]
 
     async def read_versions(self, place: tuple[str, str, str]) -> list[DefinitionRecord]:

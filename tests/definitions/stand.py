@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from tests.mcp.stand import TOP, free_port, serving, wait_until_ready
+from tests.mcp.stand import TOP, serving, wait_until_ready
+from tests.ports import free_port
+from tests.serving import oncegate
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -81,8 +83,7 @@ class Shop:
 
     def oncegate(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command on the owner's socket."""
-        command = [sys.executable, "-m", "gateway.cli", *words, "-c", str(self.folder / "oncegate.yaml")]
-        return subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False, timeout=30)
+        return oncegate(*words, "-c", str(self.folder / "oncegate.yaml"))
 
     def shown(self, name: str, *more: str, server: str = "shop") -> dict[str, Any]:
         """Return what `oncegate tools show` says."""

@@ -51,8 +51,20 @@ def tool(name: str, base: dict[str, Any] = PAY, **members: Any) -> dict[str, Any
 
 
 @pytest.mark.requirement("DEF-01")
-@MODES
-@pytest.mark.parametrize(("server", "joined"), [("shop", False), ("shop", True), ("spoken", False), ("spoken", True)])
+@pytest.mark.parametrize(
+    ("server", "joined", "mode"),
+    [
+        ("shop", False, "auto"),
+        ("shop", True, "legacy"),
+        ("spoken", False, "legacy"),
+        ("spoken", True, "auto"),
+        *(
+            pytest.param(*row, marks=pytest.mark.slow)
+            for row in (("shop", False, "legacy"), ("shop", True, "auto"), ("spoken", False, "auto"),
+                        ("spoken", True, "legacy"))
+        ),
+    ],
+)  # fmt: skip
 async def test_a_tool_that_changes_between_list_and_call_is_caught_and_comes_back_when_accepted(
     running: Shop, server: str, mode: Literal["auto", "legacy"], *, joined: bool
 ) -> None:
@@ -75,7 +87,7 @@ async def test_a_tool_that_changes_between_list_and_call_is_caught_and_comes_bac
         assert [(one["place"], one["weight"]) for one in shown["changes"]] == [("description", "risky")]
         done = await asyncio.to_thread(running.oncegate, "tools", "accept", server, name, shown["hash"])
         assert done.returncode == 0, done.stderr
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while called not in await listed(client):
                 continue
         assert not (await client.call_tool(called, {"amount": 2})).is_error
@@ -214,7 +226,7 @@ async def test_where_only_the_accepted_counts_nothing_else_is_listed_or_called(
         waiting = running.oncegate("tools", "list", "--server", "strict", "--state", "quarantined", "--json")
         found = {one["name"]: one["hash"] for one in json.loads(waiting.stdout)}
         assert running.oncegate("tools", "accept", "strict", name, found[name]).returncode == 0
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while await listed(client) != {name}:
                 continue
         assert not (await client.call_tool(name, {"amount": 1})).is_error

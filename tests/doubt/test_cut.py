@@ -15,8 +15,8 @@ from gateway.upstream.http import HttpUpstream
 from tests.doubt.cutter import Cutter, Stage
 from tests.doubt.stand import desk_in
 from tests.gateway.peer import Peer, Talk
-from tests.gateway.running import free_port
 from tests.gateway.test_upstream_tls import authority
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Generator

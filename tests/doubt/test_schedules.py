@@ -31,20 +31,6 @@ CALL = {"id": "t1", "type": "function", "function": {"name": "charge_mute", "arg
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Generator[ModelUpstream]:
-    server = ModelUpstream()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def bank() -> Generator[Bank]:
-    running = Bank()
-    yield running
-    running.close()
-
-
-@pytest.fixture(scope="module")
 def desk(upstream: ModelUpstream, bank: Bank, tmp_path_factory: pytest.TempPathFactory) -> Generator[Desk]:
     urls = f"http://127.0.0.1:{bank.port}/mcp", f"http://127.0.0.1:{upstream.port}/v1"
     made = desk_in(tmp_path_factory.mktemp("schedules"), *urls, redact="redact=standard;restore=*@agent")

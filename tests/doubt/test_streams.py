@@ -26,20 +26,6 @@ PIECES = [f"piece {number} " for number in range(8)]
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Generator[ModelUpstream]:
-    server = ModelUpstream()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def bank() -> Generator[Bank]:
-    running = Bank()
-    yield running
-    running.close()
-
-
-@pytest.fixture(scope="module")
 def desk(upstream: ModelUpstream, bank: Bank, tmp_path_factory: pytest.TempPathFactory) -> Generator[Desk]:
     made = desk_in(
         tmp_path_factory.mktemp("streams"), f"http://127.0.0.1:{bank.port}/mcp", f"http://127.0.0.1:{upstream.port}/v1"

@@ -26,13 +26,6 @@ LOST = Way(happens=False, answer="cut")
 ADA = {"customer": "Ada Lovelace", "amount": 12.50}
 
 
-@pytest.fixture(scope="module")
-def bank() -> Generator[Bank]:
-    running = Bank()
-    yield running
-    running.close()
-
-
 @pytest.fixture(autouse=True)
 def fresh(bank: Bank) -> None:
     bank.fresh()

@@ -20,14 +20,10 @@ pytestmark = [pytest.mark.timeout(180), pytest.mark.requirement("IND-15")]
 ADA = {"customer": "Ada Lovelace", "amount": 7}
 
 
-@pytest.fixture(scope="module")
-def bank() -> Generator[Bank]:
-    running = Bank()
-    yield running
-    running.close()
-
-
-@pytest.fixture(scope="module", params=["restore=*@agent", "restore=*@/customer;restore=*@agent"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("restore=*@agent", marks=pytest.mark.slow), "restore=*@/customer;restore=*@agent"],
+)
 def desk(
     bank: Bank, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[tuple[Desk, bool]]:

@@ -11,38 +11,17 @@ import pytest
 from durable.journal import JournalRefused
 from durable.sqlite_backup import back_up
 from durable.sqlite_head import head_path
-from durable.step import Held, InDoubt, Intent, Replay, Settlement, VaultEntry
+from durable.step import Held, InDoubt, Replay
 from durable.verification import verify_database
-from tests.durable.steps import KEYRING, ask, begun, intent, journal_in, next_attempt, outcome, step
+from tests.durable.steps import KEYRING, ask, begun, intent, journal_in, next_attempt, step
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from durable.step import RunRef
-    from durable.store import Store
 
 pytestmark = pytest.mark.anyio
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
-EVERYTHING: dict[str, float] = dict.fromkeys(("finished", "failed", "cancelled", "calls", "approvals"), 0.0)
-
-
-async def purge_all(journal: Store, rows_max: int = 3) -> int:
-    total = 0
-    while done := await journal.purge(EVERYTHING, rows_max=rows_max):
-        assert done <= rows_max + 1  # the run itself goes with its last part
-        total += done
-    return total
-
-
-async def full_run(journal: Store) -> RunRef:
-    run = await next_attempt(journal)
-    for number in range(5):
-        of = step(f"charge {number}", run=run)
-        entry = VaultEntry(scope=f"run/{run.id}", token=f"<PERSON_{number}>", entity="PERSON", original="Ann")
-        began = await begun(journal, Intent(step=of, request=b"{}", vault=(entry,), use=b"u" * 32))
-        await journal.settle(began, Settlement(outcome=outcome(), uses={b"u" * 32: 1}))
-    assert await journal.close_run(run.id, 1, "finished", b"done")
-    return run
 
 
 def counts(folder: Path) -> dict[str, int]:

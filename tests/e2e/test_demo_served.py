@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -13,29 +12,30 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.ports import free_pair
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 WAIT_SECONDS_MAX = 60
 
 
-def _free_pair() -> int:
-    """Return a port that is free and whose next is free too."""
-    for _ in range(50):
-        with socket.create_server(("127.0.0.1", 0)) as first:
-            port = int(first.getsockname()[1])
-            try:
-                socket.create_server(("127.0.0.1", port + 1)).close()
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no two ports beside each other are free")
+def _logs_in(said: str) -> bool:
+    """Return whether the console shows its overview to who logs in with the key it is printed with."""
+    shown = re.fullmatch(r"console +(http://127\.0\.0\.1:\d+) +\(log in with (og_\w+)\)\n", said)
+    assert shown is not None
+    with httpx.Client(base_url=shown[1], trust_env=False, headers={"origin": shown[1]}) as client:
+        assert client.get("/").status_code in {303, 401}
+        entered = client.post("/login", json={"token": shown[2]})
+        assert entered.is_success, entered.text
+        page = client.get("/")
+    return page.status_code == 200 and "Overview" in page.text
 
 
 @pytest.mark.timeout(2 * WAIT_SECONDS_MAX)
 @pytest.mark.requirement("DEMO-10")
 def test_the_curl_line_works_as_printed_and_one_signal_ends_all(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "gateway.cli", "demo", "--serve", "--port", str(_free_pair())]
+    command = [sys.executable, "-m", "gateway.cli", "demo", "--serve", "--port", str(free_pair())]
     served = subprocess.Popen(
         [*command, "--dir", str(tmp_path / "place")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -54,6 +54,7 @@ def test_the_curl_line_works_as_printed_and_one_signal_ends_all(tmp_path: Path) 
         seen = (tmp_path / "place" / "model-saw.jsonl").read_text()
         assert "Lovelace" not in seen
         assert "4111" not in seen
+        assert _logs_in(next(line for line in printed if line.startswith("console")))
         found = re.search(r"http://127\.0\.0\.1:\d+", printed[-1])
         assert found is not None
         served.send_signal(signal.SIGINT)

@@ -80,7 +80,7 @@ class Emulator:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
-        assert self._ready.wait(5)
+        assert self._ready.wait(20)
 
     @property
     def url(self) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import httpx
 
 from tests.engines.above import SECONDS_MAX, kill
-from tests.gateway.running import free_port
 from tests.mcp.conformance import environment
+from tests.ports import free_port
 from tests.runs.stand import TOP, eventually
 
 if TYPE_CHECKING:

@@ -82,6 +82,7 @@ def test_an_activity_of_dbos_killed_before_its_checkpoint_gets_the_same_answer(b
         assert answers(folder, f"dbos-after-{activity}.{activity}") == [text, f"{text} (replayed)"]
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("ENG-04")
 def test_dbos_alone_doubles_the_effect(below: Above) -> None:
     folder, name = below.settings(governed=False), "dbos-alone"

@@ -11,8 +11,8 @@ import pytest
 
 from tests.engines.above import Above, answered, answers, kill, process, started
 from tests.engines.restate_server import RestateServer
-from tests.gateway.running import free_port
 from tests.mcp.conformance import node
+from tests.ports import free_port
 from tests.runs.stand import eventually
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def test_an_activity_of_restate_killed_in_its_call_gets_that_calls_answer(below:
     assert (below.asked(name), below.effects(name)) == (1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("ENG-02", "ENG-05")
 def test_an_activity_of_restate_killed_before_its_checkpoint_gets_the_same_answer(below: Above) -> None:
     name = "restate-answered"

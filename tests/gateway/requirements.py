@@ -15,6 +15,9 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("GW-08", "What did not change is sent as it came; the caller's credential never.", "G9"),
     Requirement("GW-09", "Provider-hosted tools are resources of their own and executed at most once.", "DESIGN 2"),
     Requirement("GW-10", "Frames that complete a tool call or the answer wait for the journal.", "DESIGN 3.11"),
+    Requirement(
+        "GW-40", "No JSON of an agent or a provider, however odd, ends as an error of the gateway.", "STYLE Safety 8"
+    ),
     Requirement("GW-13", "The shorter ways of reading a stream find what the long way finds.", "DESIGN 3.11; perf"),
     Requirement("GW-11", "Only proof of an outcome counts as one.", "DESIGN 6 Only outcomes advance n"),
     Requirement("GW-12", "Tool calls are evidence wherever model traffic shows them.", "DESIGN 6 evidence"),
@@ -48,4 +51,8 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("GW-28", "Planted values reach neither model, disk nor log, and come back restored.", "DESIGN 10"),
     Requirement("GW-29", "Broken policies stop a start and never a running gateway.", "DESIGN 8"),
     Requirement("GW-30", "A gateway killed at any commit never repeats `once` and loses no answer.", "DESIGN 4"),
+    Requirement("GW-34", "SIGHUP takes what can change while running and names what waits for a restart.", "DESIGN 8"),
+    Requirement("GW-35", "SIGHUP with anything unusable on disk says all of it and changes nothing.", "DESIGN 8"),
+    Requirement("GW-36", "SIGHUP ends no call and no process, however often it comes.", "DESIGN 8"),
+    Requirement("GW-37", "Every benchmark can be started.", "issue 7, must show"),
 )

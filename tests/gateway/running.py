@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, cast
 import httpx
 
 from tests import keys
-from tests.serving import serve
+from tests.ports import free_port
+from tests.serving import oncegate, serve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,12 +54,6 @@ redaction: {default_profile: "off"}
 limits: {body: 64KiB}
 resilience: {"model/**": {timeout: 3s}}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return cast("int", found.getsockname()[1])
 
 
 class RunningGateway:
@@ -108,12 +102,12 @@ class RunningGateway:
         pause = threading.Event()
         while time.monotonic() < until:
             try:
-                if httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200:
+                if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
                     return
             except httpx.TransportError:
                 if self.process.poll() is not None:
                     break
-                pause.wait(0.1)
+            pause.wait(0.05)
         raise AssertionError(self.log.read_text(encoding="utf-8"))
 
     def kill(self) -> None:
@@ -131,8 +125,7 @@ class RunningGateway:
             self.process.wait(20)
 
     def oncegate(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "gateway.cli", *words, "-c", str(self.config)]
-        return subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False, timeout=30)
+        return oncegate(*words, "-c", str(self.config))
 
     def calls(self, *options: str) -> list[dict[str, object]]:
         done = self.oncegate("calls", "list", "--json", "--limit", "500", *options)

@@ -222,6 +222,15 @@ def test_the_most_specific_pattern_decides_how_long_a_call_may_take(tmp_path: Pa
     assert timeout_seconds(config, "mcp/payments/tool/charge_card", tool) == 7
 
 
+@pytest.mark.requirement("CFG-03", "HIST-10")
+@pytest.mark.parametrize("name", ["finished", "failed", "calls", "keys"])
+def test_a_retention_that_would_forget_labels_while_they_count_is_refused(tmp_path: Path, name: str) -> None:
+    (problem,) = problems(tmp_path, f"{START}retention: {{{name}: 23h}}\n")
+    assert problem.endswith("labels would be forgotten while they count; expected no less than `runs.label_ttl`")
+    kept = read(tmp_path, f"{START}retention: {{{name}: 23h}}\nruns: {{label_ttl: 23h}}\n")
+    assert kept.runs.label_ttl_seconds == 23 * 3600
+
+
 @pytest.mark.requirement("CFG-03")
 def test_the_hosts_served_are_those_of_the_listeners_the_public_url_and_the_list(tmp_path: Path) -> None:
     assert read(tmp_path, START).host_names == {"127.0.0.1", "localhost", "[::1]"}

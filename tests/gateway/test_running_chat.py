@@ -172,6 +172,18 @@ def test_bad_input_is_refused_in_the_protocol_and_nothing_is_executed(
     assert upstream.received == []
 
 
+@pytest.mark.requirement("GW-23")
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/embeddings", "/v1/responses"])
+def test_nothing_but_a_post_has_an_effect(
+    gateway: RunningGateway, upstream: ModelUpstream, method: str, path: str
+) -> None:
+    named = {"authorization": f"Bearer {gateway.keys['billing']}"}
+    answer = httpx.request(method, gateway.url + path, headers=named, json=ASK, trust_env=False)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert upstream.received == []
+
+
 @pytest.mark.requirement("GW-24")
 def test_a_key_replays_its_answer_and_is_refused_for_another_request(
     gateway: RunningGateway, upstream: ModelUpstream

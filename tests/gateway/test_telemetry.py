@@ -225,7 +225,7 @@ def test_a_collector_that_is_away_for_a_moment_gets_everything_once() -> None:
 def test_recording_never_waits_for_a_collector_that_hangs_and_counts_what_does_not_fit() -> None:
     with Collector() as sink:
         sink.open.clear()
-        telemetry = Telemetry(sink.url, waiting_max=10, gather_seconds=0.0)
+        telemetry = Telemetry(sink.url, waiting_max=10, gather_seconds=0.01)
         telemetry.record(EVIDENCE)
         assert sink.asked(1)
         begun = time.monotonic()
@@ -244,7 +244,7 @@ def test_recording_never_waits_for_a_collector_that_hangs_and_counts_what_does_n
 @pytest.mark.requirement("TEL-06")
 def test_calls_a_collector_refuses_are_counted_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
     with Collector("400", "400", "400") as sink:
-        telemetry = Telemetry(sink.url, gather_seconds=0.0)
+        telemetry = Telemetry(sink.url, gather_seconds=0.01)
         for count in range(1, 4):
             telemetry.record(EVIDENCE)
             assert sink.asked(count)
@@ -259,7 +259,7 @@ def test_calls_a_collector_refuses_are_counted_and_told_once(caplog: pytest.LogC
 @pytest.mark.requirement("TEL-06")
 def test_a_call_that_cannot_be_made_into_spans_ends_nothing_but_itself() -> None:
     with Collector() as sink:
-        telemetry = Telemetry(sink.url, gather_seconds=0.0)
+        telemetry = Telemetry(sink.url, gather_seconds=0.01)
         telemetry.record(replace(EVIDENCE, audit_id="no hex digits"))
         telemetry.record(EVIDENCE)
         telemetry.close()

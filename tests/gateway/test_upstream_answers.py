@@ -196,7 +196,7 @@ async def test_idle_connections_are_closed_after_their_time() -> None:
     async with Peer(script) as peer:
         upstream = HttpUpstream(peer.url, idle_seconds_max=0.05)
         await answered(upstream)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await gone.wait()
 
 
@@ -239,7 +239,7 @@ async def test_an_upstream_that_never_stops_is_read_only_as_fast_as_it_is_used()
     async with Peer(endless) as peer:
         upstream = HttpUpstream(peer.url)
         response = await upstream.send(request_of(), seconds_max=30)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await stalled.wait()
         read, largest = 0, 0
         async for chunk in response.chunks():

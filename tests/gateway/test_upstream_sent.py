@@ -237,7 +237,7 @@ async def test_a_cancelled_call_drops_its_connection_and_frees_its_place(stage: 
     async with Peer(script) as peer:
         upstream = HttpUpstream(peer.url, connections_max=1)
         asking = asyncio.ensure_future(body_of(upstream))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await asked.wait()
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -260,7 +260,7 @@ async def test_a_kept_connection_that_the_upstream_closed_is_not_used_and_nothin
         upstream = HttpUpstream(peer.url)
         for count in range(1, 20):
             assert await body_of(upstream) == b"ok"
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await closed.wait()
             closed.clear()
             assert len(peer.talks) == count
@@ -285,7 +285,7 @@ async def test_a_kept_connection_that_was_reset_or_written_to_unasked_is_not_use
         upstream = HttpUpstream(peer.url)
         for _ in range(3):
             assert await body_of(upstream) == b"ok"
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await done.wait()
             done.clear()
         assert len(peer.talks) == 3
@@ -306,7 +306,7 @@ async def test_a_stopped_upstream_sends_nothing_more_and_keeps_nothing() -> None
         held = await upstream.send(post(), seconds_max=5)
         await upstream.aclose()
         await held.aclose()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await ended.wait()
         with pytest.raises(NotSent, match="stopping"):
             await body_of(upstream)

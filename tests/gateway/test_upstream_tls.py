@@ -140,6 +140,6 @@ async def test_a_kept_tls_connection_that_the_upstream_closed_is_not_used(tmp_pa
         upstream = HttpUpstream(peer.url, tls=client)
         for _ in range(5):
             assert await answered(upstream) == b"ok"
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await closed.wait()
             closed.clear()

@@ -145,7 +145,7 @@ async def outcome(authenticator: Authenticator, headers: Headers, asked: Asked |
         return refused.status
 
 
-async def no_run(run_id: str, attempt: int) -> Principal | None:
+async def no_run(run_id: str, attempt: int) -> tuple[Principal, Principal] | None:
     del run_id, attempt
     return None
 

@@ -242,8 +242,9 @@ class Row:
 
     opener: Principal | None = None
 
-    async def principal(self, run_id: str, attempt: int) -> Principal | None:
-        return self.opener if (run_id, attempt) == ("run_1", 1) else None
+    async def principal(self, run_id: str, attempt: int) -> tuple[Principal, Principal] | None:
+        opener = self.opener
+        return None if opener is None or (run_id, attempt) != ("run_1", 1) else (opener, opener)
 
 
 @pytest.mark.requirement("IDN-21")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from gateway.config import load
 from gateway.identity.api_keys import find_key, read_keys
+from tests import serving
 from tests.identity.authority import jwks, rsa_jwk
+
+if TYPE_CHECKING:
+    import subprocess
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """version: 1
@@ -26,10 +28,8 @@ models: {m: {provider: openai, url: "https://api.openai.com/v1", domain: vendors
 
 
 def oncegate(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gateway.cli", *words]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
-    environment["PYTHONPATH"] = str(ROOT)
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    return serving.oncegate(*words, folder=folder, environment=environment)
 
 
 def configured(folder: Path, text: str = CONFIG) -> Path:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import ssl
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,9 +24,12 @@ from gateway.identity.refused import CredentialRefused
 from gateway.identity.spiffe import Workloads
 from gateway.tls import ListenerTls
 from tests import keys
-from tests.gateway.running import free_port
+from tests.identity.authority import b64, claims, ec_jwk, jwks, sign
 from tests.identity.certificates import Authority, Issued, trusting
-from tests.mcp.stand import TOP, eventually, fixture, serving
+from tests.identity.proofs import JKT, proof
+from tests.mcp.stand import eventually, fixture, serving
+from tests.ports import free_port
+from tests.serving import oncegate
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -49,6 +51,10 @@ trust_domains:
     spiffe: {{trust_domain: acme.example, authorities_file: acme.pem}}
   partner:
     spiffe: {{trust_domain: partner.example, authorities_file: partner.pem}}
+  bound:
+    issuers:
+      - {{issuer: "https://idp.example/acme", jwks_file: bound.json, algorithms: [ES256], audience: "https://gateway.example",
+         dpop: accept, dpop_nonce: require}}
 mcp_servers:
   tools: {{url: "{url}", domain: acme}}
 redaction: {{default_profile: "off"}}
@@ -90,8 +96,8 @@ class Secured:
 
     def callers(self, resource: str) -> set[str]:
         """Return who has called something, by the audit."""
-        command = [sys.executable, "-m", "gateway.cli", "audit", "export", "-c", str(self.folder / "oncegate.yaml")]
-        told = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=True, timeout=60)
+        told = oncegate("audit", "export", "-c", str(self.folder / "oncegate.yaml"))
+        assert told.returncode == 0, told.stderr
         records = [json.loads(line)["record"] for line in told.stdout.splitlines()]
         return {one["principal"] for one in records if one.get("resource") == resource}
 
@@ -103,6 +109,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Generator[Secured]:
     ours.issue("127.0.0.1", "localhost").write(folder, "server")
     (folder / "acme.pem").write_text(acme.own.pem, encoding="utf-8")
     (folder / "partner.pem").write_text(partner.own.pem, encoding="utf-8")
+    (folder / "bound.json").write_bytes(jwks(ec_jwk("a")))
     (folder / "policies").mkdir()
     (folder / "policies" / "p.csv").write_text(POLICY, encoding="utf-8")
     (folder / "policies" / "redaction.yaml").write_text('"off": {inspect: false}\n', encoding="utf-8")
@@ -157,6 +164,29 @@ def test_a_token_beside_or_instead_of_a_certificate_counts(secured: Secured) -> 
     assert secured.ask(None).status_code == 401
 
 
+@pytest.mark.requirement("IDN-26")
+def test_a_token_bound_to_a_certificate_counts_over_the_connection_that_shows_it(secured: Secured) -> None:
+    shown = secured.partner.issue("spiffe://partner.example/agent/anybody")
+    der = ssl.PEM_cert_to_DER_cert(shown.pem)
+    bearer = {"authorization": f"Bearer {sign(claims(cnf={'x5t#S256': b64(hashlib.sha256(der).digest())}))}"}
+    assert secured.ask(shown, **bearer).status_code == 200
+    for other in (secured.partner.issue("spiffe://partner.example/agent/anybody"), None):
+        assert secured.ask(other, **bearer).status_code == 401
+
+
+@pytest.mark.requirement("IDN-27")
+def test_a_client_learns_the_nonce_its_proofs_must_hold(secured: Secured) -> None:
+    token = sign(claims(cnf={"jkt": JKT}))
+    place: dict[str, object] = {"htm": "GET", "htu": f"{secured.url}/v1/models"}
+
+    def asked(**more: object) -> httpx.Response:
+        return secured.ask(None, authorization=f"DPoP {token}", dpop=proof(token, changes=place | more))
+
+    refused = asked()
+    assert (refused.status_code, "use_dpop_nonce" in refused.headers["www-authenticate"]) == (401, True)
+    assert asked(nonce=refused.headers["dpop-nonce"]).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("issuer", "names", "headers"),
     [
@@ -201,9 +231,14 @@ def test_a_new_certificate_is_served_and_a_new_authority_counts_without_a_restar
         assert secured.served() != fresh.certificate.serial_number
         fresh.write(secured.folder, "server")
         successor = Authority("acme 2")
+
+        def renewed() -> bool:
+            kept.get(f"{secured.url}/v1/models")  # a connection that idles for long is closed
+            return secured.served() == fresh.certificate.serial_number
+
         try:
             (secured.folder / "acme.pem").write_text(successor.own.pem, encoding="utf-8")
-            assert eventually(lambda: secured.served() == fresh.certificate.serial_number)
+            assert eventually(renewed)
             assert secured.ask(successor.issue(BILLING)).status_code == 200
             # on a connection that stands, with a certificate whose authority counts no more
             assert kept.get(f"{secured.url}/v1/models").status_code == 401

@@ -32,7 +32,7 @@ from tests.identity.authority import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from gateway.call import Headers
@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-NOW = int(time.time())
+
+def now() -> int:
+    return int(time.time())
 
 
 @pytest.fixture
@@ -85,122 +87,127 @@ def not_canonical(token: str) -> str:
     return token[:-1] + alphabet[alphabet.index(token[-1]) + 1]
 
 
-#: B4 number and what is wrong, the token, the audit's reason. Answer: 401 and nothing else said.
-BAD: list[tuple[str, str, str]] = [
+#: B4 number and what is wrong, how the token is made (when it is shown: the suite takes longer than some live), the
+#: audit's reason. Answer: 401 and nothing else said.
+BAD: list[tuple[str, Callable[[], str], str]] = [
     (
         "6 alg none",
-        f"{b64(json.dumps(header(alg='none')).encode())}.{b64(json.dumps(claims()).encode())}.",
+        lambda: f"{b64(json.dumps(header(alg='none')).encode())}.{b64(json.dumps(claims()).encode())}.",
         "not_compact",
     ),
-    ("6 alg none with a signature", sign(head=header(alg="none")), "algorithm_not_allowed"),
-    ("7 alg nOnE", sign(head=header(alg="nOnE")), "algorithm_not_allowed"),
+    ("6 alg none with a signature", lambda: sign(head=header(alg="none")), "algorithm_not_allowed"),
+    ("7 alg nOnE", lambda: sign(head=header(alg="nOnE")), "algorithm_not_allowed"),
     (
         "8 HS256 with the public key as secret",
-        sign_symmetric(claims(iss=OTHER_ISSUER), header(alg="HS256", kid="r"), rsa_public_pem()),
+        lambda: sign_symmetric(claims(iss=OTHER_ISSUER), header(alg="HS256", kid="r"), rsa_public_pem()),
         "algorithm_not_allowed",
     ),
-    ("9 algorithm of another issuer", sign_rsa(claims(), header(alg="RS256")), "algorithm_not_allowed"),
-    ("10 no alg", sign(head=header(alg=...)), "algorithm_not_allowed"),
-    ("11 other key", sign(key="stranger"), "signature_wrong"),
-    ("11 the issuer's other key", sign(key="b"), "signature_wrong"),
-    ("12 payload edited", cut(sign(), 1, b64(json.dumps(claims(sub="admin")).encode())), "signature_wrong"),
-    ("13 signature stripped", cut(sign(), 2, ""), "not_compact"),
-    ("14 truncated", sign()[:-2], "signature_wrong"),
-    ("15 padded base64", padded(sign()), "not_base64url"),
-    ("15 non-canonical base64", not_canonical(sign()), "not_base64url"),
-    ("15 standard base64 alphabet", cut(sign(), 2, "+" * 86), "not_base64url"),
-    ("16 two segments", sign().rpartition(".")[0], "not_compact"),
-    ("16 five segments", sign() + ".e30.e30", "not_compact"),
-    ("17 inner space", sign().replace(".", ". ", 1), "not_compact"),
-    ("17 newline", sign().replace(".", ".\n", 1), "not_compact"),
-    ("18 jwk header", sign(head=header(jwk=ec_jwk("stranger")), key="stranger"), "key_in_header"),
-    ("19 jku header", sign(head=header(jku="http://127.0.0.1:1/keys")), "key_in_header"),
-    ("19 x5u header", sign(head=header(x5u="http://127.0.0.1:1/keys")), "key_in_header"),
-    ("20 x5c header", sign(head=header(x5c=["MIIB"])), "key_in_header"),
-    ("21 unknown crit", sign(head=header(crit=["exp"])), "critical_unknown"),
-    ("22 b64 false", sign(head=header(b64=False, crit=["b64"])), "critical_unknown"),
-    ("22 b64 false without crit", sign(head=header(b64=False)), "critical_unknown"),
-    ("23 kid unknown", sign(head=header(kid="nobody")), "key_unknown"),
-    ("25 kid is a path", sign(head=header(kid="../../etc/passwd")), "key_unknown"),
-    ("25 kid is SQL", sign(head=header(kid="a' OR '1'='1")), "key_unknown"),
-    ("25 kid is a number", sign(head=header(kid=1)), "key_unknown"),
-    ("25 kid is null", sign(head=header(kid=None)), "key_unknown"),
-    ("26 kid of another issuer", sign(head=header(kid="r")), "key_unknown"),
-    ("27 expired past leeway", sign(claims(iat=NOW - 900, exp=NOW - 60)), "expired"),
-    ("29 no exp", sign(claims(exp=...)), "claim_missing"),
-    ("30 exp is text", sign(claims(exp=str(NOW + 3000))), "claim_unusable"),
-    ("30 exp is true", sign(claims(exp=True)), "claim_unusable"),
-    ("30 exp is NaN", sign(raw_exp("NaN")), "not_json"),
-    ("30 exp is Infinity", sign(raw_exp("Infinity")), "not_json"),
-    ("30 exp is 1e999", sign(raw_exp("1e999")), "claim_unusable"),
-    ("30 exp of 400 digits", sign(raw_exp("1" + "0" * 400)), "claim_unusable"),
-    ("30 exp of 5000 digits", sign(raw_exp("1" + "0" * 5000)), "not_json"),
-    ("30 exp is negative", sign(claims(exp=-1)), "claim_unusable"),
-    ("31 lifetime too long", sign(claims(exp=NOW + 7200)), "lifetime_too_long"),
-    ("31 ten years", sign(claims(exp=NOW + 10 * 365 * 86400)), "lifetime_too_long"),
-    ("31 no iat", sign(claims(iat=...)), "claim_missing"),
-    ("32 nbf in the future", sign(claims(nbf=NOW + 3000)), "not_yet_valid"),
-    ("32 nbf is text", sign(claims(nbf="0")), "claim_unusable"),
-    ("33 iat in the future", sign(claims(iat=NOW + 3000)), "not_yet_valid"),
-    ("33 iat is text", sign(claims(iat=str(NOW))), "claim_unusable"),
-    ("34 unknown iss", sign(claims(iss="https://evil.example")), "issuer_unknown"),
-    ("34 no iss", sign(claims(iss=...)), "issuer_unknown"),
-    ("35 iss prefix", sign(claims(iss=ISSUER[:-1])), "issuer_unknown"),
-    ("35 iss suffix", sign(claims(iss=ISSUER + "x")), "issuer_unknown"),
-    ("35 iss with a slash", sign(claims(iss=ISSUER + "/")), "issuer_unknown"),
-    ("35 iss in other case", sign(claims(iss=ISSUER.upper())), "issuer_unknown"),
-    ("36 iss list", sign(claims(iss=[ISSUER])), "issuer_unknown"),
-    ("38 wrong aud", sign(claims(aud="https://elsewhere.example")), "audience_wrong"),
-    ("38 the admin listener's aud", sign(claims(aud=ADMIN_AUDIENCE)), "audience_wrong"),
-    ("39 aud substring", sign(claims(aud=AUDIENCE[:-1])), "audience_wrong"),
-    ("39 aud object", sign(claims(aud={AUDIENCE: 1})), "audience_wrong"),
-    ("39 aud empty", sign(claims(aud="")), "claim_missing"),
-    ("39 aud empty list", sign(claims(aud=[])), "claim_missing"),
-    ("39 no aud", sign(claims(aud=...)), "claim_missing"),
+    ("9 algorithm of another issuer", lambda: sign_rsa(claims(), header(alg="RS256")), "algorithm_not_allowed"),
+    ("10 no alg", lambda: sign(head=header(alg=...)), "algorithm_not_allowed"),
+    ("11 other key", lambda: sign(key="stranger"), "signature_wrong"),
+    ("11 the issuer's other key", lambda: sign(key="b"), "signature_wrong"),
+    ("12 payload edited", lambda: cut(sign(), 1, b64(json.dumps(claims(sub="admin")).encode())), "signature_wrong"),
+    ("13 signature stripped", lambda: cut(sign(), 2, ""), "not_compact"),
+    ("14 truncated", lambda: sign()[:-2], "signature_wrong"),
+    ("15 padded base64", lambda: padded(sign()), "not_base64url"),
+    ("15 non-canonical base64", lambda: not_canonical(sign()), "not_base64url"),
+    ("15 standard base64 alphabet", lambda: cut(sign(), 2, "+" * 86), "not_base64url"),
+    ("16 two segments", lambda: sign().rpartition(".")[0], "not_compact"),
+    ("16 five segments", lambda: sign() + ".e30.e30", "not_compact"),
+    ("17 inner space", lambda: sign().replace(".", ". ", 1), "not_compact"),
+    ("17 newline", lambda: sign().replace(".", ".\n", 1), "not_compact"),
+    ("18 jwk header", lambda: sign(head=header(jwk=ec_jwk("stranger")), key="stranger"), "key_in_header"),
+    ("19 jku header", lambda: sign(head=header(jku="http://127.0.0.1:1/keys")), "key_in_header"),
+    ("19 x5u header", lambda: sign(head=header(x5u="http://127.0.0.1:1/keys")), "key_in_header"),
+    ("20 x5c header", lambda: sign(head=header(x5c=["MIIB"])), "key_in_header"),
+    ("21 unknown crit", lambda: sign(head=header(crit=["exp"])), "critical_unknown"),
+    ("22 b64 false", lambda: sign(head=header(b64=False, crit=["b64"])), "critical_unknown"),
+    ("22 b64 false without crit", lambda: sign(head=header(b64=False)), "critical_unknown"),
+    ("23 kid unknown", lambda: sign(head=header(kid="nobody")), "key_unknown"),
+    ("25 kid is a path", lambda: sign(head=header(kid="../../etc/passwd")), "key_unknown"),
+    ("25 kid is SQL", lambda: sign(head=header(kid="a' OR '1'='1")), "key_unknown"),
+    ("25 kid is a number", lambda: sign(head=header(kid=1)), "key_unknown"),
+    ("25 kid is null", lambda: sign(head=header(kid=None)), "key_unknown"),
+    ("26 kid of another issuer", lambda: sign(head=header(kid="r")), "key_unknown"),
+    ("27 expired past leeway", lambda: sign(claims(iat=now() - 900, exp=now() - 60)), "expired"),
+    ("29 no exp", lambda: sign(claims(exp=...)), "claim_missing"),
+    ("30 exp is text", lambda: sign(claims(exp=str(now() + 3000))), "claim_unusable"),
+    ("30 exp is true", lambda: sign(claims(exp=True)), "claim_unusable"),
+    ("30 exp is NaN", lambda: sign(raw_exp("NaN")), "not_json"),
+    ("30 exp is Infinity", lambda: sign(raw_exp("Infinity")), "not_json"),
+    ("30 exp is 1e999", lambda: sign(raw_exp("1e999")), "claim_unusable"),
+    ("30 exp of 400 digits", lambda: sign(raw_exp("1" + "0" * 400)), "claim_unusable"),
+    ("30 exp of 5000 digits", lambda: sign(raw_exp("1" + "0" * 5000)), "not_json"),
+    ("30 exp is negative", lambda: sign(claims(exp=-1)), "claim_unusable"),
+    ("31 lifetime too long", lambda: sign(claims(exp=now() + 7200)), "lifetime_too_long"),
+    ("31 ten years", lambda: sign(claims(exp=now() + 10 * 365 * 86400)), "lifetime_too_long"),
+    ("31 no iat", lambda: sign(claims(iat=...)), "claim_missing"),
+    ("32 nbf in the future", lambda: sign(claims(nbf=now() + 3000)), "not_yet_valid"),
+    ("32 nbf is text", lambda: sign(claims(nbf="0")), "claim_unusable"),
+    ("33 iat in the future", lambda: sign(claims(iat=now() + 3000)), "not_yet_valid"),
+    ("33 iat is text", lambda: sign(claims(iat=str(now()))), "claim_unusable"),
+    ("34 unknown iss", lambda: sign(claims(iss="https://evil.example")), "issuer_unknown"),
+    ("34 no iss", lambda: sign(claims(iss=...)), "issuer_unknown"),
+    ("35 iss prefix", lambda: sign(claims(iss=ISSUER[:-1])), "issuer_unknown"),
+    ("35 iss suffix", lambda: sign(claims(iss=ISSUER + "x")), "issuer_unknown"),
+    ("35 iss with a slash", lambda: sign(claims(iss=ISSUER + "/")), "issuer_unknown"),
+    ("35 iss in other case", lambda: sign(claims(iss=ISSUER.upper())), "issuer_unknown"),
+    ("36 iss list", lambda: sign(claims(iss=[ISSUER])), "issuer_unknown"),
+    ("38 wrong aud", lambda: sign(claims(aud="https://elsewhere.example")), "audience_wrong"),
+    ("38 the admin listener's aud", lambda: sign(claims(aud=ADMIN_AUDIENCE)), "audience_wrong"),
+    ("39 aud substring", lambda: sign(claims(aud=AUDIENCE[:-1])), "audience_wrong"),
+    ("39 aud object", lambda: sign(claims(aud={AUDIENCE: 1})), "audience_wrong"),
+    ("39 aud empty", lambda: sign(claims(aud="")), "claim_missing"),
+    ("39 aud empty list", lambda: sign(claims(aud=[])), "claim_missing"),
+    ("39 no aud", lambda: sign(claims(aud=...)), "claim_missing"),
     (
         "40 aud list with a foreign one",
-        sign(claims(aud=[AUDIENCE, "https://elsewhere.example"])),
+        lambda: sign(claims(aud=[AUDIENCE, "https://elsewhere.example"])),
         "audience_wrong",
     ),
-    ("41 ID token", sign(claims(nonce="n"), header(typ="JWT")), "type_not_allowed"),
-    ("41 ID token called access token", sign(claims(nonce="n")), "id_token"),
-    ("41 no typ", sign(head=header(typ=...)), "type_not_allowed"),
-    ("42 typ dpop+jwt", sign(head=header(typ="dpop+jwt")), "type_not_allowed"),
-    ("43 no sub", sign(claims(sub=...)), "subject_unusable"),
-    ("43 empty sub", sign(claims(sub="")), "subject_unusable"),
-    ("43 sub is a number", sign(claims(sub=7)), "claim_unusable"),
-    ("44 sub with a newline", sign(claims(sub="billing\n")), "subject_unusable"),
-    ("44 sub with NUL", sign(claims(sub="bil\0ling")), "subject_unusable"),
-    ("44 sub with bidi", sign(claims(sub="billing\u202e")), "subject_unusable"),
-    ("44 sub with a zero-width joiner", sign(claims(sub="bil\u200dling")), "subject_unusable"),
-    ("44 sub not normalised", sign(claims(sub="bille\u0301")), "subject_unusable"),
-    ("44 sub of 256 characters", sign(claims(sub="x" * 256)), "subject_unusable"),
-    ("44 sub with a comma", sign(claims(sub="billing,role:admin")), "subject_unusable"),
-    ("44 sub is a pattern", sign(claims(sub="*")), "subject_unusable"),
-    ("44 sub is the anonymous agent", sign(claims(sub="anonymous")), "subject_unusable"),
-    ("45 duplicate sub", sign(duplicate("sub", "billing", "admin")), "duplicate_member"),
-    ("45 duplicate aud", sign(duplicate("aud", "x", AUDIENCE)), "duplicate_member"),
-    ("45 duplicate alg", sign(head=b'{"alg":"none","alg":"ES256","typ":"at+jwt","kid":"a"}'), "duplicate_member"),
-    ("46 payload is a list", sign(b"[1]"), "not_json"),
-    ("46 deep nesting", sign(b'{"a":' + b"[" * 3000 + b"]" * 3000 + b"}"), "not_json"),
-    ("46 payload is not UTF-8", sign(b'{"sub":"\xff"}'), "not_json"),
-    ("52 DPoP-bound token as bearer", sign(claims(cnf={"jkt": "x"})), "bound_token"),
-    ("51 delegated token", sign(claims(act={"sub": "other"})), "delegated_token"),
-    ("no jti in an access token", sign(claims(jti=...)), "claim_missing"),
-    ("roles are no list", sign(claims(roles={"admin": True})), "claim_unusable"),
-    ("a role that is no name", sign(claims(roles=["clerk", "x\ny"])), "claim_unusable"),
-    ("too many groups", sign(claims(groups=[f"g{i}" for i in range(201)])), "claim_unusable"),
-    ("user that is no name", sign(claims(user="a b")), "claim_unusable"),
-    ("unknown header member", sign(head=header(zip="DEF")), "header_unusable"),
+    ("41 ID token", lambda: sign(claims(nonce="n"), header(typ="JWT")), "type_not_allowed"),
+    ("41 ID token called access token", lambda: sign(claims(nonce="n")), "id_token"),
+    ("41 no typ", lambda: sign(head=header(typ=...)), "type_not_allowed"),
+    ("42 typ dpop+jwt", lambda: sign(head=header(typ="dpop+jwt")), "type_not_allowed"),
+    ("43 no sub", lambda: sign(claims(sub=...)), "subject_unusable"),
+    ("43 empty sub", lambda: sign(claims(sub="")), "subject_unusable"),
+    ("43 sub is a number", lambda: sign(claims(sub=7)), "claim_unusable"),
+    ("44 sub with a newline", lambda: sign(claims(sub="billing\n")), "subject_unusable"),
+    ("44 sub with NUL", lambda: sign(claims(sub="bil\0ling")), "subject_unusable"),
+    ("44 sub with bidi", lambda: sign(claims(sub="billing\u202e")), "subject_unusable"),
+    ("44 sub with a zero-width joiner", lambda: sign(claims(sub="bil\u200dling")), "subject_unusable"),
+    ("44 sub not normalised", lambda: sign(claims(sub="bille\u0301")), "subject_unusable"),
+    ("44 sub of 256 characters", lambda: sign(claims(sub="x" * 256)), "subject_unusable"),
+    ("44 sub with a comma", lambda: sign(claims(sub="billing,role:admin")), "subject_unusable"),
+    ("44 sub is a pattern", lambda: sign(claims(sub="*")), "subject_unusable"),
+    ("44 sub is the anonymous agent", lambda: sign(claims(sub="anonymous")), "subject_unusable"),
+    ("45 duplicate sub", lambda: sign(duplicate("sub", "billing", "admin")), "duplicate_member"),
+    ("45 duplicate aud", lambda: sign(duplicate("aud", "x", AUDIENCE)), "duplicate_member"),
+    (
+        "45 duplicate alg",
+        lambda: sign(head=b'{"alg":"none","alg":"ES256","typ":"at+jwt","kid":"a"}'),
+        "duplicate_member",
+    ),
+    ("46 payload is a list", lambda: sign(b"[1]"), "not_json"),
+    ("46 deep nesting", lambda: sign(b'{"a":' + b"[" * 3000 + b"]" * 3000 + b"}"), "not_json"),
+    ("46 payload is not UTF-8", lambda: sign(b'{"sub":"\xff"}'), "not_json"),
+    ("52 DPoP-bound token as bearer", lambda: sign(claims(cnf={"jkt": "x"})), "bound_token"),
+    ("51 delegated token", lambda: sign(claims(act={"sub": "other"})), "delegated_token"),
+    ("no jti in an access token", lambda: sign(claims(jti=...)), "claim_missing"),
+    ("roles are no list", lambda: sign(claims(roles={"admin": True})), "claim_unusable"),
+    ("a role that is no name", lambda: sign(claims(roles=["clerk", "x\ny"])), "claim_unusable"),
+    ("too many groups", lambda: sign(claims(groups=[f"g{i}" for i in range(201)])), "claim_unusable"),
+    ("user that is no name", lambda: sign(claims(user="a b")), "claim_unusable"),
+    ("unknown header member", lambda: sign(head=header(zip="DEF")), "header_unusable"),
 ]
 
 
 @pytest.mark.requirement("IDN-01")
-@pytest.mark.parametrize(("token", "reason"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
+@pytest.mark.parametrize(("made", "reason"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
 async def test_a_token_that_does_not_hold_is_refused_with_401_and_no_detail(
-    authenticator: Authenticator, token: str, reason: str
+    authenticator: Authenticator, made: Callable[[], str], reason: str
 ) -> None:
-    refused = await refusal(authenticator, bearer(token))
+    refused = await refusal(authenticator, bearer(made()))
     assert (refused.status, refused.code, refused.reason) == (401, "unauthenticated", reason)
     assert refused.message == "send a valid credential: a token, an API key or a run token as bearer"
     assert refused.challenge == 'Bearer error="invalid_token"'
@@ -222,7 +229,7 @@ async def test_a_good_token_gives_the_principal_of_the_issuers_domain(authentica
 async def test_case_28_a_token_within_leeway_is_accepted_whatever_the_case_of_the_scheme(
     authenticator: Authenticator, scheme: str
 ) -> None:
-    token = sign(claims(iat=NOW - 900, exp=int(time.time()) - 5))
+    token = sign(claims(iat=now() - 900, exp=int(time.time()) - 5))
     headers = ((b"authorization", f"{scheme} {token}".encode()),)
     assert (await authenticator.identify(headers)).principal.agent == "billing"
 
@@ -362,7 +369,7 @@ async def test_a_remembered_token_is_still_refused_once_it_has_expired(tmp_path:
     now = time.time()
     token = sign(claims(iat=int(now) - 5, exp=int(now) + 1))
     assert (await authenticator.identify(bearer(token))).principal.agent == "billing"
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     reason = None
     while reason is None and time.monotonic() < deadline:
         try:

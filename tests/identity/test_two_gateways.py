@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from gateway.config import load
+from policy.cases import run_cases
 from tests.gateway.running import HERE, RunningGateway
 from tests.mcp.wire import called, headers_for, post
 from tests.oauth.authority import Authority
@@ -184,6 +185,11 @@ def test_what_a_caller_says_of_itself_in_headers_passes_neither_gateway(companie
 
 @pytest.mark.requirement("FED-01")
 @pytest.mark.parametrize("name", ["acme", "partner"])
-def test_the_example_can_be_read(name: str) -> None:
-    config = load(HERE / "examples" / "federation" / f"{name}.yaml")
+def test_the_example_can_be_used(name: str) -> None:
+    folder = HERE / "examples" / "federation"
+    config = load(folder / f"{name}.yaml")
     assert set(config.trust_domains) == {"acme", "partner"}
+    # both can be tried in one folder
+    assert config.state.path.name == f"{name}.db"
+    report = run_cases(folder / f"{name}-policies", "both")
+    assert (report.ok, report.uncovered) == (True, ()), [one.failures for one in report.failed]

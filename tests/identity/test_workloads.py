@@ -18,7 +18,7 @@ from tests.identity.certificates import Authority
 from tests.identity.key_server import key_server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from gateway.call import Headers
@@ -90,34 +90,40 @@ async def test_a_workload_is_the_agent_its_path_names_in_the_domain_of_its_entry
 
 @pytest.mark.requirement("IDN-18")
 @pytest.mark.parametrize(
-    ("token", "why"),
+    ("made", "why"),
     [
-        (svid("spiffe://partner.example/ns/prod/sa/mailer", "s"), "key_unknown"),
-        (svid("spiffe://unknown.example/agent/billing"), "issuer_unknown"),
-        (svid("spiffe://acme.example/other/billing"), "agent_not_allowed"),
-        (svid("spiffe://acme.example/agent/billing/x"), "agent_not_allowed"),
-        (svid("spiffe://acme.example"), "agent_not_allowed"),
-        (svid("spiffe://acme.example/agent/.."), "subject_unusable"),
-        (svid("spiffe://acme.example/agent/bil%6Cing"), "subject_unusable"),
-        (svid("spiffe://acme.example:443/agent/billing"), "subject_unusable"),
-        (svid("spiffe://ACME.example/agent/billing"), "subject_unusable"),
-        (svid("spiffe://acme.example/agent/billing?x=1"), "subject_unusable"),
-        (svid("spiffe://acme.example/agent/anonymous"), "agent_not_allowed"),
-        (svid(key="s-tls"), "key_unknown"),
-        (svid(aud=["https://elsewhere.example"]), "audience_wrong"),
-        (svid(aud=[AUDIENCE, "https://elsewhere.example"]), "audience_wrong"),
-        (svid(aud=...), "audience_wrong"),
-        (svid(exp=...), "claim_missing"),
-        (svid(exp=int(time.time()) - 60), "expired"),
-        (svid(exp=int(time.time()) + 10**6), "lifetime_too_long"),
-        (svid(act={"sub": "other"}), "delegated_token"),
-        (svid(cnf={"jkt": "x"}), "bound_token"),
+        (lambda: svid("spiffe://partner.example/ns/prod/sa/mailer", "s"), "key_unknown"),
+        (lambda: svid("spiffe://unknown.example/agent/billing"), "issuer_unknown"),
+        (lambda: svid("spiffe://acme.example/other/billing"), "agent_not_allowed"),
+        (lambda: svid("spiffe://acme.example/agent/billing/x"), "agent_not_allowed"),
+        (lambda: svid("spiffe://acme.example"), "agent_not_allowed"),
+        (lambda: svid("spiffe://acme.example/agent/.."), "subject_unusable"),
+        (lambda: svid("spiffe://acme.example/agent/bil%6Cing"), "subject_unusable"),
+        (lambda: svid("spiffe://acme.example:443/agent/billing"), "subject_unusable"),
+        (lambda: svid("spiffe://ACME.example/agent/billing"), "subject_unusable"),
+        (lambda: svid("spiffe://acme.example/agent/billing?x=1"), "subject_unusable"),
+        (lambda: svid("spiffe://acme.example/agent/anonymous"), "agent_not_allowed"),
+        (lambda: svid(key="s-tls"), "key_unknown"),
+        (lambda: svid(aud=["https://elsewhere.example"]), "audience_wrong"),
+        (lambda: svid(aud=[AUDIENCE, "https://elsewhere.example"]), "audience_wrong"),
+        (lambda: svid(aud=...), "audience_wrong"),
+        (lambda: svid(exp=...), "claim_missing"),
+        (lambda: svid(exp=int(time.time()) - 60), "expired"),
+        (lambda: svid(exp=int(time.time()) + 10**6), "lifetime_too_long"),
+        (lambda: svid(act={"sub": "other"}), "delegated_token"),
+        (lambda: svid(cnf={"jkt": "x"}), "bound_token"),
     ],
 )  # fmt: skip
 async def test_a_workloads_token_that_does_not_hold_is_refused(
-    authenticator: Authenticator, token: str, why: str
+    authenticator: Authenticator, made: Callable[[], str], why: str
 ) -> None:
-    assert await reason(authenticator, bearer(token)) == why
+    assert await reason(authenticator, bearer(made())) == why
+
+
+@pytest.mark.requirement("IDN-18")
+async def test_an_issuer_that_is_no_text_is_nobody_configured(authenticator: Authenticator) -> None:
+    found = await authenticator.identify(bearer(svid(iss=["https://idp.example"])))
+    assert (found.principal.agent, found.principal.domain) == ("billing", "acme")
 
 
 @pytest.mark.requirement("IDN-18")

@@ -13,10 +13,12 @@ from tests.mcp.stand import TOP, Stand, stand
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: `narrow` and `spoken` are the fixture as well; `narrow` may be used in part only.
+#: `plain`, `narrow` and `spoken` are the fixture as well; `narrow` may be used in part only.
 _POLICY = """\
 p, role:any, *, mcp/everything, list, -, allow, -
 p, role:any, *, mcp/everything/**, *, -, allow, redact=standard
+p, role:any, *, mcp/plain, list, -, allow, -
+p, role:any, *, mcp/plain/**, *, -, allow, redact=off
 p, role:any, *, mcp/spoken, list, -, allow, -
 p, role:any, *, mcp/spoken/**, *, -, allow, redact=off
 p, role:any, *, mcp/older, list, -, allow, -
@@ -29,6 +31,10 @@ p, role:any, *, mcp/newer, list, -, allow, -
 p, role:any, *, mcp/newer/**, *, -, allow, redact=off
 p, role:any, *, mcp/newer_spoken, list, -, allow, -
 p, role:any, *, mcp/newer_spoken/**, *, -, allow, redact=off
+p, role:any, *, mcp/older_forms, list, -, allow, -
+p, role:any, *, mcp/older_forms/**, *, -, allow, redact=standard
+p, role:any, *, mcp/newer_forms, list, -, allow, -
+p, role:any, *, mcp/newer_forms/**, *, -, allow, redact=standard
 p, role:any, *, mcp/clock, list, -, allow, -
 p, role:any, *, mcp/clock/tool/*, call, -, allow, redact=off
 p, role:any, *, mcp/gone, list, -, allow, -
@@ -53,12 +59,15 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     everything = TOP / ".build/node/node_modules/@modelcontextprotocol/server-everything/dist/index.js"
     servers = (
         f"  narrow: {{url: '@direct@', tools: {_TOOLS}}}\n"
+        f"  plain: {{url: '@direct@', tools: {_TOOLS}}}\n"
         f"  spoken: {{command: {spoken}, env: [PYTHONPATH], tools: {_TOOLS}}}\n"
         f"  older: {{url: '@direct@', era: legacy, tools: {_TOOLS}}}\n"
         f"  older_spoken: {{command: {spoken}, env: [PYTHONPATH], era: legacy}}\n"
         "  old: {url: '@old@', transport: sse}\n"
         f"  newer: {{url: '@direct@', era: modern, tools: {_TOOLS}}}\n"
         f"  newer_spoken: {{command: {spoken}, env: [PYTHONPATH], era: modern}}\n"
+        "  older_forms: {url: '@direct@', era: legacy}\n"
+        "  newer_forms: {url: '@direct@', era: modern}\n"
         f"  clock: {{command: {clock}}}\n"
         f"  node: {{command: [node, {everything}, stdio]}}\n"
         "  gone: {command: [/nonexistent/server]}\n"

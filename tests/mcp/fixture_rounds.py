@@ -138,6 +138,30 @@ async def need_sampling(ctx: ServerRequestContext[Any, Any], _: object) -> Answe
     return said("sampling was declared")
 
 
+CONTACT_FORM: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "to": {"type": "string", "format": "email"},
+        "home_page": {"type": "string", "format": "uri"},
+        "dob": {"type": "string", "format": "date"},
+        "ssn": {"type": "string", "pattern": r"^\d{3}-\d{2}-\d{4}$"},
+        "phone": {"type": "integer", "minimum": 10**9},
+        "note": {"type": "string"},
+        "last_name": {"type": "string", "enum": ["Lovelace", "Hopper", "n/a"]},
+    },
+    "required": ["to"],
+}
+
+
+async def ask_contact(_: object, params: InputResponseRequestParams) -> Answer:
+    """Ask for a contact in a round of its own, without a state; say what came."""
+    response = (params.input_responses or {}).get("contact")
+    if not isinstance(response, ElicitResult):
+        form = ElicitRequestFormParams(message="Whom?", requested_schema=CONTACT_FORM)
+        return InputRequiredResult(input_requests={"contact": ElicitRequest(params=form)})
+    return said(json.dumps(response.content))
+
+
 ROUNDS: Final[dict[str, Rounds]] = {
     "test_input_required_result_elicitation": ask_name,
     "test_streaming_elicitation": ask_name,
@@ -149,6 +173,7 @@ ROUNDS: Final[dict[str, Rounds]] = {
     "test_input_required_result_multi_round": ask_twice,
     "test_input_required_result_capabilities": ask_what_is_declared,
     "test_missing_capability": need_sampling,
+    "contact_in_rounds": ask_contact,
 }
 
 _CHOICES: Final = ["active", "inactive", "pending"]

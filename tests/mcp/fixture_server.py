@@ -38,6 +38,7 @@ from mcp_types import (
 from gateway.demo.serving import serve
 from tests.mcp import fixture_offers as offers
 from tests.mcp.fixture_rounds import (
+    CONTACT_FORM,
     DEFAULTS_FORM,
     ENUMS_FORM,
     ROUNDS,
@@ -94,7 +95,7 @@ _PLAIN: Final = (
     "test_simple_text", "test_image_content", "test_audio_content", "test_embedded_resource",
     "test_multiple_content_types", "test_tool_with_logging", "test_logging_tool", "test_tool_with_progress",
     "test_error_handling", "test_reconnection", "test_elicitation_sep1034_defaults", "test_elicitation_sep1330_enums",
-    "test_trigger_tool_change", "test_trigger_prompt_change",
+    "test_trigger_tool_change", "test_trigger_prompt_change", "contact_in_stream",
 )  # fmt: skip
 
 
@@ -140,7 +141,10 @@ class Everything:
 
     async def call_tool(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
         if (rounds := ROUNDS.get(params.name)) is not None:
-            return await rounds(ctx, params)
+            answer = await rounds(ctx, params)
+            if params.name == "contact_in_rounds" and isinstance(answer, CallToolResult):
+                self._count(f"contact {cast('TextContent', answer.content[0]).text}")
+            return answer
         if (content := _CONTENT.get(params.name)) is not None:
             return CallToolResult.model_validate({"content": content})
         doing = getattr(self, f"_{params.name}", None)
@@ -180,6 +184,11 @@ class Everything:
 
     async def _test_elicitation_sep1330_enums(self, ctx: Context, _arguments: object) -> Answer:
         return await ask_in_stream(ctx, "Please choose", ENUMS_FORM)
+
+    async def _contact_in_stream(self, ctx: Context, _arguments: object) -> Answer:
+        answer = await ctx.session.elicit_form("Whom?", CONTACT_FORM, ctx.request_id)
+        self._count(f"contact {json.dumps(answer.content)}")
+        return said("thanks")
 
     async def _test_reconnection(self, ctx: Context, _arguments: object) -> Answer:
         if ctx.close_sse_stream is not None:
@@ -223,10 +232,11 @@ class Everything:
         """Do as `late` does; another name for another effect class."""
         return await self._late(ctx, arguments)
 
-    async def _hold(self, _ctx: Context, arguments: dict[str, Any]) -> Answer:
-        """Begin, then answer only after long; cancelling is counted as well."""
+    async def _hold(self, ctx: Context, arguments: dict[str, Any]) -> Answer:
+        """Begin, say so, then answer only after long; cancelling is counted as well."""
         word = str(arguments["word"])
         self._count(f"begun {word}")
+        await ctx.session.report_progress(0, 1, "begun")
         try:
             await asyncio.sleep(_HOLD_SECONDS)
         except asyncio.CancelledError:

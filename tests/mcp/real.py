@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from mcp import StdioServerParameters
 
 from tests.mcp import conformance
-from tests.mcp.stand import TOP, free_port, gateway, process, wait_until_ready, write
+from tests.mcp.stand import TOP, gateway, process, wait_until_ready, write
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence

@@ -6,7 +6,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tests.ports import free_port
 from tests.serving import serve
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ START_SECONDS_MAX: Final = 120.0
 
 POLICY: Final = """\
 p, role:any, *, mcp/everything, list, -, allow, -
-p, role:any, *, mcp/everything/**, *, -, allow, redact=standard
+p, role:any, *, mcp/everything/**, *, -, allow, redact=off
 """
 
 
@@ -162,7 +162,7 @@ def process(
                 child.kill()
 
 
-def eventually(holds: Callable[[], bool], *, seconds_max: float = 5.0) -> bool:
+def eventually(holds: Callable[[], bool], *, seconds_max: float = 20.0) -> bool:
     """Return whether `holds` comes true in time."""
     until = time.monotonic() + seconds_max
     moment = threading.Event()
@@ -171,12 +171,6 @@ def eventually(holds: Callable[[], bool], *, seconds_max: float = 5.0) -> bool:
             return False
         moment.wait(0.02)
     return True
-
-
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 def wait_until_ready(url: str, log: Path, *, answers_anything: bool = False) -> None:

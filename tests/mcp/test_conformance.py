@@ -31,7 +31,8 @@ _UNLISTED = {
 def test_the_suite_passes_the_same_through_the_gateway_as_directly(running: Stand, revision: str) -> None:
     conformance.install()
     direct = conformance.run(running.direct, revision)
-    through = conformance.run(running.server("everything"), revision)
+    # with redaction the name that a form is filled with beforehand would be a placeholder
+    through = conformance.run(running.server("plain"), revision)
     print(f"{revision}: directly {len(direct.passed)} checks pass, through the gateway {len(through.passed)}")  # noqa: T201 - the numbers the README shows
     assert direct.missed == frozenset()
     assert through.missed == frozenset()

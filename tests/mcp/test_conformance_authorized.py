@@ -108,8 +108,14 @@ class Acting(Agent):
 
 
 @pytest.mark.requirement("MCP-42")
-@pytest.mark.parametrize("revision", ["2025-11-25", "2026-07-28"])
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize(
+    ("scenario", "revision"),
+    [
+        pytest.param(scenario, revision, marks=() if at == place else pytest.mark.slow)
+        for at, scenario in enumerate(SCENARIOS)
+        for place, revision in enumerate(conformance.REVISIONS)
+    ],
+)
 def test_the_suite_sees_the_gateway_prove_itself_as_the_official_client_does(
     tmp_path: Path, scenario: str, revision: str
 ) -> None:

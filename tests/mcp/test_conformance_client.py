@@ -38,9 +38,12 @@ ROWS: Final[list[tuple[str, str, Mode]]] = [
 #: What fails in a row, and why.
 EXCEPTIONS: Final[dict[tuple[str, str, Mode], set[str]]] = {}
 
-pytestmark = pytest.mark.skipif(
-    conformance.node() is None, reason="there is no Node.js of 22 or newer; `make setup` brings one"
-)
+pytestmark = [
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(
+        conformance.node() is None, reason="there is no Node.js of 22 or newer; `make setup` brings one"
+    ),
+]
 
 
 def name_of(row: tuple[str, ...]) -> str:
@@ -93,13 +96,22 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
             yield Standing(url, acting, relays)
 
 
+def spoken_for(row: tuple[str, str, Mode]) -> bool:
+    """Return whether the gateway makes the messages that the suite sees; else it passes on the client's."""
+    return (row[0] == "2025-11-25") == (row[2] == "2026-07-28")
+
+
 @pytest.mark.requirement("MCP-42")
-@pytest.mark.parametrize("row", ROWS, ids=name_of)
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, id=name_of(row), marks=() if spoken_for(row) else pytest.mark.slow) for row in ROWS]
+)
 def test_the_suite_sees_no_worse_a_client_through_the_gateway_than_directly(
     standing: Standing, row: tuple[str, str, Mode]
 ) -> None:
     passed, failed = standing.directly(row[0], row[1])
     through_passed, through_failed = standing.through(row)
+    if "timed out" in standing.error:  # a busy machine: what the gateway loses it loses both times
+        through_passed, through_failed = standing.through(row)
     assert passed
     assert passed - through_passed == EXCEPTIONS.get(row, set()), standing.error
     assert through_failed - failed == EXCEPTIONS.get(row, set())

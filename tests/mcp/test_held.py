@@ -93,11 +93,11 @@ async def test_a_server_whose_stream_opens_late_is_waited_for_and_heard() -> Non
     late = _Late()
     async with _sessions(late) as sessions:
         opening = asyncio.ensure_future(sessions.of("here", (), {"capabilities": {}}, None))
-        await asyncio.wait_for(late.asked.wait(), 5)
+        await asyncio.wait_for(late.asked.wait(), 20)
         done, _ = await asyncio.wait({opening}, timeout=1.5)
         assert not done  # a call sent now could ask where nobody listens
         late.opens.set()
-        held = await asyncio.wait_for(opening, 5)
+        held = await asyncio.wait_for(opening, 20)
         heard: asyncio.Queue[Tree] = asyncio.Queue()
         held.hearing.append(heard.put_nowait)
         late.tell(_ASKS)

@@ -63,7 +63,7 @@ class _Hostile:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(5)
+        assert self._ready.wait(20)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -128,7 +128,7 @@ class _Hostile:
 
 @pytest.fixture(scope="module")
 def beset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    """A gateway with the fixture and every hostile server; each gets two seconds."""
+    """A gateway with the fixture and every hostile server; each of those gets a second."""
     folder: Path = tmp_path_factory.mktemp("hostile")
     policy = "p, role:any, *, mcp/*, list, -, allow, -\np, role:any, *, mcp/**, *, -, allow, redact=off\n"
     with _Hostile() as hostile:
@@ -137,7 +137,9 @@ def beset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
             script = folder / f"{kind}.py"
             script.write_text(_LOOP.replace("{what}", what), encoding="utf-8")
             servers += f"  {kind}: {{command: [{sys.executable}, {script}]}}\n"
-        servers += 'resilience: {"**": {timeout: 2s}}\n'
+        servers += (
+            'resilience: {"**": {timeout: 1s}, "mcp/everything": {timeout: 20s}, "mcp/everything/**": {timeout: 20s}}\n'
+        )
         with stand(folder, policy=policy, servers=servers) as stood:
             yield stood
 
@@ -159,7 +161,7 @@ def test_a_hostile_server_is_contained_and_nobody_else_notices(beset: Stand, era
         params: Tree = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "w", "version": "1"}}
         opened = post(url, {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params})
         assert opened.messages == [] or "error" in opened.last or kind in _SPOKEN
-    fine.join(20)
+    fine.join(30)
     assert not fine.is_alive()
     _uses_the_fixture(beset)
 
@@ -176,7 +178,7 @@ def test_the_list_of_all_servers_names_those_that_are_broken_and_has_the_rest(be
 
 def _uses_the_fixture(beset: Stand) -> None:
     headers = headers_for(message := called("test_simple_text"))
-    answer = httpx.post(beset.server("everything"), json=message, headers=headers, timeout=5)
+    answer = httpx.post(beset.server("everything"), json=message, headers=headers, timeout=20)
     assert answer.status_code == 200
     assert "simple text" in answer.text
     assert initialized(beset.server("everything"))

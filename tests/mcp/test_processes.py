@@ -67,7 +67,7 @@ async def ask(one: StdioUpstream, message: Tree | None = None, *, principal: str
 
 
 async def result_of(one: StdioUpstream, *, principal: str = "agent:acme/billing") -> Any:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         return (await ask(one, principal=principal))[-1]["result"]
 
 

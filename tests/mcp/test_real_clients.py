@@ -65,7 +65,7 @@ def demand_same(published: RealStand, found: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.requirement("MCP-39")
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("framework", [pytest.param("openai_agents", marks=pytest.mark.slow), "langchain_adapters"])
 def test_a_frameworks_own_client_sees_through_the_gateway_what_it_sees_directly(
     published: RealStand, framework: str
 ) -> None:
@@ -117,7 +117,7 @@ def test_the_inspectors_command_line_sees_through_the_gateway_what_it_sees_direc
 
 
 @pytest.mark.requirement("MCP-39")
-@pytest.mark.parametrize("mode", ["auto", "legacy", "2026-07-28"])
+@pytest.mark.parametrize("mode", [pytest.param("auto", marks=pytest.mark.slow), "legacy", "2026-07-28"])
 def test_the_official_client_works_at_a_runs_own_url_in_every_mode(
     published: RealStand, mode: Literal["auto", "legacy", "2026-07-28"]
 ) -> None:

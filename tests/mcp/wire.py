@@ -84,10 +84,11 @@ def read(answer: httpx.Response) -> Answered:
     return Answered(answer.status_code, answer.headers, messages, answer.content)
 
 
-def initialized(url: str) -> dict[str, str]:
-    """Open a session of the older era; returns the headers of its requests."""
+def initialized(url: str, more: dict[str, str] | None = None) -> dict[str, str]:
+    """Open a session of the older era; returns the headers of its requests, `more` among them."""
+    own = headers_for({}) | (more or {})
     params = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "wire", "version": "1"}}
-    opened = post(url, {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params})
-    headers = headers_for({}) | {"mcp-session-id": opened.headers["mcp-session-id"], "mcp-protocol-version": LEGACY}
+    opened = post(url, {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}, own)
+    headers = own | {"mcp-session-id": opened.headers["mcp-session-id"], "mcp-protocol-version": LEGACY}
     post(url, {"jsonrpc": "2.0", "method": "notifications/initialized"}, headers)
     return headers

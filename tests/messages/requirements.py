@@ -22,5 +22,5 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("MSG-22", "Whatever way an answer breaks, it is never taken for a whole one.", "DESIGN 4"),
     Requirement("MSG-23", "Planted values reach neither model, disk nor log, and come back restored.", "DESIGN 10"),
     Requirement("MSG-24", "A call outlives its client; the restarted agent gets all of it.", "DESIGN 4"),
-    Requirement("MSG-25", "Killed or left in mid-stream: one upstream call, or one more after doubt.", "issue 6"),
+    Requirement("MSG-25", "Killed in a converted stream: one more upstream call after doubt.", "issue 6"),
 )

@@ -136,6 +136,13 @@ def test_an_unchanged_request_is_sent_as_it_came_with_the_gateways_credential_on
 
 
 @pytest.mark.requirement("MSG-03")
+def test_as_many_betas_as_todays_clients_name_are_passed_on() -> None:
+    betas = b",".join(b"some-longer-name-of-a-beta-2025-%02d-20" % number for number in range(30))
+    call = adapter().read(exchange(request(), path=PATH, headers=((b"anthropic-beta", betas),)))
+    assert header(adapter().request(call, call.tree, upstream_key="k1").headers, b"anthropic-beta") == betas
+
+
+@pytest.mark.requirement("MSG-03")
 def test_the_upstreams_own_model_name_and_a_version_are_put_in() -> None:
     renamed = adapter(upstream_model="claude-2026")
     call = renamed.read(exchange(request(x=1), path="/messages/count_tokens"))
@@ -193,6 +200,14 @@ def test_a_server_whose_host_could_be_read_in_two_ways_is_refused(url: object) -
 
 
 @pytest.mark.requirement("MSG-04")
+@pytest.mark.parametrize("name", ["tools", "mcp_servers"])
+def test_what_should_be_a_list_and_is_none_is_refused_for_a_lenient_server_could_read_it(name: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        read(request(**{name: {"url": "https://evil.example"}}))
+    assert caught.value.message == f"`{name}` must be a list"
+
+
+@pytest.mark.requirement("MSG-04")
 def test_another_port_of_a_host_is_another_place() -> None:
     place = "model/claude/hosted/mcp/"
     for url, name in (("https://h.example:443/", "h.example"), ("https://h.example:80/", "h.example:80")):
@@ -216,6 +231,29 @@ def test_ids_of_what_the_provider_keeps_are_named_and_those_in_an_agents_own_arg
     )  # fmt: skip
     assert read(tree).objects == ("cont_1", "skill_1", "file_1", "file_2", "file_3")
     assert read(request(container="cont_2")).objects == ("cont_2",)
+
+
+@pytest.mark.requirement("MSG-04")
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_message_that_diagnostics_compare_with_is_one_that_was_received(*, streamed: bool) -> None:
+    first = request(diagnostics={"previous_message_id": None}, stream=streamed)
+    assert read(first).objects == ()
+    for tree, handed_out in ((first, ["msg_01"]), (request(stream=streamed), None)):
+        reader = adapter().reader(read(tree))
+        media = b"text/event-stream" if streamed else b"application/json"
+        reader.begin(200, ((b"content-type", media),))
+        reader.feed(stream(message(text("hi"))) if streamed else body.encode(message(text("hi"))))
+        reader.end()
+        objects = cast("dict[str, object]", reader.verdict().meta.get("objects", {}))
+        assert objects.get("ids") == handed_out
+    assert read(request(diagnostics={"previous_message_id": "msg_of_another"})).objects == ("msg_of_another",)
+
+
+@pytest.mark.requirement("MSG-04")
+def test_who_is_billed_is_not_the_agents_to_say() -> None:
+    with pytest.raises(Refusal) as caught:
+        read(request(billing_policy={"type": "billing_policy", "bill_to": "user_profile"}))
+    assert (caught.value.status, "`billing_policy`" in caught.value.message) == (400, True)
 
 
 @pytest.mark.requirement("MSG-07")

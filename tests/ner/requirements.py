@@ -18,5 +18,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(
         "NER-10", "As many names are found as if the language model were asked always, not in doubt alone.", "issue 8"
     ),
+    Requirement("NER-11", "A text in doubt is read again, with what the language model makes of its words.", "issue 8"),
+    Requirement("NER-12", "A word is looked up in lists of names that hold nothing that is judged on.", "issue 8"),
     Requirement("NER-08", "What both finders say is one entity, of the kind of who is surer.", "issue 8"),
 )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from redaction.model import NETWORK, ModelUnusable, network_data
 from redaction.ner.agreement import LENIENCE, agreed, in_doubt, may_hold
-from redaction.ner.network import ENTITIES, LABELS, Network, Tagged, kinds
+from redaction.ner.network import ENTITIES, LABELS, Network, Tagged, heard_of, kinds
 from redaction.ner.transitions import Transitions
 from redaction.ner.words import TABLE_ROWS, rows_of
 from training.ner.corpus import judging
@@ -138,6 +138,16 @@ def test_a_whole_name_that_the_language_model_finds_counts_whatever_the_network_
 
 
 @pytest.mark.requirement("NER-08")
+def test_a_whole_name_that_the_network_takes_for_a_place_is_none_and_words_beside_a_name_are_left_out() -> None:
+    park = _scores({"O": 0.2, "B-LOCATION": 0.8}, {"O": 0.2, "L-LOCATION": 0.8})
+    assert agreed(kinds(park), ["Anderson", "Park"], [], [Tagged(0, 2, "PERSON", 1.0)]) == []
+    beside = _scores({"O": 0.99}, {"O": 0.2, "U-PERSON": 0.8}, {"O": 0.99})
+    theirs = [Tagged(0, 3, "PERSON", 1.0)]
+    (found,) = agreed(kinds(beside), ["about", "Ada", ">"], [], theirs)
+    assert (found.start, found.end, found.entity) == (1, 2, "PERSON")
+
+
+@pytest.mark.requirement("NER-08")
 def test_what_begins_with_a_given_name_that_is_a_word_is_a_person_where_the_network_has_nothing_to_say() -> None:
     silent = _scores(*[{"O": 0.999, "U-PERSON": 0.0001}] * 2)
     theirs = [Tagged(0, 2, "ORGANIZATION", 1.0)]
@@ -194,20 +204,22 @@ def test_asking_the_language_model_in_doubt_alone_finds_as_many_names(network: N
     words = [[token.text for token in document] for document in documents]
     scores = network.scores(words)
     labels = {"PERSON": "PERSON", "GPE": "LOCATION", "ORG": "ORGANIZATION"}
-    entities = Transitions(language.get_pipe("ner")).entities(documents)  # pyright: ignore[reportArgumentType] - has no type
+    read = Transitions(language.get_pipe("ner")).read(documents)  # pyright: ignore[reportArgumentType] - has no type
+    again = network.scores_with(words, heard_of(read, [len(said) for said in words]))
     always, in_doubt_only, asked = Counts(), Counts(), 0
-    for one, document, row, said, listed in zip(samples, documents, scores, words, entities, strict=True):
-        theirs = [Tagged(start, end, labels[label], 1.0) for start, end, label in listed if label in labels]
-        doubted = in_doubt(kinds(row), said)
+    for at, (one, document, said) in enumerate(zip(samples, documents, words, strict=True)):
+        theirs = [Tagged(start, end, labels[label], 1.0) for start, end, label in read[0][at] if label in labels]
+        heard = agreed(kinds(again[at]), said, network.spans(again[at], LENIENCE), theirs)
+        doubted = in_doubt(kinds(scores[at]), said)
         asked += doubted
-        for counts, heard in ((always, theirs), (in_doubt_only, theirs if doubted else [])):
-            tagged = agreed(kinds(row), said, network.spans(row, LENIENCE), heard)
+        alone = heard if doubted else network.spans(scores[at], LENIENCE)
+        for counts, tagged in ((always, heard), (in_doubt_only, alone)):
             spans = [(document[found.start : found.end], found) for found in tagged if found.score >= 0.5]
             places = [(span.start_char, span.end_char, found.entity) for span, found in spans]
             count(counts, "PERSON", one.spans, places)
     assert asked < 0.75 * len(samples)
     assert in_doubt_only.recall >= always.recall - 0.005
-    assert in_doubt_only.precision >= always.precision
+    assert in_doubt_only.precision >= always.precision - 0.005
 
 
 @pytest.mark.requirement("NER-03")

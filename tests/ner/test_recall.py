@@ -22,7 +22,8 @@ SCORE_MIN = 0.5
 
 @pytest.mark.parametrize(
     ("source", "recall", "precision"),
-    [("wikigold", 0.85, 0.68), ("generated", 0.88, 0.82)],  # a little under what docs/ner.md reports for all of them
+    # the marks (0.90, 0.80) where they are reached; else a little under what docs/ner.md reports
+    [("wikigold", 0.83, 0.70), ("comments", 0.68, 0.73), ("generated", 0.90, 0.84)],
 )
 @pytest.mark.requirement("NER-02")
 def test_people_of_held_out_texts_are_found(
@@ -69,8 +70,7 @@ def test_a_finder_that_has_seen_too_many_words_forgets_them_and_finds_on() -> No
     names = Names(default_folder(), words_max=2_000)
     names.load()
     before = names.process_text("please ask Ada Lovelace", LANGUAGE)
-    for block in range(4):
-        names.process_text(" ".join(f"word{block}x{at}" for at in range(900)), LANGUAGE)
+    names.process_text(" ".join(f"word{at}" for at in range(3_000)), LANGUAGE)
     after = names.process_text("please ask Ada Lovelace", LANGUAGE)
     assert after.tokens.vocab is not before.tokens.vocab
     assert len(after.tokens.vocab) < 3_500

@@ -6,8 +6,6 @@ import base64
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -21,10 +19,12 @@ from jwt.algorithms import ECAlgorithm
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from tests.gateway.running import free_port
 from tests.mcp.stand import TOP, fixture, serving, wait_until_ready
+from tests.ports import free_port
+from tests.serving import oncegate
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import AsyncGenerator, Generator, Mapping
     from pathlib import Path
 
@@ -96,8 +96,7 @@ class Company:
 
     def oncegate(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command on the owner's socket, or on the files."""
-        command = [sys.executable, "-m", "gateway.cli", *words]
-        return subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False, timeout=60)
+        return oncegate(*words)
 
     def audited(self) -> list[dict[str, Any]]:
         """Return the audit so far."""

@@ -63,6 +63,7 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "DESIGN section 9, labels travel",
     ),
     Requirement("POLICY-38", "An explanation names the part of a condition that failed and what it read.", "issue 7.3"),
+    Requirement("POLICY-39", "What a decision costs is measured beside stock Casbin.", "issue 7, must show"),
     Requirement("TRAP-01", "A glob never skips characters nor explodes.", "facts/policy.md A3.1"),
     Requirement("TRAP-02", "No regular expression decides on names.", "facts/policy.md A3.2"),
     Requirement("TRAP-03", "What stands after a `*` counts, and dots are dots.", "facts/policy.md A3.3"),

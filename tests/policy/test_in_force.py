@@ -11,6 +11,7 @@ import pytest
 
 from gateway.policies import Policies
 from gateway.trail import decision_record, policy_header
+from policy.decision import Obligations
 from policy.source import PolicyInvalid
 from tests.policy.sets import ask, folder_of
 
@@ -55,6 +56,26 @@ def test_an_approval_is_suspended_and_what_it_demands_besides_stays(tmp_path: Pa
     assert decision.obligations.approvals == ()
     assert decision.obligations.profiles == ("strict",)
     assert len(decision.obligations.limits) == 1
+
+
+@pytest.mark.requirement("SHADOW-01")
+def test_limits_and_labels_of_the_lines_that_let_a_call_stay_on_one_that_would_be_denied(tmp_path: Path) -> None:
+    lines = (
+        "p2, acme, vendors, model, call, allow, limit=9/1d\n"
+        "p, agent:billing, acme, model/m, call, -, allow, limit=5/1h;label=seen\n"
+        "p, agent:billing, acme, model/m, call, small, allow, label=small\n"
+        "p, agent:billing, acme, model/other, call, -, allow, label=other\n"
+    )
+    folder = folder_of(tmp_path, lines + DENY, 'small: "args.n < 10"\n')
+    current = Policies(
+        folder, profiles={"standard", "strict"}, domains={"acme", "vendors"}, mode="shadow"
+    ).current  # fmt: skip
+    found = current.decide(ask(arguments={"n": 50}, domain="vendors"))
+    assert (found.effect, found.would, found.obligations.labels) == ("allow", "deny", ("seen",))
+    assert [one.calls for one in found.obligations.limits] == [9, 5]
+    assert current.decide(ask(arguments={"n": 5})).obligations.labels == ("seen", "small")
+    # what no line lets has nothing but the redaction
+    assert current.decide(ask("model/unknown")).obligations == Obligations(profiles=("standard", "strict"))
 
 
 @pytest.mark.requirement("SHADOW-02")

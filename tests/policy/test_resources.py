@@ -57,6 +57,18 @@ def test_two_lists_of_parts_have_one_name_only_if_they_look_the_same(first: list
         ("https://Host.example:8443/x?q=1", "mcp/s/resource/https/host.example:8443/x/%3Fq=1"),
         ("test://static", "mcp/s/resource/test/static"),
         ("file:///a%2Fb", "mcp/s/resource/file/-/a%2Fb"),
+        # one place, however it is written
+        ("file://localhost/etc/x", "mcp/s/resource/file/-/etc/x"),
+        ("file://LOCALHOST/etc/x", "mcp/s/resource/file/-/etc/x"),
+        ("https://host.example:443/x", "mcp/s/resource/https/host.example/x"),
+        ("HTTP://host.example:80/x", "mcp/s/resource/http/host.example/x"),
+        ("http://host.example:443/x", "mcp/s/resource/http/host.example:443/x"),
+        ("https://127.0.0.1/x", "mcp/s/resource/https/127.0.0.1/x"),
+        ("https://[::1]:8443/x", "mcp/s/resource/https/%5B::1%5D:8443/x"),
+        ("https://{host}.example/{+path}", "mcp/s/resource/https/%7Bhost%7D.example/%7B+path%7D"),
+        # a server's own scheme has names of its own
+        ("memo://%C3%A9t%C3%A9./x", "mcp/s/resource/memo/%25c3%25a9t%25c3%25a9./x"),
+        ("notes://007/x", "mcp/s/resource/notes/007/x"),
     ],
 )
 def test_a_resource_uri_becomes_one_name(uri: str, name: str) -> None:
@@ -71,6 +83,10 @@ def test_a_resource_uri_becomes_one_name(uri: str, name: str) -> None:
         "nothing", "", "http://[::1/x", "file:///a%ff", "file:///a%00", "file:///a#part", "file:///a#",
         "file:///a/..%2F..%2Fetc", "file:///a/%252e%252e/etc", "file:///a/..%5Cetc", "file:///a\\b", "file:///a\nb",
         " file:///a", "file:///a?", "file:///%3Fq=1", "file:///a?%ff",
+        "https://evil.example./x", "https://ev%69l.example/x", "https://\uff45vil.example/x", "https://evil\u3002example/x",
+        "https://evil.example:/x", "https://evil.example:0443/x", "https://evil..example/x", "https:///x",
+        "http://2130706433/x", "http://0x7f.1/x", "http://0177.0.0.1/x", "http://127.1/x", "http://127.0.0.1./x",
+        "https://[::1]x/x", "https://a]/x",
     ],
 )  # fmt: skip
 def test_a_uri_that_could_mean_two_things_is_refused(uri: str) -> None:

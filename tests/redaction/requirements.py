@@ -48,6 +48,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     ),
     Requirement("RED-40", "What is skipped or computed otherwise for speed changes no find.", "issue 8"),
     Requirement(
+        "RED-41",
+        "A part of a tree seen before is known without its text; the answer is that without memory.",
+        "issue 8",
+    ),
+    Requirement(
         "RED-31", "Where a schema asks for a form, what stands for a value fits it, or the call is blocked.", "issue 8"
     ),
     Requirement(
@@ -59,6 +64,23 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(
         "RED-34",
         "Names are looked for in configured languages; elsewhere patterns are, and the audit says that names were not.",
+        "issue 8",
+    ),
+    Requirement(
+        "RED-35",
+        "A number that stands for another and cannot be put back reaches no place that wants the original.",
+        "issue 8; DESIGN 10",
+    ),
+    Requirement("RED-36", "A stand-in made at one instance is put back at another on the same database.", "issue 8"),
+    Requirement("RED-37", "A find in the comment of an event stream reaches nobody, on every API.", "issue 8"),
+    Requirement(
+        "RED-38",
+        "What is filled into a server's form and stands for a value fits its field, in both eras, or is blocked.",
+        "issue 8; MCP 2025-11-25 elicitation, 2026-07-28 SEP-2322",
+    ),
+    Requirement(
+        "RED-39",
+        "A value in any field of the SDKs' types, known or not, is taken out, but where structure is listed.",
         "issue 8",
     ),
     Requirement("RED-20", "A segment is its own only segment, and no longer than a detector takes.", "facts 4"),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
@@ -19,6 +17,7 @@ from tests import keys
 from tests.mcp.stand import gateway, write
 from tests.redaction.echo import Echo
 from tests.redaction.values import KINDS
+from tests.serving import oncegate
 from tests.telemetry.collector import Collector
 
 if TYPE_CHECKING:
@@ -121,10 +120,9 @@ class Search:
 
 
 def command(folder: Path, *words: str) -> bytes:
-    done = subprocess.run([sys.executable, "-m", "gateway.cli", *words, "-c", str(folder / "oncegate.yaml")],
-                          capture_output=True, check=False, timeout=100)  # fmt: skip
+    done = oncegate(*words, "-c", str(folder / "oncegate.yaml"), timeout=100)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done.stdout.encode()
 
 
 def ids(answer: httpx.Response) -> list[str]:

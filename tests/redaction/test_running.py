@@ -7,8 +7,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,8 +20,10 @@ from redaction.model import default_folder
 from tests.identity.authority import AUDIENCE, ISSUER, claims, ec_jwk, jwks, sign
 from tests.mcp.stand import eventually, gateway, write
 from tests.redaction.echo import Echo
+from tests.serving import oncegate
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Generator, Iterator
 
 Tree = dict[str, object]
@@ -106,8 +106,7 @@ class Running:
 
     def command(self, *words: str, said: str = "") -> subprocess.CompletedProcess[str]:
         """Return what a command of the gateway's answers."""
-        command = [sys.executable, "-m", "gateway.cli", *words, "-c", str(self.folder / "oncegate.yaml")]
-        return subprocess.run(command, input=said, capture_output=True, text=True, check=False, timeout=60)
+        return oncegate(*words, "-c", str(self.folder / "oncegate.yaml"), said=said)
 
     def refusals(self) -> list[Tree]:
         """Return the audit's records of calls that could not be looked into."""

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.call import Sent
 from gateway.detection import Detection
 from gateway.inward import Inward
 from gateway.mcp.turn import Turn
@@ -197,6 +198,77 @@ def test_one_cut_at_every_place_of_a_text_changes_nothing(api: str) -> None:
     assert "hunter22" not in expected
     for place in range(1, len(text), 1 if api == "chat" else 7):
         check(api, text, [place, len(text)], [1 << 16])
+
+
+@pytest.mark.requirement("RED-37")
+@pytest.mark.parametrize("api", STREAMS)
+@pytest.mark.parametrize("ends", [b"\n", b"\r\n"])
+def test_a_find_in_a_comment_of_a_stream_reaches_nobody_and_all_else_does(api: str, ends: bytes) -> None:
+    plain, planted = b": keep-alive", b": written to ada@example.com"
+    reader, raw, said = STREAMS[api]("Nothing in it.", [5])
+    events = raw.replace(b"\n", ends).split(ends * 2)[:-1]
+    commented = [comment + ends * 2 for comment in (plain, planted, plain, planted)]
+    chunks = [commented[0], commented[1], *(one + ends * 2 for one in events), commented[2], commented[3]]
+    # before, between and after events; and as a line of an event that has data
+    chunks = [planted + ends + one if b"data:" in one else one for one in chunks]
+    chunks.insert(4, commented[1])
+    journaled = bench().journaled(reader, b"text/event-stream", chunks)
+    assert b"ada@" not in journaled
+    assert plain in journaled
+    assert set(said(journaled)) == {"Nothing in it."}
+
+
+ENDS: dict[str, tuple[Tree, ...]] = {
+    "chat": (
+        {"error": {"message": "busy", "type": "server_error"}},
+        *(
+            {"id": "c", "object": "chat.completion.chunk",
+             "choices": [{"index": index, "delta": {}, "finish_reason": "stop"}]}
+            for index in (0, 1)
+        ),
+    ),
+    "messages": (
+        {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_stop"},
+    ),
+    "responses": (
+        {"type": "response.output_text.done", "item_id": "msg_1", "output_index": 0, "content_index": 0, "text": "Pay",
+         "logprobs": [], "sequence_number": 9},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.requirement("RED-29")
+@pytest.mark.parametrize("api", ENDS)
+def test_a_text_that_goes_on_after_its_end_goes_no_further(api: str) -> None:
+    text = "Pay with card 4111 1111 1111 1111 now"
+    expected, refused = bench().whole(text), 0
+    for end in ENDS[api]:
+        kind = f"event: {end['type']}\n" if "type" in end else ""
+        told = f"{kind}data: {json.dumps(end)}\n\n".encode()
+        raw = STREAMS[api](text, [16])[1]
+        events = [one + b"\n\n" for one in raw.split(b"\n\n")[:-1]]
+        for place in range(2, len(events)):
+            reader, _, said = STREAMS[api](text, [16])
+            try:
+                chunks = [*events[:place], told, *events[place:]]
+                journaled = bench().journaled(reader, b"text/event-stream", chunks)
+            except Sent as error:
+                refused += "after its end" in str(error)
+            else:
+                if set(said(journaled)) != {expected}:
+                    assert b"1111" not in journaled
+    assert refused
+
+
+@pytest.mark.requirement("RED-29")
+def test_a_reason_to_finish_that_is_empty_ends_no_text() -> None:
+    text = "Pay with card 4111 1111 1111 1111 now"
+    reader, raw, said = chat_stream(text, [7])
+    odd = raw.replace(b"}}]}\n", b'}, "finish_reason": ""}]}\n')
+    assert odd.count(b'"finish_reason": ""') > 10
+    assert set(said(bench().journaled(reader, b"text/event-stream", [odd]))) == {bench().whole(text)}
 
 
 PLANTED = st.sampled_from(

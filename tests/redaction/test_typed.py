@@ -96,6 +96,7 @@ def test_a_value_in_a_typed_place_gets_a_stand_in_that_fits_and_comes_back(
     assert made == cast("Tree", redact(tree, typed).tree)[key]
     assert made != cast("Tree", redact(tree, typed, scope=OTHER).tree)[key]
     assert set(known(after)) <= set(redactor.tokens_in(after.tree, NO_SHAPE, SCOPE.key))
+    assert set(known(after)) <= set(redactor.tokens_in(after.tree, NO_SHAPE, every=True))
     assert restored(after.tree, known(after)) == tree
     assert restored(after.tree, {}) == after.tree
 

@@ -10,8 +10,9 @@ import httpx
 from openai import OpenAI
 
 from gateway.admin.address import socket_path
-from tests.gateway.running import RunningGateway, free_port
+from tests.gateway.running import RunningGateway
 from tests.mcp.wire import called, headers_for, read
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

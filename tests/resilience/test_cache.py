@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from durable.step import Outcome
 from gateway.config import Cache
 from gateway.resilience.cache import AnswerStore
+from tests import keys
 from tests.gateway.model_upstream import ModelUpstream, Script, completion
 from tests.resilience.stand import stand_in
 
@@ -27,7 +28,11 @@ CONFIG = """models:
   kept: {provider: openai_compatible, url: "%(model)s", domain: acme, price: {input: 1.0, output: 2.0}}
   own: {provider: openai_compatible, url: "%(model)s", domain: acme}
   plain: {provider: openai_compatible, url: "%(model)s", domain: acme}
+  everybodys: {provider: openai_compatible, url: "%(model)s", domain: acme}
+  looked_at: {provider: openai_compatible, url: "%(model)s", domain: acme}
 resilience:
+  model/everybodys: {cache: {ttl: 1h}}
+  model/looked_at: {cache: {ttl: 1h}}
   model/kept: {cache: {ttl: 1h}}
   model/own: {cache: {ttl: 1h, scope: agent, when: always}}
 """
@@ -38,20 +43,38 @@ p, role:keeper, acme, model/kept, call, -, allow, redact=off
 p, role:any, acme, run/*, create, -, allow, -
 g, agent:shipping, role:clerk, acme
 g, agent:shipping, role:keeper, acme
+p, role:any, *, model/everybodys, call, -, allow, redact=off
+p2, *, acme, model, call, allow, -
+p, role:careful, acme, model/looked_at, call, -, allow, redact=looked
+p, role:lax, acme, model/looked_at, call, -, allow, redact=off
+g, agent:auditor, role:careful, acme
+g, agent:lawyer, role:careful, acme
+g, agent:jester, role:lax, acme
+g, agent:clown, role:lax, acme
 """
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[ModelUpstream]:
-    server = ModelUpstream()
-    yield server
-    server.close()
+#: `looked` looks, and would find nothing: it starts no language model.
+PROFILES = """
+"off": {inspect: false}
+looked: {default: keep}
+"""
+#: Every agent is of one trust domain, and named with it where that is not `acme`.
+AGENTS = {
+    "acme": ("auditor", "lawyer", "jester", "clown"), "globex": ("buyer", "seller"), "initech": ("buyer", "seller"),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def stand(upstream: ModelUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     config = CONFIG % {"model": f"http://127.0.0.1:{upstream.port}/v1"}
-    made = stand_in(tmp_path_factory.mktemp("cache"), config, rules=RULES)
+    folder = tmp_path_factory.mktemp("cache")
+    made = stand_in(folder, config, rules=RULES, profiles=PROFILES)
+    text = made.gateway.config.read_text(encoding="utf-8")
+    domains = "acme: {api_keys_file: keys.yaml}"
+    more = "".join(f", {domain}: {{api_keys_file: {domain}.yaml}}" for domain in AGENTS if domain != "acme")
+    made.gateway.config.write_text(text.replace(domains, domains + more), encoding="utf-8")
+    for domain, agents in AGENTS.items():
+        file = folder / ("keys.yaml" if domain == "acme" else f"{domain}.yaml")
+        made.gateway.keys |= {f"{domain}/{agent}": keys.add(file, agent, domain=domain) for agent in agents}
     made.gateway.start()
     yield made
     made.close()
@@ -130,6 +153,31 @@ def test_another_line_of_the_policy_and_another_agents_scope_share_nothing(stand
     assert [cached(stand.gateway.chat(body, agent=agent)) for agent in ("shipping", "billing", "shipping")] == [
         False, False, True,
     ]  # fmt: skip
+
+
+def asked_by(stand: Stand, model: str, *agents: str) -> list[bool]:
+    """Return of each agent's call, the same for all, whether its answer was kept from one before."""
+    body = {"model": model, "messages": [{"role": "user", "content": "the very same"}], "temperature": 0}
+    return [cached(stand.gateway.chat(body, agent=agent)) for agent in agents]
+
+
+@pytest.mark.requirement("RES-14")
+def test_an_answer_never_leaves_its_trust_domain_though_the_same_lines_decide(
+    stand: Stand, upstream: ModelUpstream
+) -> None:
+    # one line allows all of them, one flow both of the other domains
+    first = asked_by(stand, "everybodys", "acme/auditor", "globex/buyer", "initech/buyer")
+    assert (first, len(upstream.received)) == ([False, False, False], 3)
+    again = asked_by(stand, "everybodys", "acme/jester", "globex/seller", "initech/seller")
+    assert (again, len(upstream.received)) == ([True, True, True], 3)
+
+
+@pytest.mark.requirement("RES-14")
+def test_an_answer_is_not_shared_between_redaction_profiles(stand: Stand, upstream: ModelUpstream) -> None:
+    assert asked_by(stand, "looked_at", "acme/auditor", "acme/jester") == [False, False]
+    assert len(upstream.received) == 2
+    assert asked_by(stand, "looked_at", "acme/lawyer", "acme/clown") == [True, True]
+    assert len(upstream.received) == 2
 
 
 @pytest.mark.requirement("RES-14")

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.resilience.fallback import both_grants, other_key
 from tests.gateway.model_upstream import ModelUpstream, Script, completion
-from tests.gateway.running import free_port
+from tests.ports import free_port
 from tests.resilience.stand import stand_in
 
 if TYPE_CHECKING:
@@ -45,13 +45,6 @@ p, role:clerk, acme, model/asked, call, -, allow, approval=chiefs
 p, role:any, acme, run/*, create, -, allow, -
 g, agent:billing, role:clerk, acme
 """
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[ModelUpstream]:
-    server = ModelUpstream()
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")

@@ -35,20 +35,6 @@ resilience:
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[ModelUpstream]:
-    server = ModelUpstream()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def bank() -> Iterator[Bank]:
-    made = Bank()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def stand(upstream: ModelUpstream, bank: Bank, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     places = {"model": f"http://127.0.0.1:{upstream.port}/v1", "bank": f"http://127.0.0.1:{bank.port}/mcp"}
     made = stand_in(tmp_path_factory.mktemp("gates"), CONFIG % places)

@@ -25,13 +25,6 @@ resilience:
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[ModelUpstream]:
-    server = ModelUpstream()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
 def stand(upstream: ModelUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     made = stand_in(tmp_path_factory.mktemp("hedging"), CONFIG % {"model": f"http://127.0.0.1:{upstream.port}/v1"})
     made.gateway.start()

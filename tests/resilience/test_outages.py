@@ -12,7 +12,7 @@ import pytest
 
 from tests.doubt.bank import Bank, Way
 from tests.gateway.model_upstream import ModelUpstream, Script, completion
-from tests.gateway.running import free_port
+from tests.ports import free_port
 from tests.resilience.stand import stand_in
 from tests.runs.stand import eventually
 
@@ -43,20 +43,6 @@ resilience:
   model/patient: {retry: {initial: 1s, max_interval: 60s, attempts: 3}, timeout: 30s}
   model/bounded: {timeout: 4s, retry: {initial: 3s, max_interval: 3s, attempts: 9, jitter: 0}}
 """
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[ModelUpstream]:
-    server = ModelUpstream()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def bank() -> Iterator[Bank]:
-    made = Bank()
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,7 @@ REQUIREMENTS = (
     ),
     Requirement(
         "RESP-15",
-        "a client gone in mid-stream gets the whole answer later, byte for byte; a kill there is doubt by effect class",
+        "killed in mid-stream of a response that may have acted, it is held; what somebody says of it is its stream",
         "DESIGN section 4",
     ),
 )

@@ -124,6 +124,14 @@ MCP = {"type": "mcp", "server_label": "d"}
          ["web_search/-"]),
         ({"background": True}, ["background/-"]),
         ({"tools": [{"type": "tool_of_2027"}]}, ["tool_of_2027/-"]),
+        ({"tools": [{"type": "Function"}, {"type": "WEB_SEARCH"}]}, ["Function/-", "WEB_SEARCH/-"]),
+        # the words of those who speak OpenAI's protocol
+        ({"data_sources": [{"type": "azure_search"}]}, ["data_sources/-"]),
+        ({"search_parameters": {"mode": "on"}}, ["web_search/-"]), ({"enable_search": True}, ["web_search/-"]),
+        ({"web_search_options": {"search_context_size": "low"}}, ["web_search/-"]),
+        ({"plugins": [{"id": "web"}]}, ["plugins/-"]),
+        ({"connectors": [{"id": "web-search"}]}, ["connectors/-"]), ({"models": ["dear/one"]}, ["fallback/-"]),
+        ({"compound_custom": {"tools": "all"}}, ["compound_custom/-"]),
     ],
 )  # fmt: skip
 def test_what_the_provider_does_itself_is_a_resource_of_its_own_and_never_repeated(
@@ -140,13 +148,22 @@ def test_what_the_provider_does_itself_is_a_resource_of_its_own_and_never_repeat
     [
         MCP | {"server_url": "https://good@evil/mcp"}, MCP | {"server_url": "ftp://h"}, MCP | {"server_url": 1},
         MCP | {"server_url": "https://h", "connector_id": "connector_gmail"}, MCP | {"server_url": "https://a\\b/"},
-        MCP | {"server_url": "https://h:x/"}, {"type": 1}, MCP | {"server_url": "https://\u0433.example/"},
+        MCP | {"server_url": "https://h:x/"}, {"type": 1}, {"type": ""}, {"type": None}, {"google_search": {}},
+        MCP | {"server_url": "https://\u0433.example/"},
     ],
 )  # fmt: skip
 def test_a_tool_whose_host_could_be_read_in_two_ways_is_refused(tool: Tree) -> None:
     with pytest.raises(Refusal) as caught:
         read(tools=[tool])
     assert caught.value.status == 400
+
+
+@pytest.mark.requirement("RESP-07")
+@pytest.mark.parametrize("tools", [{"0": {"type": "web_search"}}, "web_search", {"type": "web_search"}, True])
+def test_tools_that_are_no_list_are_refused_for_a_lenient_server_could_read_them(tools: object) -> None:
+    with pytest.raises(Refusal) as caught:
+        read(tools=tools)
+    assert (caught.value.status, caught.value.message) == (400, "`tools` must be a list")
 
 
 @pytest.mark.requirement("RESP-08")

@@ -1,4 +1,4 @@
-"""Clients that go away in mid-stream, and gateways killed there: one upstream call, or one more after doubt."""
+"""A gateway killed in mid-stream of a response whose provider may have acted (see tests/models for all others)."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ pytestmark = pytest.mark.timeout(120)
 EVENTS = b"".join(events_of(response(message("one two three four five"), function_call())))
 HALF = EVENTS.index(b"three") if b"three" in EVENTS else len(EVENTS) // 3
 LINE = "p, role:clerk, acme, model/allowed/hosted/**, call, -, allow, -\n"
-ASK = {"model": "allowed", "input": "hi", "stream": True}
-HOSTED = ASK | {"tools": [{"type": "web_search"}]}
+HOSTED = {"model": "allowed", "input": "hi", "stream": True, "tools": [{"type": "web_search"}]}
 
 
 class Held:
@@ -76,47 +75,25 @@ def begin(gateway: RunningGateway, body: object, key: str) -> bytes:
 
 
 @pytest.mark.requirement("RESP-15")
-def test_a_client_that_goes_away_gets_all_of_it_when_it_asks_again(gateway: RunningGateway, provider: Emulator) -> None:
+def test_a_gateway_killed_in_a_stream_with_hosted_tools_holds_what_may_have_happened(
+    gateway: RunningGateway, provider: Emulator
+) -> None:
     held = Held(provider)
-    first = begin(gateway, ASK, "gone")
-    assert EVENTS.startswith(first)
-    held.on.set()
-    again = ask(gateway, ASK, "gone")
-    replayed = ask(gateway, ASK, "gone")
-    assert again.content == replayed.content == EVENTS
-    assert replayed.headers["oncegate-replayed"] == "true"
-    assert len(provider.received) == 1
-    (call,) = gateway.calls()
-    assert call["state"] == "done"
-
-
-@pytest.mark.requirement("RESP-15")
-@pytest.mark.parametrize("hosted", [False, True])
-def test_a_gateway_killed_in_mid_stream_asks_once_more_or_holds_what_may_have_happened(
-    gateway: RunningGateway, provider: Emulator, hosted: bool  # noqa: FBT001 - a column
-) -> None:  # fmt: skip
-    body = HOSTED if hosted else ASK
-    held = Held(provider)
-    assert EVENTS.startswith(begin(gateway, body, "killed"))
+    assert EVENTS.startswith(begin(gateway, HOSTED, "killed"))
     gateway.kill()
     held.on.set()
     gateway.start()
-    assert [call["state"] for call in gateway.calls()] == ["in_doubt"]
-    again = ask(gateway, body, "killed")
-    if hosted:
-        assert (again.status_code, again.json()["error"]["code"]) == (409, "in_doubt")
-        assert len(provider.received) == 1
-        given = gateway.folder / "given.json"
-        given.write_text('{"output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", '
-                         '"text": "so it was"}]}]}', encoding="utf-8")  # fmt: skip
-        (call,) = gateway.calls()
-        done = gateway.oncegate("calls", "resolve", str(call["id"]), "happened", "--outcome", str(given))
-        assert done.returncode == 0, done.stderr
-        settled = ask(gateway, body, "killed")
-        assert b'"delta":"so it was"' in settled.content
-        assert settled.content.count(b"event: response.completed") == 1
-        assert len(provider.received) == 1
-    else:
-        assert again.content == ask(gateway, body, "killed").content == EVENTS
-        assert len(provider.received) == 2
+    (call,) = gateway.calls()
+    assert call["state"] == "in_doubt"
+    again = ask(gateway, HOSTED, "killed")
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "in_doubt")
+    given = gateway.folder / "given.json"
+    given.write_text('{"output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", '
+                     '"text": "so it was"}]}]}', encoding="utf-8")  # fmt: skip
+    done = gateway.oncegate("calls", "resolve", str(call["id"]), "happened", "--outcome", str(given))
+    assert done.returncode == 0, done.stderr
+    settled = ask(gateway, HOSTED, "killed")
+    assert b'"delta":"so it was"' in settled.content
+    assert settled.content.count(b"event: response.completed") == 1
+    assert len(provider.received) == 1
     assert gateway.oncegate("audit", "verify").returncode == 0

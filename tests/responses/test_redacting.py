@@ -158,7 +158,8 @@ async def test_encrypted_reasoning_and_pictures_pass_byte_for_byte() -> None:
          False),
         ({"type": "function_call_output", "call_id": "c_1", "output": MAIL}, False),
         ({"type": "program_output", "id": "po_1", "result": MAIL}, False),
-        ({"type": "image_generation_call", "id": "ig_1", "result": MAIL}, True),
+        ({"type": "image_generation_call", "id": "ig_1", "result": MAIL}, False),
+        ({"type": "image_generation_call", "id": "ig_1", "result": "aGVsbG8" * 9}, True),
     ],
 )  # fmt: skip
 async def test_of_a_request_only_what_is_opaque_passes_unread(item: Tree, kept: bool) -> None:  # noqa: FBT001 - a column

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from tests import typescript
 from tests.emulator.faults import Answer, plain, streamed
 from tests.emulator.openai import answering, error, events_of, function_call, message, reasoning, response
-from tests.gateway.running import free_port
+from tests.ports import free_port
 from tests.responses.clients import sdk
 
 if TYPE_CHECKING:

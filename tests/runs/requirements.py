@@ -52,5 +52,17 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement("RUN-26", "A divergence is told by path, never a value, and dealt with as configured.", _STEPS),
     Requirement("RUN-27", "A fork asks another model where its journal ends.", "issue 4, runs"),
     Requirement("RUN-29", "A fork is decided by the policy set it was made with.", "issue 4, runs"),
+    Requirement(
+        "RUN-30",
+        "A resumed run's replayed and new calls are decided by today's lines; replays take no limit or approval.",
+        "DESIGN section 6, steps; issue 7.5",
+    ),
+    Requirement("RUN-31", "A run named by header is made where policy lets; only its newest attempt goes on.", _RUNS),
+    Requirement("RUN-32", "A run token stands in no log, audit, error or upstream, and changes no fingerprint.", _RUNS),
+    Requirement("RUN-33", "A run and a key belong to agent, user and actors together.", _STEPS),
+    Requirement(
+        "RUN-34", "Without run and key each request is executed; in a bare run an equal one is answered.", _STEPS
+    ),
+    Requirement("RUN-35", "A key of a client's is of a fixed form.", _STEPS),
     Requirement("RUN-28", "A process run is resumed on another machine by its id.", "issue 4, it must show"),
 )

@@ -7,8 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -19,11 +17,12 @@ from typing import TYPE_CHECKING, cast
 import httpx
 
 from tests import keys
-from tests.gateway.running import free_port
 from tests.mcp.introduced import introduced
-from tests.serving import serve
+from tests.ports import free_port
+from tests.serving import oncegate, serve
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Generator
 
     from tests.serving import Running
@@ -161,8 +160,7 @@ class Gateway:
 
     def oncegate(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command against it."""
-        command = [sys.executable, "-m", "gateway.cli", *words, "-c", str(self.folder / "oncegate.yaml")]
-        return subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False, timeout=30)
+        return oncegate(*words, "-c", str(self.folder / "oncegate.yaml"))
 
     def json(self, *words: str) -> object:
         """Return what a command prints as JSON."""

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from gateway.admin.address import socket_path
+from gateway.cli.client import Target, ask
+from gateway.cli.output import Failure
 from tests.gateway.model_upstream import ModelUpstream
 from tests.runs.agent_server import AgentServer, Asked, Said
 from tests.runs.stand import Agent, Gateway, Tool, eventually, gateways, key_of
@@ -305,3 +308,29 @@ def test_input_and_result_are_kept_with_placeholders_and_restored_for_whom_a_lin
         assert seen in on.worker.asked[0].body.decode()
         assert secret not in on.gateways[0].oncegate("runs", "show", run, "--json").stdout
         assert secret not in on.gateways[0].oncegate("audit", "export").stdout
+
+
+@pytest.mark.requirement("CON-23")
+def test_a_message_nobody_took_is_a_dead_letter_and_is_delivered_again(tmp_path: Path) -> None:
+    said = [Said(status=503), Said(status=503), Said()]
+    with stage(tmp_path, lambda _, __: said.pop(0), retry="{initial: 20ms, attempts: 2}") as on:
+        owner = Target(socket=socket_path(on.gateways[0].folder / "oncegate.db"))
+
+        def listed(**wanted: str) -> list[Row]:
+            return cast("list[Row]", ask(owner, "GET", "/api/v1/messages", query=wanted))
+
+        run = on.open("please")
+        assert on.ended(run)["state"] == "failed"
+        (dead,) = listed(state="dead_letter")
+        assert (dead["id"], dead["recipient"], dead["sender"]) == (run, "acme/worker", "acme/boss")
+        assert (dead["attempt"], dead["attempts_max"]) == (2, 2)
+        assert "no attempts are left" in str(dead["reason"])
+        assert listed(state="delivered") == []
+        again = cast("Row", ask(owner, "POST", f"/api/v1/messages/{run}/retry", body={"reason": "the agent is back"}))
+        assert again["id"] == run
+        assert on.ended(run)["state"] == "finished"
+        (done,) = listed(agent="worker")
+        assert done["state"] == "delivered"
+        for other in (run, "run_nobody"):
+            with pytest.raises(Failure):
+                ask(owner, "POST", f"/api/v1/messages/{other}/retry", body={})

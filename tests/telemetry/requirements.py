@@ -19,5 +19,6 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "TEL-16", "Content asked for stands in spans as the GenAI conventions form it, bounded in length.", "issue 9"
     ),
     Requirement("TEL-17", "Content is in spans only where asked for and only redacted; else they say so.", "issue 9"),
+    Requirement("TEL-18", "What exports costs calls neither interpreter nor core; it may die, they go on.", "issue 9"),
     Requirement("TEL-12", "What an ended instance has left is brought by another.", "DESIGN section 11"),
 )

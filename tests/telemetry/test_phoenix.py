@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from tests.gateway.model_upstream import ModelUpstream
-from tests.gateway.running import RunningGateway, free_port, new_folder
+from tests.gateway.running import RunningGateway, new_folder
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Generator

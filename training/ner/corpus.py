@@ -13,12 +13,13 @@ import random
 from typing import TYPE_CHECKING, Final, cast
 
 from training.ner.generate import Sample, samples
-from training.ner.names import PLACE, names
+from training.ner.names import PLACE, names, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from training.ner.generate import Span
+    from training.ner.names import Names
 
 #: The last lines of the Broad Twitter Corpus, its newest section, are for development.
 _TWEETS_DEVELOPMENT: Final = 1400
@@ -29,6 +30,10 @@ _WIKI_TRAINING: Final = slice(0, 790)
 _WIKI_DEVELOPMENT: Final = slice(810, 940)
 _WIKI_JUDGING: Final = slice(960, None)
 _SEED: Final = 17
+#: How often such a text is in lower case.
+_SMALL: Final = 0.2
+#: How often a place in a text whose people are others is another too.
+_MOVED: Final = 0.4
 
 
 def training(generated: int, seed: int) -> list[Sample]:
@@ -38,9 +43,9 @@ def training(generated: int, seed: int) -> list[Sample]:
     articles = _open("wikigold")[_WIKI_TRAINING]
     chance = random.Random(seed)
     peopled = [one for one in (*tweets, *posts, *articles) if any(span[2] == "PERSON" for span in one.spans)]
-    renamed = [_renamed(one, chance) for one in peopled]
     # there are few of the articles, and they are what prose looks like
-    return [*tweets, *posts, *articles, *articles, *articles, *renamed, *samples("training", generated, seed)]
+    renamed = [_renamed(one, chance) for one in (*peopled, *peopled, *articles, *articles)]
+    return [*tweets, *posts, *articles, *articles, *renamed, *samples("training", generated, seed)]
 
 
 def development(generated: int) -> dict[str, list[Sample]]:
@@ -80,21 +85,30 @@ def _is_handle(text: str, span: Span) -> bool:
 
 
 def _renamed(one: Sample, chance: random.Random) -> Sample:
-    """Return `one` with other people in it: what is said of people is the same for names of every culture."""
+    """Return `one` with others in it: what is said of people is the same for names of every culture."""
     group = chance.choice(names("training"))
     text, at = "", 0
     spans: list[Span] = []
+    called: dict[str, str] = {}
     for start, end, label in one.spans:
         text += one.text[at:start]
         value = one.text[start:end]
-        if label == "PERSON":
-            count = value.count(" ")
-            value = (
-                chance.choice(group.first)
-                if count == 0
-                else f"{chance.choice(group.first)} {chance.choice(group.last)}"
-            )
+        if label == "PERSON" or (label == "LOCATION" and chance.random() < _MOVED):
+            value = called.setdefault(value, _other(value, label, group, chance))
         spans.append((len(text), len(text) + len(value), label))
         text += value
         at = end
-    return Sample(text + one.text[at:], tuple(spans), one.group)
+    text += one.text[at:]
+    small = text.lower()
+    # posts are written in lower case by many
+    return Sample(small if chance.random() < _SMALL and len(small) == len(text) else text, tuple(spans), one.group)
+
+
+def _other(value: str, label: str, group: Names, chance: random.Random) -> str:
+    if label == "LOCATION":
+        other = chance.choice(words("training")[chance.choice(("city", "city", "region", "country"))])
+    elif " " in value:
+        other = f"{chance.choice(group.first)} {chance.choice(group.last)}"
+    else:
+        other = chance.choice(chance.choice((group.first, group.last)))
+    return other.lower() if value.islower() else other.upper() if value.isupper() else other

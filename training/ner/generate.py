@@ -28,6 +28,8 @@ _MAIL: Final = ("info@example.{}", "j.d@example.{}", "user42@example.{}", "sales
 _STREETS: Final = ("Main", "Oak", "High", "Station", "Mill")
 #: How often a town or region is made up.
 _PLACES: Final = 0.4
+#: How often, of those, it is called after somebody, first name and last (the judged texts are older than this).
+_AFTER_PEOPLE: Final = 0.1
 _ORG_KINDS: Final = (
     "United", "City", "Rovers", "Church", "School", "College", "Museum", "Theatre", "Brigade", "Regiment",
     "Division", "Society", "Association", "Party", "Orchestra", "Railway", "Council", "Institute", "Club",
@@ -44,6 +46,12 @@ _PLACE_BEGINNINGS: Final = (
     "Kreis", "Al", "North", "South", "Camp", "Rio", "Cape", "Villa", "Little", "Great", "Los", "Las", "Nizhny",
     "Stara",
 )  # fmt: skip
+_BAND_KINDS: Final = ("Band", "Trio", "Quartet", "Orchestra", "Brothers", "Sisters", "Experience", "Project", "Family")
+_TEAM_KINDS: Final = (
+    "United", "City", "Rovers", "Wanderers", "Athletic", "Lions", "Bears", "Eagles", "Hawks", "Rangers",
+)  # fmt: skip
+_PEOPLE_ENDS: Final = ("i", "an", "ian", "ese", "ish", "ite", "ites", "ic", "ani", "s")
+_SHIPS: Final = ("USS", "HMS", "SS", "MV", "RMS", "HMCS", "the schooner", "the frigate", "the steamer")
 _PLACE_KINDS: Final = (
     "Valley", "County", "Island", "Bay", "Hill", "Hills", "River", "Lake", "Park", "Mountains", "Beach",
     "Springs", "Creek", "Falls", "Province", "District", "Harbour", "Square", "Bridge", "Castle", "Hall",
@@ -94,7 +102,9 @@ class _Writer:
             for slot, listed in words(part).items()
         }
         self._group: Names = self._groups[0]
-        self._made: dict[str, Callable[[], str]] = {"code": self._code, "thing": self._phrase, "product": self._product}
+        self._made: dict[str, Callable[[], str]] = {
+            "code": self._code, "thing": self._phrase, "product": self._product, "people": self._people,
+        }  # fmt: skip
 
     def sample(self, lines: tuple[str, ...]) -> Sample:
         self._group = self._chance.choice(self._groups)
@@ -150,8 +160,8 @@ class _Writer:
             return (
                 self._place() if slot != "country" and self._chance.random() < _PLACES else self._one(slot)
             ), "LOCATION"
-        if slot == "org":
-            return self._organization(), "ORGANIZATION"
+        if slot in {"org", "band", "team"}:
+            return self._organization() if slot == "org" else self._group_of_people(slot), "ORGANIZATION"
         if slot in self._made and self._chance.random() < _MADE:
             return self._made[slot](), ""
         if slot in self._words:
@@ -168,7 +178,7 @@ class _Writer:
             "version": lambda: f"{chance.randrange(9)}.{chance.randrange(20)}.{chance.randrange(9)}",
             "email": lambda: chance.choice(_MAIL).format(chance.choice(("com", "org", "net"))),
             "handle": lambda: chance.choice(("dev42", "octo-bot", "qa_team", "release-bot", "x_y_z", "nightowl77")),
-            "date": self._date,
+            "date": self._date, "ship": self._ship, "work": self._work,
             "street": lambda: f"{chance.randrange(1, 200)} {chance.choice(_STREETS)} {self._one('street_tail')}",
         }  # fmt: skip
         return (made[slot](), "") if slot in made else None
@@ -268,6 +278,8 @@ class _Writer:
         chance = self._chance
         stem = self._chance.choice(self._group.last).replace("-", "").replace("'", "").title().replace(" ", "")[:9]
         shorter = stem.rstrip("aeiouyáéíóúäöü") or stem
+        if self._part != "judging" and chance.random() < _AFTER_PEOPLE:
+            return f"{self._first()} {stem} {chance.choice(_PLACE_KINDS)}"
         return chance.choice(
             (shorter + chance.choice(_PLACE_ENDS), shorter + chance.choice(_PLACE_ENDS),
              shorter + chance.choice(_PLACE_ENDS), f"{chance.choice(_PLACE_BEGINNINGS)} {stem}",
@@ -284,6 +296,38 @@ class _Writer:
              f"{noun} of {other}", f"{adjective} {noun} {other}", f"{self._one('brand')} {noun}", noun, verb)
         )  # fmt: skip
         return chance.choice((phrase, phrase.title(), phrase.capitalize()))
+
+    def _group_of_people(self, slot: str) -> str:
+        """Return a band or a team, often called like somebody."""
+        chance = self._chance
+        noun, adjective = self._one("noun").title(), self._one("adjective").title()
+        if slot == "team":
+            return chance.choice((self._one("team"), f"{self._place()} {chance.choice(_TEAM_KINDS)}"))
+        return chance.choice(
+            (f"The {noun}s", f"The {adjective} {noun}s", f"{adjective} {noun}", f"{noun} {self._one('noun')}",
+             f"The {self._last()} {chance.choice(_BAND_KINDS)}", f"{self.person()} {chance.choice(_BAND_KINDS)}",
+             f"{self._first()} and the {noun}s", f"{self._one('verb').title()} {noun}", noun, self._last())
+        )  # fmt: skip
+
+    def _people(self) -> str:
+        """Return a people or a faith that is in no list."""
+        stem = self._chance.choice(self._group.last).replace("-", "").replace("'", "").title().replace(" ", "")[:7]
+        return (stem.rstrip("aeiouyáéíóúäöü") or stem) + self._chance.choice(_PEOPLE_ENDS)
+
+    def _ship(self) -> str:
+        called = (self.person(), self._last(), self._first(), self._one("adjective").title(), self._place())
+        return f"{self._chance.choice(_SHIPS)} {self._chance.choice(called)}"
+
+    def _work(self) -> str:
+        """Return what a book, a film or an album is called."""
+        chance = self._chance
+        noun, other = self._one("noun").title(), self._one("noun").title()
+        adjective, verb = self._one("adjective").title(), self._one("verb").title()
+        return chance.choice(
+            (f"The {adjective} {noun}", f"The {noun} of the {other}", f"{adjective} {noun}", f"{verb} the {noun}",
+             f"{noun} and {other}", f"{verb} Me", f"{noun}", f"The {noun}", f"{verb} to {self._place()}",
+             f"A {noun} for {other}s", f"Goodbye, {noun}")
+        )  # fmt: skip
 
     def _product(self) -> str:
         chance = self._chance

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from thinc.api import Maxout, Model, Softmax, chain, clone, expand_window, residual, with_array
 
+from redaction.ner.lists import LISTS
 from redaction.ner.network import LABELS
 from redaction.ner.words import TABLE_ROWS
 
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Seen = tuple[NDArray[np.int64], Floats]
     Layer = Model[Any, Any]
+    Hashes = dict[str, NDArray[np.uint32]]
 
-VECTOR = 300
+#: A word's vector, and the lists it stands in.
+VECTOR = 300 + len(LISTS)
 
 
 def embedding(width: int, table: int, pieces: int, dropout: float) -> Layer:
@@ -42,27 +45,35 @@ def context(width: int, depth: int, pieces: int, dropout: float) -> Layer:
     return layer
 
 
-def file_of(embed: Layer, windows: Layer, averages: dict[tuple[int, str], Floats]) -> bytes:
-    """Return the file the gateway reads: the averaged weights in half precision."""
-    found: dict[str, Floats] = {}
+def joining(width: int, heard: int, pieces: int, dropout: float) -> Layer:
+    """Return the layer from a word's numbers and what was heard of it to `width` numbers."""
+    layer = Maxout(nO=width, nI=width + heard, nP=pieces, normalize=True, dropout=dropout)
+    layer.initialize()
+    return layer
+
+
+def file_of(layers: dict[str, Layer], averages: dict[tuple[int, str], Floats], lists: Hashes) -> bytes:
+    """Return the file the gateway reads: the averaged weights in half precision, and the lists of names."""
+    found: dict[str, NDArray[np.float32]] = {}
 
     def put(target: str, layer: Layer, name: str) -> None:
         found[target] = averages.get((layer.id, name), cast("Floats", layer.get_param(name)))
 
     for column in range(len(TABLE_ROWS)):
-        put(f"table_{column}", embed.layers[0], f"table_{column}")
-    for layer, prefix in ((embed, "embed"), (windows, "window")):
+        put(f"table_{column}", layers["embed"].layers[0], f"table_{column}")
+    for prefix, layer in layers.items():
         maxouts = [one for one in layer.walk() if one.name == "maxout"]
         norms = [one for one in layer.walk() if one.name == "layernorm"]
+        scored = [one for one in layer.walk() if one.name == "softmax"]
         for at, (maxout, norm) in enumerate(zip(maxouts, norms, strict=True)):
-            suffix = f"_{at}" if prefix == "window" else ""
+            suffix = f"_{at}" if scored else ""
             for target, source, name in (("W", maxout, "W"), ("b", maxout, "b"), ("G", norm, "G"), ("n", norm, "b")):
                 put(f"{prefix}_{target}{suffix}", source, name)
-    softmax = next(one for one in windows.walk() if one.name == "softmax")
-    put("score_W", softmax, "W")
-    put("score_b", softmax, "b")
+        for softmax in scored:
+            put(f"{prefix}_score_W", softmax, "W")
+            put(f"{prefix}_score_b", softmax, "b")
     held = io.BytesIO()
-    np.savez_compressed(held, **{name: array.astype(np.float16) for name, array in found.items()})
+    np.savez_compressed(held, **{name: array.astype(np.float16) for name, array in found.items()}, **lists)
     return held.getvalue()
 
 

@@ -6,8 +6,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from redaction.ner.agreement import LENIENCE
 from redaction.ner.network import ENTITIES
-from training.ner.reading import words_of
+from training.ner.reading import Listener, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from training.ner.generate import Sample, Span
 
 _HALF = 0.5
+#: What the profile `standard` counts.
+SCORE_MIN = 0.5
 #: What a kind counts for when one training is compared with another.
 _WEIGHTS = {"PERSON": 2.0, "LOCATION": 1.0, "ORGANIZATION": 0.5}
 
@@ -78,7 +83,12 @@ class Measure:
     """Texts, tokenized once, on which networks are compared while they are trained."""
 
     def __init__(self, language: Language, texts: Mapping[str, Sequence[Sample]]) -> None:
+        listener = Listener(language)
         self._texts = {name: [(one, language.make_doc(one.text)) for one in listed] for name, listed in texts.items()}
+        self._heard = {
+            name: np.concatenate(listener.heard([document for _, document in listed])).astype(np.float32)
+            for name, listed in self._texts.items()
+        }
 
     def of(self, network: Network) -> tuple[float, str]:
         """Return the weighed mean of F2 over texts and kinds, and the figures to print."""
@@ -87,14 +97,15 @@ class Measure:
         for name, listed in self._texts.items():
             counts: defaultdict[str, Counts] = defaultdict(Counts)
             words = [words_of(document) for _, document in listed]
-            for (one, document), scores in zip(listed, network.scores(words), strict=True):
+            for (one, document), scores in zip(listed, network.scores_with(words, self._heard[name]), strict=True):
                 guessed = [
                     (
                         document[found.start].idx,
                         document[found.end - 1].idx + len(document[found.end - 1]),
                         found.entity,
                     )
-                    for found in network.spans(scores)
+                    for found in network.spans(scores, LENIENCE)
+                    if found.score >= SCORE_MIN
                 ]
                 for entity in ENTITIES:
                     count(counts[entity], entity, one.spans, guessed)

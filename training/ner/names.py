@@ -10,8 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, cast
 
+import numpy as np
+
+from redaction.ner.lists import LISTS, hash_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from numpy.typing import NDArray
 
 Part = Literal["training", "development", "judging"]
 PLACE: Final = Path(__file__).parent
@@ -19,6 +25,8 @@ PLACE: Final = Path(__file__).parent
 _SHARES: Final = 20
 _JUDGING: Final = 3
 _DEVELOPMENT: Final = 5
+#: How many of a list are frequent ones.
+_FREQUENT: Final = {"given": 500, "family": 2000, "places": 1500}
 #: Shorter pieces of a name are particles.
 _PIECE_MIN: Final = 4
 #: Groups so small or so close that they are told together.
@@ -66,6 +74,18 @@ def words(part: Part) -> dict[str, tuple[str, ...]]:
         slot, _, listed = line.partition(": ")
         every = tuple(dict.fromkeys(listed.split(";")))
         found[slot] = every if slot in ALIKE else tuple(word for word in every if part_of(word) == part)
+    return found
+
+
+def lists() -> dict[str, NDArray[np.uint32]]:
+    """Return the lists of `redaction.ner.lists` as it keeps them, without what is developed with or judged on."""
+    found: dict[str, NDArray[np.uint32]] = {}
+    for name in LISTS:
+        kind, _, frequent = name.partition("_")
+        lines = (PLACE / "lists" / f"{kind}.txt").read_text(encoding="utf-8").splitlines()
+        every = [word for line in lines if not line.startswith("#") for word in line.split()]
+        some = every[: _FREQUENT[kind]] if frequent else every
+        found[name] = np.unique(np.array([hash_of(word) for word in some if part_of(word) == "training"], np.uint32))
     return found
 
 

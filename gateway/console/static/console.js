@@ -71,22 +71,38 @@
       const style = getComputedStyle(document.documentElement);
       const colour = (name) => style.getPropertyValue(name).trim();
       const axis = {stroke: colour("--soft"), grid: {stroke: colour("--line"), width: 1}};
+      // times are UTC here as on every page
+      const hours = {...axis, values: (_, times) => times.map((time) => new Date(1000 * time).toISOString().slice(11, 16))};
       new uPlot({
         width: Math.max(280, place.clientWidth), height: 190,
         series: [{label: "time"}, ...given.labels.map((label, n) => ({label, stroke: colour("--line-" + (n % 3 + 1)), width: 2}))],
-        axes: [axis, axis],
+        axes: [hours, axis], legend: {show: given.labels.length > 1, live: false},
+        tzDate: (time) => uPlot.tzDate(new Date(1000 * time), "Etc/UTC"),
       }, given.data, place);
     }
   }
+
+  function stale() {
+    const line = document.querySelector("#stale");
+    if (line) line.textContent = "This page does not follow any more. Load it again to see how things stand.";
+  }
+
+  // the session is over: the page asked for anew leads to the login
+  document.addEventListener("htmx:responseError", (event) => {
+    if (event.detail.xhr.status === 401) location.reload();
+  });
 
   document.addEventListener("DOMContentLoaded", draw);
   document.addEventListener("htmx:afterSwap", draw);
   document.addEventListener("DOMContentLoaded", () => {
     if (!document.querySelector("[data-live]")) return;
     const source = new EventSource("/events");
-    source.addEventListener("changed", () => {
+    const look = () => {
       const busy = document.activeElement?.closest("#live input, #live textarea, #live select");
       if (!busy) htmx.trigger(document.body, "live");
-    });
+    };
+    source.addEventListener("changed", look);
+    // nobody is let in any more, or this gateway is gone: what stands here is old, and says so
+    source.addEventListener("error", () => { if (source.readyState === EventSource.CLOSED) { stale(); look(); } });
   });
 })();

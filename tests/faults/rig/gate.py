@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import multiprocessing
 import os
-import secrets
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from base64 import b64encode
@@ -23,9 +18,11 @@ import httpx
 
 from tests import keys
 from tests.faults.rig.armed import serve_armed
-from tests.faults.rig.child import TOP
+from tests.ports import free_ports
+from tests.serving import oncegate
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping
     from multiprocessing.context import ForkServerProcess
     from pathlib import Path
@@ -66,18 +63,6 @@ redaction: {{default_profile: "off"}}
 """
 
 
-def own_ports(count: int) -> list[int]:
-    """Return free ports that no outgoing connection is given, so that a killed gateway finds its own again."""
-    found: set[int] = set()
-    while len(found) < count:
-        port = 12_000 + secrets.randbelow(20_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            found.add(port)
-    return list(found)
-
-
 @dataclass(frozen=True, slots=True)
 class Secrets:
     """What every gateway of a rig shares: the secret key and the agents' keys."""
@@ -104,7 +89,7 @@ class Gate:
         (folder / "policies" / "rules.csv").write_text(_RULES, encoding="utf-8")
         (folder / "policies" / "redaction.yaml").write_text(_PROFILES, encoding="utf-8")
         self.folder = folder
-        self.port, admin = own_ports(2)
+        self.port, admin = free_ports(2)
         self.config = folder / "oncegate.yaml"
         settings = {"port": self.port, "admin": admin, "state": state, "upstream": upstream}
         self.config.write_text(_CONFIG.format(lease=lease_seconds, **settings), encoding="utf-8")
@@ -136,7 +121,7 @@ class Gate:
         raise AssertionError(self.said)
 
     def _serves(self) -> bool:
-        asking = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        asking = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
             asking.request("GET", "/readyz")
             return asking.getresponse().status == http.HTTPStatus.OK
@@ -208,8 +193,7 @@ class Gate:
 
     def oncegate(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command on it."""
-        command = [sys.executable, "-m", "gateway.cli", *words, "-c", str(self.config)]
-        return subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False, timeout=30)
+        return oncegate(*words, "-c", str(self.config))
 
     def calls(self, *options: str) -> list[dict[str, object]]:
         """Return what it lists."""

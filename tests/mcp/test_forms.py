@@ -1,0 +1,91 @@
+"""Forms that servers ask people to fill in, through the gateway with redaction: official clients of both eras."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Literal, cast
+
+import pytest
+from mcp.client.client import Client
+from mcp_types import ElicitResult
+
+from tests.mcp.test_clients import SECONDS_MAX, text_of
+from tests.mcp.wire import called, modern, post
+
+if TYPE_CHECKING:
+    from tests.mcp.stand import Stand
+    from tests.mcp.wire import Tree
+
+pytestmark = pytest.mark.anyio
+
+Mode = Literal["legacy", "2026-07-28"]
+FILLED: dict[str, str | int | float | bool | list[str] | None] = {
+    "to": "ada@example.com", "home_page": "https://h.example/?e=ada@example.com", "dob": "1985-03-02",
+    "ssn": "219-09-9999", "phone": 2125550123, "note": "or to grace@example.com", "last_name": "n/a",
+}  # fmt: skip
+#: Each era of client before each era of server: how the server asks follows from its own.
+CROSSED: list[tuple[str, Mode, str]] = [
+    ("everything", "legacy", "contact_in_stream"),
+    ("everything", "2026-07-28", "contact_in_rounds"),
+    ("older_forms", "2026-07-28", "contact_in_stream"),
+    ("newer_forms", "legacy", "contact_in_rounds"),
+]
+
+
+async def filled(running: Stand, server: str, mode: Mode, tool: str) -> str:
+    """Return what the server was answered."""
+
+    async def elicited(context: object, params: object) -> ElicitResult:
+        del context, params
+        return ElicitResult(action="accept", content=FILLED)
+
+    url = running.joined if not server else running.server(server)
+    async with Client(url, mode=mode, read_timeout_seconds=SECONDS_MAX, elicitation_callback=elicited) as client:
+        result = await client.call_tool(tool)
+    assert not result.is_error, text_of(result.content)
+    return [line for line in running.counted() if line.startswith("contact ")][-1]
+
+
+def demand_fitting(text: str) -> None:
+    """Demand that nothing of what was filled in is left, and that everything fits its field."""
+    content = cast("Tree", json.loads(text[text.index("{") :]))
+    assert re.fullmatch(r"p-[a-z2-9]{10}@oncegate\.invalid", cast("str", content["to"]))
+    assert re.fullmatch(r"https://h\.example/\?e=EMAIL_[a-z2-9]{10}", cast("str", content["home_page"]))
+    assert re.fullmatch(r"0[1-8]\d\d-\d\d-\d\d", cast("str", content["dob"]))
+    assert re.fullmatch(r"\d{3}-\d{2}-\d{4}", cast("str", content["ssn"]))
+    assert cast("int", content["phone"]) >= 10**9
+    assert re.fullmatch(r"or to EMAIL_[a-z2-9]{10}", cast("str", content["note"]))
+    assert content["last_name"] == "n/a"
+    assert not [name for name, value in FILLED.items() if name != "last_name" and content[name] == value]
+
+
+@pytest.mark.requirement("RED-38")
+@pytest.mark.parametrize(("server", "mode", "tool"), CROSSED)
+async def test_what_is_filled_into_a_form_fits_it_for_clients_and_servers_of_every_era(
+    running: Stand, server: str, mode: Mode, tool: str
+) -> None:
+    demand_fitting(await filled(running, server, mode, tool))
+
+
+@pytest.mark.requirement("RED-38")
+@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+async def test_the_joined_endpoint_knows_the_forms_of_its_servers(running: Stand, mode: Mode) -> None:
+    demand_fitting(await filled(running, "", mode, "everything__contact_in_rounds"))
+
+
+@pytest.mark.requirement("RED-38")
+def test_a_value_where_a_form_takes_nothing_but_its_own_words_blocks_the_answer_by_entity_and_place(
+    running: Stand,
+) -> None:
+    url = running.server("everything")
+    capable: Tree = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
+    asked = post(url, called("contact_in_rounds", {}, meta=capable)).last["result"]
+    assert (asked["resultType"], list(asked["inputRequests"])) == ("input_required", ["contact"])
+    answers: Tree = {"contact": {"action": "accept", "content": {"to": "ada@example.com", "last_name": "Lovelace"}}}
+    params: Tree = {"name": "contact_in_rounds", "arguments": {}, "inputResponses": answers}
+    if "requestState" in asked:
+        params["requestState"] = asked["requestState"]
+    answered = post(url, modern("tools/call", params, meta=capable))
+    assert "PERSON at `/params/inputResponses/contact/content/last_name`" in answered.text
+    assert "Lovelace" not in answered.text
