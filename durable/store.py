@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import secrets
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from durable import calls, rules, vault
@@ -98,7 +99,7 @@ class Store(
         """Return what is known of `step`, `None` when it has to be begun."""
         if step.key is None and step.run is None:
             return None
-        known = await self._backend.look(step, self._looked_up)
+        known = await self._backend.look(step, partial(self._looked_up, handed=self._handed(step)))
         if isinstance(known, Ended):
             return self._replayed(known.row, step)
         if isinstance(known, InFlight) and known.id in self._lost:
@@ -107,7 +108,7 @@ class Store(
 
     async def standing(self, step: Step) -> str | None:
         """Return the id of the call that `step` asks for, `None` when it is a new one or only its request can tell."""
-        return await self._backend.look(step, self._stands)
+        return await self._backend.look(step, partial(self._stands, handed=self._handed(step)))
 
     async def begin(self, intent: Intent) -> Began | Known:
         """Claim the step and write the intent, or say what is known of it instead."""
@@ -210,18 +211,24 @@ class Store(
 
     # -- inside
 
-    async def _looked_up(self, view: View, step: Step) -> Known | Ended | None:
+    def _handed(self, step: Step) -> int:
+        """Return how far replays that are not written yet have come, asked before the facts are read.
+
+        Afterwards would be too late: a cursor written in between is neither here nor in what was read.
+        """
+        return 0 if step.run is None else self._replays.reached(step.run, step.fingerprint)
+
+    async def _looked_up(self, view: View, step: Step, *, handed: int) -> Known | Ended | None:
         if (closed := await rules.fence(view, step)) is not None:
             return closed
-        row = await self._found(view, step)
+        row = await self._found(view, step, handed)
         return None if row is None else rules.state_of(row, step, self._backend.here().now)
 
-    async def _stands(self, view: View, step: Step) -> str | None:
-        row = await self._found(view, step)
+    async def _stands(self, view: View, step: Step, *, handed: int) -> str | None:
+        row = await self._found(view, step, handed)
         return None if row is None else row["id"]
 
-    async def _found(self, view: View, step: Step) -> Row | None:
-        handed = self._replays.reached(step.run, step.fingerprint) if step.run is not None else 0
+    async def _found(self, view: View, step: Step, handed: int) -> Row | None:
         resumed = rules.resumes(step) and step.kind == "tool"
         if step.run is not None and step.key is None and (resumed or step.effect == "once") and (
             resumed or handed or await view.cursor(step.run, step.fingerprint)
