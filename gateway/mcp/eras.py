@@ -1,7 +1,9 @@
 """Which era a server speaks: said by the configuration, or asked once and remembered until a connection fails.
 
 Only positive evidence counts for the newer era: a `server/discover` result that names one of its
-versions (MCP 2026-07-28). A server that could not be asked is asked again the next time.
+versions (MCP 2026-07-28). A server that could not be asked is asked again the next time. A process that is
+silent may only be slow to start: it is of the older era when it answers a `ping` and not the question, or
+nothing at all in all the time that a process may take to start.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from mcp_types.version import LATEST_MODERN_VERSION, MODERN_PROTOCOL_VERSIONS
 from gateway import body
 from gateway.call import NotSent, Sent, UpstreamRequest
 from gateway.mcp.mirror import mirrored_headers
-from gateway.mcp.talk import Tree, member, messages_of, params_of
+from gateway.mcp.talk import JSON, Tree, member, messages_of, params_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,8 +27,11 @@ if TYPE_CHECKING:
     from gateway.mcp.message import Era
 
 UNSUPPORTED_PROTOCOL_VERSION: Final = -32022
-#: How long a server may take to say which era it speaks.
+#: How long a server may take to say which era it speaks; then a process is asked whether it listens at all.
 PROBE_SECONDS_MAX: Final = 8.0
+#: How long a process may take to start, and how long after a `ping` the answer to the question may still come.
+START_SECONDS_MAX: Final = 45.0
+_AFTER_PING_SECONDS: Final = 2.0
 #: A refusal makes the gateway ask again, but not more often than this.
 _KNOWN_SECONDS_MIN: Final = 10.0
 _LEGACY_STATUSES: Final = frozenset({400, 404, 405, 406, 415})
@@ -34,6 +39,7 @@ _OK: Final = 200
 #: The gateway's own name, where a server is asked on nobody's behalf.
 OWN_INFO: Final[Tree] = {"name": "oncegate", "version": "1"}
 PROBE_ID: Final = "oncegate-discover"
+PING_ID: Final = "oncegate-ping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +61,19 @@ class Eras:
         configured: Literal["auto", "legacy", "modern"],
         send: Callable[[UpstreamRequest, float], Awaitable[UpstreamResponse]],
         *,
-        silent_is_legacy: bool,
+        over_http: bool,
         deaths: Callable[[], int] = lambda: 0,
+        silent_seconds_max: float = PROBE_SECONDS_MAX,
+        start_seconds_max: float = START_SECONDS_MAX,
     ) -> None:
         self._configured = configured
         self._send = send
-        self._silent_is_legacy = silent_is_legacy
+        self._over_http = over_http
         self._deaths = deaths
+        self._silent_seconds_max = silent_seconds_max
+        self._start_seconds_max = start_seconds_max
+        #: how long the processes have been silent when asked, all times together
+        self._silent_seconds = 0.0
         self._known: Known | None = None
         self._asking = asyncio.Lock()
 
@@ -75,7 +87,7 @@ class Eras:
         async with self._asking:
             if not self._is_known():
                 deaths = self._deaths()
-                self._known = await self._asked(own, min(PROBE_SECONDS_MAX, seconds_max))
+                self._known = await self._asked(own, seconds_max)
                 self._known = self._known and replace(self._known, deaths=deaths)
             return self._known
 
@@ -105,22 +117,60 @@ class Eras:
         now = asyncio.get_running_loop().time()
         if self._configured == "legacy":
             return Known("legacy", now)
-        meta: Tree = {PROTOCOL_VERSION_META_KEY: LATEST_MODERN_VERSION, CLIENT_CAPABILITIES_META_KEY: {},
-                      CLIENT_INFO_META_KEY: OWN_INFO}  # fmt: skip
-        asked: Tree = {"jsonrpc": "2.0", "id": PROBE_ID, "method": "server/discover", "params": {"_meta": meta}}
+        left = self._silent_seconds_max if self._over_http else self._start_seconds_max - self._silent_seconds
+        most = min(seconds_max, left)
         try:
-            async with asyncio.timeout(seconds_max):
-                response = await self._send(modern_post(asked, own), seconds_max)
-                try:
-                    return await self._read(response, now)
-                finally:
-                    await response.aclose()
+            async with asyncio.timeout(most):
+                return await (self._asked_once if self._over_http else self._heard)(own, most, now)
         except TimeoutError:
-            if self._silent_is_legacy:
+            self._silent_seconds += most
+            if not self._over_http and most == left:
+                self._silent_seconds = 0.0
                 return Known("legacy", now)
             raise NotSent("the server did not say in time which protocol it speaks") from None
         except Sent:
             return None
+
+    async def _heard(self, own: Headers, seconds_max: float, now: float) -> Known | None:
+        asking = asyncio.create_task(self._asked_once(own, seconds_max, now))
+        pinging: asyncio.Task[None] | None = None
+        try:
+            await asyncio.wait({asking}, timeout=self._silent_seconds_max)
+            if not asking.done():
+                pinging = asyncio.create_task(self._pinged(own, seconds_max))
+                await asyncio.wait({asking, pinging}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({asking}, timeout=_AFTER_PING_SECONDS)
+                if not asking.done():
+                    await pinging
+            return asking.result() if asking.done() else Known("legacy", now)
+        finally:
+            under_way = [task for task in (asking, pinging) if task is not None]
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _asked_once(self, own: Headers, seconds_max: float, now: float) -> Known | None:
+        meta: Tree = {PROTOCOL_VERSION_META_KEY: LATEST_MODERN_VERSION, CLIENT_CAPABILITIES_META_KEY: {},
+                      CLIENT_INFO_META_KEY: OWN_INFO}  # fmt: skip
+        asked: Tree = {"jsonrpc": "2.0", "id": PROBE_ID, "method": "server/discover", "params": {"_meta": meta}}
+        response = await self._send(modern_post(asked, own), seconds_max)
+        try:
+            return await self._read(response, now)
+        finally:
+            await response.aclose()
+
+    async def _pinged(self, own: Headers, seconds_max: float) -> None:
+        """Return when the server has answered a `ping`, the one request a server takes before `initialize`."""
+        asked: Tree = {"jsonrpc": "2.0", "id": PING_ID, "method": "ping"}
+        response = await self._send(
+            UpstreamRequest(method="POST", path="", headers=(*own, *JSON), body=body.encode(asked)), seconds_max
+        )
+        try:
+            async for message in messages_of(response):
+                if message.get("id") == PING_ID and "method" not in message:
+                    return
+        finally:
+            await response.aclose()
 
     async def _read(self, response: UpstreamResponse, now: float) -> Known | None:
         if response.status != _OK and response.status not in _LEGACY_STATUSES:

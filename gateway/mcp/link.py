@@ -33,7 +33,7 @@ class Link:
         era = "legacy" if config.transport == "sse" else config.era
         processes = upstream if isinstance(upstream, StdioUpstream) else None
         self.eras = Eras(
-            era, send, silent_is_legacy=not self.over_http, deaths=lambda: 0 if processes is None else processes.deaths
+            era, send, over_http=self.over_http, deaths=lambda: 0 if processes is None else processes.deaths
         )
         self.renewals = Renewals(send)
         self.uplift = Uplift(send)
