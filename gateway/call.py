@@ -83,10 +83,9 @@ class Refusal(Exception):  # noqa: N818 - a value of the vocabulary that is also
 class Call:
     """One governed operation on a resource, as an adapter read it.
 
-    `tree` is the parsed JSON that redaction walks and the upstream gets (a chat body; the JSON-RPC
-    message). `arguments` is the part conditions and restore pointers see. `canonical` is what the
-    fingerprint covers. A tool call is named by `tool_name` as its server knows it, and its arguments
-    stand at `arguments_path` in `tree`.
+    `tree` is the parsed JSON that redaction walks and the upstream gets (a chat body; the JSON-RPC message).
+    `arguments` is the part conditions and restore pointers see. `canonical` is what the fingerprint covers. A tool call
+    is named by `tool_name` as its server knows it, and its arguments stand at `arguments_path` in `tree`.
     """
 
     exchange: Exchange
@@ -223,16 +222,16 @@ class Sent(UpstreamError):  # noqa: N818
     """Perhaps executed: timeout or broken connection after the first byte of the request."""
 
 
-SlotKind = Literal["text", "json", "fixed"]
+SlotKind = Literal["text", "json", "fixed", "audio", "image"]
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A text that arrives in pieces: which one (`key`), and where its piece stands in the unit's tree.
+    """A text or file that arrives in pieces: which one (`key`), and where its piece stands in the unit's tree.
 
     `json` slots (streamed tool arguments) are held to their end, then walked as JSON, of which `typed` says what
-    schemas say. `fixed` slots (signed texts) can only pass as they are: what would be changed in them blocks the
-    answer.
+    schemas say. `fixed` ones (signed texts) pass as they are or block the answer. `audio` and `image` are base64,
+    counted once and not looked into; what is no base64 there is a text.
     """
 
     key: Hashable
@@ -245,11 +244,10 @@ class Slot:
 class Unit:
     """One piece of an upstream's answer: a whole body, a stream event, or a protocol message.
 
-    `raw` is its bytes as they arrived (with SSE framing), sent verbatim when nothing changed.
-    `tree` is its JSON, `None` where it has none (`[DONE]`, comments). With `slots` only those texts
-    are redacted piecewise and the rest of the tree whole. `closes` are slots that end with this unit.
-    `hold` means it must not reach the agent before the outcome is journaled; `final` marks the unit
-    that is the outcome itself (a whole body, the JSON-RPC response).
+    `raw` is its bytes as they arrived (with SSE framing), sent verbatim when nothing changed. `tree` is its JSON,
+    `None` where it has none (`[DONE]`, comments). With `slots` only those are redacted piecewise and the rest of the
+    tree whole. `closes` are slots that end with this unit. `hold` means it must not reach the agent before the outcome
+    is journaled; `final` marks the unit that is the outcome itself (a whole body, the JSON-RPC response).
     """
 
     raw: bytes
@@ -259,6 +257,8 @@ class Unit:
     typed: Slots | None = None
     #: texts that cannot be inspected piece by piece (log probabilities); null wherever redaction is on
     blind: tuple[tuple[str | int, ...], ...] = ()
+    #: files said whole in a unit without `slots`, perhaps not for the first time: `key` says which one it is
+    files: tuple[Slot, ...] = ()
     closes: tuple[Hashable, ...] = ()
     hold: bool = False
     final: bool = False
@@ -309,8 +309,8 @@ class AnswerReader(Protocol):
 class Verdict:
     """What an answer proves. `outcome` advances the step; `not_executed` leaves it open; `unknown` is doubt.
 
-    `status`, `media` and `meta` (usage, finish reason: no content) go into the journaled outcome.
-    `form` says what its body is. `reason` is for the journal, without content.
+    `status`, `media` and `meta` (usage, finish reason: no content) go into the journaled outcome. `form` says what its
+    body is. `reason` is for the journal, without content.
     """
 
     kind: Literal["outcome", "not_executed", "unknown"]

@@ -10,10 +10,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-from gateway import body
+from gateway import body, places
 from gateway.call import Sent
 from redaction.finding import Grant, Shape
+from redaction.media import data_url, is_base64, is_text
 from redaction.stream import Segmenter
+from redaction.walk import pointer
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -26,6 +28,8 @@ _NO_SHAPE = Shape()
 _FIXED = Shape(fixed=("*",))
 #: Raw pieces of one answer that are known to hold nothing.
 _PLAIN_MAX = 16
+#: What is shorter is a word, and no file.
+_FILE_CHARACTERS_MIN = 16
 #: A line of an event that says nothing to a program (WHATWG HTML, 9.2.6).
 _COMMENT = re.compile(rb"(?:\A|(?<=[\r\n])):[^\r\n]*(?:\r\n|\r|\n|\Z)")
 
@@ -56,6 +60,7 @@ class Inward:
         self._typed: dict[Hashable, Slots] = {}
         self._fixed: set[Hashable] = set()
         self._over: set[Hashable] = set()
+        self._files: set[Hashable] = set()
         self._nothing_in = b""
         self._plain = {b"", b"data: [DONE]\n\n"}
         self.minted: dict[str, Minted] = {}
@@ -91,15 +96,20 @@ class Inward:
     async def _whole(self, unit: Unit) -> Clean:
         tree = unit.tree
         for path in unit.blind:
-            _put(tree, path, None)
+            places.put(tree, path, None)
+        files = [file for file in unit.files if _is_file(cast("str", places.at(tree, file.path)))]
+        aside = places.set_aside(tree, (file.path for file in files))
         redacted = self._noted(await self._redaction.tree(tree, self._reader.shape, self._veil, unit.typed))
+        for file, (path, content) in zip(files, aside, strict=True):
+            self._pass_unread(file)
+            places.put(redacted.tree, path, content)
         # a comment within an event is in its bytes, not in its tree
         if not redacted.changed and not unit.blind and _COMMENT.search(unit.raw) is None:
             return Clean(unit, unit.tree, unit.raw)
         return Clean(unit, redacted.tree, self._reader.encode(unit, redacted.tree))
 
     async def _pieces(self, unit: Unit) -> list[Clean]:
-        pieces = {slot.key: await self._piece(slot, _get(unit.tree, slot.path)) for slot in unit.slots}
+        pieces = {slot.key: await self._piece(slot, _text(unit, slot)) for slot in unit.slots}
         self._over.update(unit.closes)
         before: list[Clean] = []
         for key in unit.closes:
@@ -112,10 +122,10 @@ class Inward:
         if unit.tree is None:
             return [*before, Clean(unit, None, _COMMENT.sub(b"", unit.raw))]
         for path in (*unit.blind, *(slot.path for slot in unit.slots)):
-            _put(unit.tree, path, None)
+            places.put(unit.tree, path, None)
         tree = await self._around(unit.tree)
         for slot in unit.slots:
-            _put(tree, slot.path, pieces[slot.key])
+            places.put(tree, slot.path, pieces[slot.key])
         return [*before, Clean(unit, tree, self._reader.encode(unit, tree))]
 
     async def _around(self, tree: object) -> object:
@@ -130,6 +140,8 @@ class Inward:
         return redacted.tree
 
     async def _piece(self, slot: Slot, text: str) -> str:
+        if slot.kind in {"audio", "image"} and self._is_of_file(slot, text):
+            return text
         if text and slot.key in self._over:
             # what came before has left, so a value of which this is the rest could not be taken out any more
             raise Sent("a text of the answer went on after its end")
@@ -145,6 +157,28 @@ class Inward:
             self._fixed.add(slot.key)
             return await self._segments(segmenter.feed(text), _FIXED)
         return await self._segments(segmenter.feed(text))
+
+    def _is_of_file(self, slot: Slot, text: str) -> bool:
+        """Return whether a piece passes as one of a file; what begins as a text is one to its end."""
+        if not text or slot.key in self._segmenters or (slot.key in self._over and slot.key not in self._files):
+            return False
+        if is_base64(text):
+            self._pass_unread(slot)
+            return True
+        if slot.key in self._files and not self._veil.profile.shadow:
+            # what has left may be the beginning of a value that goes on here
+            self.blocked += (("UNSCANNED", pointer(slot.path)),)
+        return False
+
+    def _pass_unread(self, file: Slot) -> None:
+        """Count a file that nobody looks into, once, or block the answer."""
+        if file.key in self._files:
+            return
+        self._files.add(file.key)
+        self.passed[file.kind] = self.passed.get(file.kind, 0) + 1
+        profile = self._veil.profile
+        if profile.unscanned == "block" and not profile.shadow:
+            self.blocked += (("UNSCANNED", pointer(file.path)),)
 
     async def _rest(self, key: Hashable) -> str:
         if (parts := self._json.pop(key, None)) is not None:
@@ -178,16 +212,11 @@ class Inward:
         return redacted
 
 
-def _get(tree: object, path: tuple[str | int, ...]) -> str:
-    return cast("str", _walk(tree, path))
+def _text(unit: Unit, slot: Slot) -> str:
+    return cast("str", places.at(unit.tree, slot.path))
 
 
-def _put(tree: object, path: tuple[str | int, ...], value: object) -> None:
-    parent = _walk(tree, path[:-1])
-    cast("dict[str | int, object]", parent)[path[-1]] = value
-
-
-def _walk(tree: object, path: tuple[str | int, ...]) -> object:
-    for part in path:
-        tree = cast("dict[str | int, object]", tree)[part]
-    return tree
+def _is_file(content: str) -> bool:
+    if (url := data_url(content)) is not None:
+        return not is_text(url[1])
+    return len(content) >= _FILE_CHARACTERS_MIN and is_base64(content)

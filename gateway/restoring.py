@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from gateway import body, refusals
+from gateway import body, places, refusals
 from redaction import redactor
 from redaction.finding import Grant, Minted, Shape
 from redaction.stream import RestoreHold
@@ -99,20 +99,23 @@ class Restoring:
             return [(clean.raw, clean.tree)]
         if clean.unit.slots or clean.unit.closes:
             return await self._pieces(clean.unit, clean)
+        aside = places.set_aside(clean.tree, (file.path for file in clean.unit.files))
         tree, changed = await self._tree(clean.tree, self._reader.shape, self._grant)
+        for path, content in aside:
+            places.put(tree, path, content)
         return [(self._reader.encode(clean.unit, tree) if changed else clean.raw, tree)]
 
     async def _pieces(self, unit: Unit, clean: Clean) -> list[tuple[bytes, object]]:
         grant = cast("frozenset[str]", self._grant)
         changed = False
         for slot in unit.slots:
-            text = cast("str", _at(clean.tree, slot.path))
+            text = cast("str", places.at(clean.tree, slot.path))
             restored = await self._piece(slot, text, grant)
             if slot.key in unit.closes:
                 restored += await self._rest(slot.key, grant)
             if restored != text:
                 changed = True
-                _set(clean.tree, slot.path, restored)
+                places.put(clean.tree, slot.path, restored)
         before: list[tuple[bytes, object]] = []
         written = {slot.key for slot in unit.slots}
         for key in unit.closes:
@@ -123,7 +126,7 @@ class Restoring:
         return [*before, (raw, clean.tree)]
 
     async def _piece(self, slot: Slot, text: str, grant: frozenset[str]) -> str:
-        if slot.kind == "fixed":
+        if slot.kind in {"fixed", "audio", "image"}:
             return text
         if slot.kind == "json":  # originals need escaping: only the whole text can be parsed and written again
             self._json.setdefault(slot.key, []).append(text)
@@ -155,13 +158,3 @@ class Restoring:
         if not found:
             return tree, False
         return redactor.restore(tree, found, entities=grant, pointer=None, shape=shape)
-
-
-def _at(tree: object, path: tuple[str | int, ...]) -> object:
-    for part in path:
-        tree = cast("dict[str | int, object]", tree)[part]
-    return tree
-
-
-def _set(tree: object, path: tuple[str | int, ...], value: str) -> None:
-    cast("dict[str | int, object]", _at(tree, path[:-1]))[path[-1]] = value

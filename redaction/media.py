@@ -20,6 +20,8 @@ _TYPE_KEYS: Final = ("mimeType", "media_type", "mime_type", "mediaType", "format
 #: Looked at whole: whatever else stands in it is text, wherever it stands.
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-\r\n]{16,}={0,2}\s*")
 _BODY: Final = re.compile(r"[A-Za-z0-9+/_\-\r\n]*={0,2}\s*")
+#: RFC 4648 section 4, as APIs write it: no line ends, and none of the characters of `call-me_at`.
+_STRICT: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 #: RFC 2397.
 _DATA_URL: Final = re.compile(r"data:([A-Za-z0-9.+\-]{1,64}/[A-Za-z0-9.+\-]{1,64})?((?:;[^;,]{1,128}){0,8});base64,")
 _TEXT: Final = re.compile(
@@ -59,6 +61,11 @@ def data_url(value: str) -> tuple[str, str] | None:
     if match is None or _BODY.fullmatch(value, match.end()) is None:
         return None
     return match.group(), match.group(1) or "text/plain"
+
+
+def is_base64(content: str) -> bool:
+    """Return whether `content` is base64, or a piece of it, and nothing else."""
+    return _STRICT.fullmatch(content) is not None
 
 
 def is_text(media: str) -> bool:

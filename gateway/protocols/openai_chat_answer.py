@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from gateway.call import SlotKind
 
+    #: a field of a delta, the number of its choice; of what stands deeper, which one
+    _Key = tuple[str, int, *tuple[str | int, ...]]
 
 _SHAPE: Final = Shape(
     keep=(
@@ -27,8 +29,7 @@ _SHAPE: Final = Shape(
         "choices.*.message.tool_calls.*.id", "choices.*.message.tool_calls.*.type",
         "choices.*.message.tool_calls.*.function.name",
         "choices.*.delta.tool_calls.*.id", "choices.*.delta.tool_calls.*.type",
-        "choices.*.delta.tool_calls.*.function.name", "choices.*.message.audio.id",
-        "choices.*.delta.audio.data", "choices.*.delta.audio.id",
+        "choices.*.delta.tool_calls.*.function.name", "choices.*.message.audio.id", "choices.*.delta.audio.id",
     ),
     embedded=("choices.*.message.tool_calls.*.function.arguments", "choices.*.message.function_call.arguments"),
 )  # fmt: skip
@@ -36,6 +37,8 @@ _SHAPE: Final = Shape(
 #: The same where the text was asked for as JSON.
 _JSON_SHAPE: Final = replace(_SHAPE, embedded=(*_SHAPE.embedded, "choices.*.message.content"))
 
+#: What comes in pieces of a spoken answer: what is said, and how it sounds.
+_AUDIO: Final = ("transcript", "data")
 #: What stands in each chunk. What else one holds is said once, and redacted there.
 _OF_EACH: Final = frozenset({"id", "object", "created", "model", "system_fingerprint", "service_tier"})
 
@@ -81,18 +84,19 @@ class ChatReader(ModelAnswer):
 
     def continuation(self, key: Hashable, text: str) -> Unit:
         """Return a chunk like the last one that carries `text` for slot `key` only."""
-        kind, choice, *rest = cast("tuple[str, int, *tuple[int, ...]]", key)
-        if kind == "arguments":
-            delta: dict[str, object] = {"tool_calls": [{"index": rest[0], "function": {"arguments": text}}]}
-            path: tuple[str | int, ...] = ("choices", 0, "delta", "tool_calls", 0, "function", "arguments")
-        elif kind == "audio":
-            delta, path = {"audio": {"transcript": text}}, ("choices", 0, "delta", "audio", "transcript")
+        kind, choice, *rest = cast("_Key", key)
+        if not rest:
+            delta: dict[str, object] = {kind: text}
+            path: tuple[str | int, ...] = ("choices", 0, "delta", kind)
+        elif kind == "arguments":
+            delta = {"tool_calls": [{"index": rest[0], "function": {"arguments": text}}]}
+            path = ("choices", 0, "delta", "tool_calls", 0, "function", "arguments")
         else:
-            delta, path = {kind: text}, ("choices", 0, "delta", kind)
+            delta, path = {kind: {str(rest[0]): text}}, ("choices", 0, "delta", kind, rest[0])
         tree = {**self._last}
         tree["choices"] = [{"index": choice, "delta": delta, "finish_reason": None}]
         raw = b"data: " + body.encode(tree) + b"\n\n"
-        return Unit(raw=raw, tree=tree, slots=(Slot(key, path, self._slot_kind(kind)),), hold=self._holding)
+        return Unit(raw=raw, tree=tree, slots=(Slot(key, path, self._slot_kind(key)),), hold=self._holding)
 
     def tool_calls(self) -> list[dict[str, object]]:
         """Return the tool calls asked for, in the form of a message's `tool_calls`."""
@@ -187,10 +191,13 @@ class ChatReader(ModelAnswer):
         for name, value in cast("dict[str, object]", delta).items():
             if isinstance(value, str) and name != "role":
                 typed = self._promises.text_slots if name == "content" else None
-                found.append(Slot((name, number), ("choices", at, "delta", name), self._slot_kind(name), typed))
+                key: Hashable = (name, number)
+                found.append(Slot(key, ("choices", at, "delta", name), self._slot_kind(key), typed))
         audio = self._note_audio(cast("dict[str, object]", delta))
-        if isinstance(audio.get("transcript"), str):
-            found.append(Slot(("audio", number), ("choices", at, "delta", "audio", "transcript")))
+        for name in _AUDIO:
+            if isinstance(audio.get(name), str):
+                key = ("audio", number, name)
+                found.append(Slot(key, ("choices", at, "delta", "audio", name), self._slot_kind(key)))
         calls = objects_of(cast("dict[str, object]", delta).get("tool_calls"))
         if calls:
             # a tool call may be acted on as soon as it parses: nothing of it leaves before the journal has it
@@ -208,9 +215,13 @@ class ChatReader(ModelAnswer):
         self._open.update(slot.key for slot in found)
         return found
 
-    def _slot_kind(self, name: str) -> SlotKind:
-        is_json = name == "arguments" or (name == "content" and self._promises.text is not None)
-        return "json" if is_json else "text"
+    def _slot_kind(self, key: Hashable) -> SlotKind:
+        kind, _, *rest = cast("_Key", key)
+        if not rest:
+            return "json" if kind == "content" and self._promises.text is not None else "text"
+        if kind == "arguments":
+            return "json"
+        return "audio" if rest[0] == "data" else "text"
 
     def _close_all(self) -> tuple[Hashable, ...]:
         closes = tuple(self._open)

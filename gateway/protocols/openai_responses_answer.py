@@ -14,6 +14,7 @@ from gateway.call import Sent, Slot, Unit
 from gateway.definitions.slots import joined
 from gateway.model_answer import ModelAnswer, object_of, objects_of
 from gateway.protocols.openai_responses_events import FINAL, acted_on, blind_places, flat_text, flows, slots_of
+from gateway.protocols.openai_responses_files import files_of
 from gateway.protocols.openai_responses_shape import answer_shape, promised
 from gateway.providers.provider import NOT_EXECUTED
 from gateway.sse import event as sse_event
@@ -65,7 +66,7 @@ class ResponsesReader(ModelAnswer):
         # none of its own: what is left of a text has no number in the provider's count
         tree = {**self._last[known], "sequence_number": self._sequence}
         tree["delta"] = {known.field: text} if known.field else text
-        slot = self._typed(Slot(key, path, "json" if known.is_json else "text"))
+        slot = self._typed(Slot(key, path, known.kind))
         return Unit(raw=self.encode(Unit(raw=b""), tree), tree=tree, slots=(slot,), hold=self._holding)
 
     def output(self) -> list[dict[str, object]]:
@@ -130,9 +131,9 @@ class ResponsesReader(ModelAnswer):
             key = cast("SlotKey", slot.key)
             self._open.add(key)
             self._last[key] = {name: value for name, value in tree.items() if name in _WHICH}
-        typed = None if slots else joined(self._schemas(tree))
+        typed, files = (None, ()) if slots else (joined(self._schemas(tree)), files_of(kind, tree))
         unit = Unit(
-            raw=raw, tree=tree, typed=typed, slots=slots, blind=blind_places(tree, kind), hold=self._holding
+            raw=raw, tree=tree, typed=typed, slots=slots, files=files, blind=blind_places(tree), hold=self._holding
         )  # fmt: skip
         closes = self._closed(kind, tree)
         # what is left of a text goes out before the event that says it is over, which is then walked whole

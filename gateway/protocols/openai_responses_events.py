@@ -14,6 +14,8 @@ from gateway.model_answer import is_utf8
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gateway.call import SlotKind
+
     Place = tuple[str | int, ...]
 
 FINAL: Final = frozenset({
@@ -33,7 +35,8 @@ _FLOWING: Final = (
     "response.shell_call_output_content.",
 )  # fmt: skip
 _ARGUMENTS: Final = ("response.function_call_arguments.", "response.mcp_call_arguments.")
-_AUDIO: Final = "response.audio.delta"
+#: Pieces of a sound (the second as the realtime API names them).
+_AUDIO: Final = frozenset({"response.audio.delta", "response.output_audio.delta"})
 #: What the usual event looks like: one flat object around a piece of a text. `\\u` is left to the parser.
 _STRING: Final = rb'"[^"\\\x00-\x1f]*(?:\\["\\/bfnrt][^"\\\x00-\x1f]*)*"'
 _VALUE: Final = rb"(?:" + _STRING + rb"|-?[0-9]{1,18}|\[\]|null)"
@@ -44,7 +47,7 @@ _FLAT: Final = re.compile(
 
 
 class SlotKey(NamedTuple):
-    """Which text of an answer: its event without `.delta`, and the indexes that tell it from others like it."""
+    """Which text or sound of an answer: its event without `.delta`, and the indexes that tell it from others."""
 
     family: str
     output: object
@@ -54,9 +57,11 @@ class SlotKey(NamedTuple):
     field: str
 
     @property
-    def is_json(self) -> bool:
-        """Whether the text is a tool call's arguments."""
-        return self.family in _ARGUMENTS
+    def kind(self) -> SlotKind:
+        """Whether it is a text, a tool call's arguments, or a sound."""
+        if self.family in _ARGUMENTS:
+            return "json"
+        return "audio" if f"{self.family}delta" in _AUDIO and not self.field else "text"
 
     def ended_by(self, kind: str, tree: dict[str, object]) -> bool:
         """Return whether an event says that no more of this text comes."""
@@ -91,11 +96,11 @@ def flat_text(raw: bytes) -> bool:
 def slots_of(kind: str, tree: dict[str, object]) -> tuple[Slot, ...]:
     """Return the pieces of texts in an event."""
     delta = tree.get("delta")
-    if not kind.endswith(".delta") or kind == _AUDIO:
+    if not kind.endswith(".delta"):
         return ()
     key = _key(kind.removesuffix("delta"), tree)
     if isinstance(delta, str):
-        return (Slot(key, ("delta",), "json" if key.is_json else "text"),)
+        return (Slot(key, ("delta",), key.kind),)
     if not isinstance(delta, dict):
         return ()
     return tuple(
@@ -105,12 +110,10 @@ def slots_of(kind: str, tree: dict[str, object]) -> tuple[Slot, ...]:
     )
 
 
-def blind_places(tree: dict[str, object], kind: str = "") -> tuple[Place, ...]:
+def blind_places(tree: dict[str, object]) -> tuple[Place, ...]:
     """Return the places of an event or answer that cannot be inspected."""
-    found: list[Place] = [("delta",)] if kind == _AUDIO else []
-    if isinstance(tree.get("obfuscation"), str):
-        found.append(("obfuscation",))
-    return (*found, *_probabilities(tree, ()))
+    obfuscation: tuple[Place, ...] = (("obfuscation",),) if isinstance(tree.get("obfuscation"), str) else ()
+    return (*obfuscation, *_probabilities(tree, ()))
 
 
 def _key(family: str, tree: dict[str, object]) -> SlotKey:

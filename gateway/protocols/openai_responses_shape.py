@@ -46,7 +46,7 @@ _RESPONSE: Final = (
     "text.verbosity", "error.code", "incomplete_details.reason", "tools.*.type", "tools.*.name",
     "tools.*.parameters.type", "prompt_cache_retention", "prompt.id", "prompt.version", "include.*",
 )  # fmt: skip
-_EVENT: Final = ("type", "item_id", "part.type", "annotation.type", "annotation.file_id", "partial_image_b64")
+_EVENT: Final = ("type", "item_id", "part.type", "annotation.type", "annotation.file_id")
 
 #: Where a text stands that was asked for as JSON.
 _JSON_TEXTS: Final = (

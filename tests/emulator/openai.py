@@ -68,6 +68,7 @@ def _item(place: int, item: Tree, piece: int) -> list[tuple[str, Tree]]:
     for name in ("content", "summary"):
         begun |= {name: []} if name in item else {}
     begun |= {"arguments": ""} if "arguments" in item else {}
+    begun |= {"result": None} if item["type"] == "image_generation_call" else {}
     said: list[tuple[str, Tree]] = [("response.output_item.added", {"output_index": place, "item": begun})]
     for index, part in enumerate(cast("list[Tree]", item.get("content") or [])):
         field = "text" if part["type"] == "output_text" else "refusal"

@@ -326,7 +326,6 @@ RESPONSE_EVENTS: Final = """
 [response.image_generation_call.generating].item_id
 [response.image_generation_call.in_progress].item_id
 [response.image_generation_call.partial_image].item_id
-[response.image_generation_call.partial_image].partial_image_b64
 [response.mcp_call.completed].item_id
 [response.mcp_call.failed].item_id
 [response.mcp_call.in_progress].item_id
@@ -367,9 +366,8 @@ COMPLETION: Final = """
 .system_fingerprint
 """
 
-#: Chunks of chat completions; of spoken ones the bytes of the sound.
+#: Chunks of chat completions.
 CHUNKS: Final = """
-.choices.*.delta.audio.data
 .choices.*.delta.audio.id
 .choices.*.delta.tool_calls.*.function.name
 .choices.*.delta.tool_calls.*.id

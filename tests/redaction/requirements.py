@@ -83,5 +83,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "A value in any field of the SDKs' types, known or not, is taken out, but where structure is listed.",
         "issue 8",
     ),
+    Requirement(
+        "RED-42",
+        "Sound and pictures that come in pieces of a stream are counted once, audited, or blocked; text in their place "
+        "is read.",
+        "issue 8",
+    ),
     Requirement("RED-20", "A segment is its own only segment, and no longer than a detector takes.", "facts 4"),
 )

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from base64 import b64encode
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, cast
 
@@ -117,6 +119,16 @@ def said(tree: object, reader: AnswerReader, ends: list[Tree] | None) -> bool:
     return runner.run(_said(tree, reader, ends, redaction))
 
 
+async def _taken(
+    reader: AnswerReader, events: list[Tree], redaction: Redaction, profile: Profile
+) -> tuple[Inward, str]:
+    """Return what is known of a stream of events, and what of it is journaled."""
+    inward = Inward(reader, redaction, replace(VEIL, profile=profile))
+    reader.begin(200, ((b"content-type", b"text/event-stream"),))
+    units = [unit for one in events for unit in reader.feed(f"data: {json.dumps(one)}\n\n".encode())]
+    return inward, b"".join([one.raw for one in await inward.take(units)]).decode()
+
+
 async def _said(tree: object, reader: AnswerReader, ends: list[Tree] | None, redaction: Redaction) -> bool:
     inward = Inward(reader, redaction, VEIL)
     media = b"application/json" if ends is None else b"text/event-stream"
@@ -209,3 +221,96 @@ def test_pictures_a_provider_has_drawn_and_spoken_answers_count_as_not_looked_in
         found = dict(zip(planned.texts, engine()[2].find(planned.texts), strict=True))
         after = redactor.finish(planned, found, SCOPE)
         assert (after.tree, dict(after.passed)) == (tree, {kind: 1})
+
+
+FILE = "iVBORw0KGgo" * 9
+BLOCKING = replace(ALL, unscanned="block")
+SHADOW = replace(BLOCKING, shadow=True)
+
+
+def chunks(*deltas: Tree) -> list[Tree]:
+    """Return the chunks of a completion."""
+    said: list[Tree] = [{"choices": [{"index": 0, "delta": one}]} for one in deltas]
+    return [*said, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}]
+
+
+def sounds(*pieces: str) -> list[Tree]:
+    """Return the chunks of a spoken completion."""
+    return chunks(*[Tree(audio={"data": one}) for one in pieces])
+
+
+def heard(*pieces: str) -> list[Tree]:
+    """Return the events of a response that speaks."""
+    said: list[Tree] = [{"type": "response.audio.delta", "delta": one} for one in pieces]
+    return [*said, {"type": "response.audio.done"}, {"type": "response.completed", "response": {"output": []}}]
+
+
+def shown(item: Tree, *half: object) -> list[Tree]:
+    """Return the events of a response with one item."""
+    drawn: Tree = {"type": "response.image_generation_call.partial_image", "output_index": 0}
+    return [*({**drawn, "partial_image_b64": one} for one in half),
+            {"type": "response.output_item.done", "output_index": 0, "item": item},
+            {"type": "response.completed", "response": {"output": [item]}}]  # fmt: skip
+
+
+DRAWN: Tree = {"type": "image_generation_call", "id": "ig_1", "result": FILE}
+PLOTTED: Tree = {"type": "code_interpreter_call", "id": "ci_1", "outputs": [
+    "odd", {"type": "logs", "logs": "x"}, {"type": "image", "url": f"data:image/png;base64,{FILE}"},
+]}  # fmt: skip
+#: reader, events, what passes unread of them, where they are blocked, how often the file is journaled
+FILES: dict[str, tuple[Callable[[], AnswerReader], list[Tree], Tree, str, int]] = {
+    "sound of a chat": (ChatReader, sounds(FILE, "", FILE),
+                        {"audio": 1}, "/choices/0/delta/audio/data", 2),
+    "sound of a response": (ResponsesReader, heard(FILE, FILE), {"audio": 1}, "/delta", 2),
+    "picture": (ResponsesReader, shown(DRAWN, FILE, FILE), {"image": 1}, "/partial_image_b64", 4),
+    "picture shown once": (ResponsesReader, shown(DRAWN), {"image": 1}, "/item/result", 2),
+    "plot": (ResponsesReader, shown(PLOTTED), {"image": 1}, "/item/outputs/2/url", 2),
+}  # fmt: skip
+#: what is no file, whoever says that it is
+TEXTS: dict[str, tuple[Callable[[], AnswerReader], list[Tree]]] = {
+    "sound of a chat": (ChatReader, sounds(TEXT[:9], TEXT[9:])),
+    "object in its place": (ChatReader, chunks({"audio": {"data": {"text": [TEXT]}}})),
+    "field that is named like one": (ChatReader, chunks({"data": "ada"}, {"data": "@example.com"})),
+    "arguments of nothing": (ChatReader, chunks({"arguments": TEXT[:9]}, {"arguments": TEXT[9:]})),
+    "sound of a response": (ResponsesReader, heard(TEXT[:9], TEXT[9:])),
+    "half drawn": (ResponsesReader, shown({"type": "image_generation_call", "result": None}, TEXT, {"a": TEXT})),
+    "drawn": (ResponsesReader, shown({"type": "image_generation_call", "result": TEXT})),
+    "short": (ResponsesReader, shown({"type": "image_generation_call", "result": "ada"}, "4111-1111-1111-1111")),
+    "plot": (ResponsesReader, shown({"type": "code_interpreter_call", "outputs": [
+        {"type": "image", "url": f"data:image/png;base64,{TEXT}"}]})),
+    "plot of text": (ResponsesReader, shown({"type": "code_interpreter_call", "outputs": [
+        {"type": "image", "url": f"data:image/svg+xml;base64,{b64encode(TEXT.encode()).decode()}"}]})),
+}  # fmt: skip
+
+
+@pytest.mark.requirement("RED-42")
+@pytest.mark.parametrize("what", FILES)
+def test_a_file_of_a_stream_counts_once_or_is_blocked_and_a_shadow_changes_nothing(what: str) -> None:
+    reader, events, passed, place, times = FILES[what]
+    runner, redaction, _ = engine()
+    for profile, blocked in ((ALL, ()), (BLOCKING, (("UNSCANNED", place),)), (SHADOW, ())):
+        inward, journaled = runner.run(_taken(reader(), events, redaction, profile))
+        assert (dict(inward.passed), inward.blocked) == (passed, blocked)
+        assert journaled.count(FILE) == times
+
+
+@pytest.mark.requirement("RED-42")
+@pytest.mark.parametrize("what", TEXTS)
+def test_a_text_in_the_place_of_a_file_is_read(what: str) -> None:
+    reader, events = TEXTS[what]
+    runner, redaction, _ = engine()
+    inward, journaled = runner.run(_taken(reader(), events, redaction, ALL))
+    assert (dict(inward.passed), inward.blocked) == ({}, ())
+    assert not left(journaled)
+    assert b64encode(b"ada@").decode()[:5] not in journaled
+
+
+@pytest.mark.requirement("RED-42")
+def test_a_sound_that_goes_on_as_a_text_is_blocked_and_a_text_that_goes_on_as_a_sound_is_read() -> None:
+    runner, redaction, _ = engine()
+    for reader, events in ((ChatReader(), sounds("ada", "@example.com")),
+                           (ResponsesReader(), heard("ada", "@example.com"))):  # fmt: skip
+        inward, _ = runner.run(_taken(reader, events, redaction, ALL))
+        assert [entity for entity, _ in inward.blocked] == ["UNSCANNED"]
+    inward, journaled = runner.run(_taken(ResponsesReader(), heard("ada@", "example", ".com "), redaction, BLOCKING))
+    assert (dict(inward.passed), inward.blocked, left(journaled)) == ({}, (), False)
