@@ -93,10 +93,11 @@ class Blocks:
         self._known_at = float("-inf")
         self._streams: dict[object, _Stream] = {}
         self._watch: asyncio.Task[None] | None = None
+        self._looking = asyncio.Lock()
 
     async def open(self) -> None:
         """Read everything and begin to hear of changes. Raises `JournalUnavailable`."""
-        await self._look()
+        await self.look()
         self._watch = asyncio.create_task(self._hear(), name="blocks")
 
     async def aclose(self) -> None:
@@ -158,18 +159,20 @@ class Blocks:
 
         return release
 
-    async def _look(self) -> None:
-        at = self._clock()
-        revision = await self._store.blocks_revision()
-        if revision != self._revision:
-            # changes under one's eyes are read with the next look
-            subjects = frozenset(one.subject for one in await self._store.list_blocks())
-            fresh, self._subjects = subjects - self._subjects, subjects
-            self._revision = revision
-            if fresh:
-                _log.warning("blocked: %s", ", ".join(sorted(map(unnamed, fresh))))
-                self._cut(fresh)
-        self._known_at = at
+    async def look(self) -> None:
+        """Know whatever the store knows when this is called. Raises `JournalUnavailable`."""
+        async with self._looking:  # else a look that began earlier could put back what it had read
+            at = self._clock()
+            revision = await self._store.blocks_revision()
+            if revision != self._revision:
+                # changes under one's eyes are read with the next look
+                subjects = frozenset(one.subject for one in await self._store.list_blocks())
+                fresh, self._subjects = subjects - self._subjects, subjects
+                self._revision = revision
+                if fresh:
+                    _log.warning("blocked: %s", ", ".join(sorted(map(unnamed, fresh))))
+                    self._cut(fresh)
+            self._known_at = at
 
     def _cut(self, fresh: frozenset[str]) -> None:
         for one in list(self._streams.values()):
@@ -181,7 +184,7 @@ class Blocks:
         while True:
             try:
                 await self._store.wait_blocks(self._revision, LOOK_SECONDS)
-                await self._look()
+                await self.look()
                 told = False
             except JournalError as error:
                 if not told:

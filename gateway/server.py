@@ -223,7 +223,7 @@ def _parts(gateway: Gateway, logins: Logins, ledger: Ledger) -> AdminParts:
         names.add(urlsplit(gateway.config.admin_url).netloc.lower())
     return AdminParts(
         runs=gateway.journal, operator=gateway.journal, authenticate=authenticate, blocks=gateway.journal,
-        named=gateway.config,
+        look_at_blocks=gateway.blocks.look, named=gateway.config,
         logins=logins, admit=admit,
         decide=decide, record=deed_record, write_audit=gateway.journal.write_audit, open_run=gateway.desk.open_as,
         given=gateway.given, accept_past=gateway.journal.accept_past,

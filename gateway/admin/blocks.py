@@ -1,11 +1,13 @@
-"""`/api/v1/blocks`: the kill switch. What is set here counts on all instances within a second."""
+"""`/api/v1/blocks`: the kill switch. What is set counts here once it is answered, on all instances within a second."""
 
+import contextlib
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field, StringConstraints
 
 from durable.blocks import BlockRecord
+from durable.journal import JournalError
 from gateway.admin.form import Form, Reason
 from gateway.admin.paging import page
 from gateway.admin.parts import ROWS_MAX, AdminParts
@@ -64,18 +66,25 @@ async def _block(allowed: _Changer, wanted: Wanted) -> Block:
     if not wanted.unknown:
         await _demand_known(allowed.parts, subject)
     audit = [allowed.record("block", await _audited(allowed.parts, subject), wanted.reason)]
-    return _view(
-        await allowed.parts.blocks.block(subject, reason=wanted.reason, blocker=allowed.principal.name, audit=audit)
-    )
+    found = await allowed.parts.blocks.block(subject, reason=wanted.reason, blocker=allowed.principal.name, audit=audit)
+    await _heed(allowed.parts)
+    return _view(found)
 
 
 async def _lift(allowed: _Changer, wanted: Wanted) -> Block:
     subject = _subject(wanted)
     audit = [allowed.record("unblock", await _audited(allowed.parts, subject), wanted.reason)]
     try:
-        return _view(await allowed.parts.blocks.lift_block(subject, audit=audit))
+        found = await allowed.parts.blocks.lift_block(subject, audit=audit)
     except LookupError:
         raise Problem(404, "not_found", f"`{subject}` is not blocked") from None
+    await _heed(allowed.parts)
+    return _view(found)
+
+
+async def _heed(parts: AdminParts) -> None:
+    with contextlib.suppress(JournalError):  # it stands in the store, and is heard of as on the other instances
+        await parts.look_at_blocks()
 
 
 def _subject(wanted: Wanted) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from durable.blocks import BlockRecord
     from durable.definitions import DefinitionRecord, Ruling
@@ -289,6 +289,8 @@ class AdminParts:
     approvals: ApprovalRows
     definitions: DefinitionRows
     blocks: BlockRows
+    #: reads them anew, so that what was set here counts here once that is answered
+    look_at_blocks: Callable[[], Awaitable[None]]
     #: what the configuration names, for blocks
     named: Config
     unveil: Unveil

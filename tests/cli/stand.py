@@ -98,6 +98,9 @@ class Unblocked:
 def parts_of(ledger: Ledger, *, host: str = HOST) -> AdminParts:
     """Return the parts over a ledger."""
 
+    async def nothing_new() -> None:
+        """Nothing is blocked."""
+
     async def open_run(agent: str, domain: str, run_id: str | None) -> OpenedRun:
         run = await ledger.open_run(Owner(domain, agent), run_id)
         return OpenedRun(
@@ -122,6 +125,7 @@ def parts_of(ledger: Ledger, *, host: str = HOST) -> AdminParts:
         approvals=ledger,
         definitions=Shelf(),
         blocks=Unblocked(),
+        look_at_blocks=nothing_new,
         named=Config(version=1),
         unveil=unveil,
         budgets=ledger,
@@ -160,11 +164,11 @@ def serving(
     thread = threading.Thread(target=work)
     thread.start()
     try:
-        assert server.up.wait(20)
+        assert server.up.wait(60)
         yield
     finally:
         server.should_exit = True
-        thread.join(5)
+        thread.join(60)
         listening.close()
         assert not thread.is_alive()
 

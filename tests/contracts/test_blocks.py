@@ -12,6 +12,7 @@ from durable.journal import JournalUnavailable
 from gateway.blocking import STALE_SECONDS_MAX, Blocks
 from policy.decision import Principal
 from tests.contracts.place import DatabasePlace, audited, journal_in
+from tests.pace import paced
 
 if TYPE_CHECKING:
     from durable.blocks import BlockRecord
@@ -46,12 +47,11 @@ async def test_a_block_stands_until_it_is_lifted_and_both_are_audited(place: Pla
 
 
 async def refused_within(blocks: Blocks, seconds: float, *, refused: bool = True) -> bool:
-    loop = asyncio.get_running_loop()
-    until = loop.time() + seconds
-    while (blocks.of_caller(BILLING, None) is not None) is not refused:
-        if loop.time() > until:
-            return False
-        await asyncio.sleep(0.01)
+    with paced() as pace:
+        while (blocks.of_caller(BILLING, None) is not None) is not refused:
+            if pace.seconds > seconds:
+                return False
+            await asyncio.sleep(0.01)
     return True
 
 
@@ -75,6 +75,50 @@ async def test_every_instance_hears_of_a_block_and_of_its_end_within_a_second(pl
             await there.aclose()
             if other is not one:
                 await other.aclose()
+
+
+@pytest.mark.requirement("BLK-02")
+async def test_who_has_looked_refuses_at_once_whatever_a_look_before_it_still_says(place: Place) -> None:
+    async with journal_in(place) as journal:
+        store = Slow(journal)
+        blocks = Blocks(store)
+        await blocks.look()
+        await block(journal, "mcp/payments")
+        store.slow = True
+        before = asyncio.create_task(blocks.look())
+        await store.read.wait()
+        await block(journal, AGENT)
+        after = asyncio.create_task(blocks.look())
+        await asyncio.sleep(0)
+        store.go_on.set()
+        await after
+        assert blocks.of_caller(BILLING, None) is not None
+        await before
+        assert blocks.of_caller(BILLING, None) is not None
+
+
+@dataclass
+class Slow:
+    """A store whose next list is read and comes late."""
+
+    journal: Store
+    slow: bool = False
+    read: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def list_blocks(self) -> list[BlockRecord]:
+        found = await self.journal.list_blocks()
+        if self.slow:
+            self.slow = False
+            self.read.set()
+            await self.go_on.wait()
+        return found
+
+    async def blocks_revision(self) -> int:
+        return await self.journal.blocks_revision()
+
+    async def wait_blocks(self, known: int, seconds_max: float) -> None:
+        await self.journal.wait_blocks(known, seconds_max)
 
 
 @dataclass
