@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: where Debian keeps the binaries of each version
 _DEBIAN: Final = Path("/usr/lib/postgresql")
-_START_SECONDS_MAX: Final = 30
+_START_SECONDS_MAX: Final = 120
 #: psql's status for it
 _NO_CONNECTION: Final = 2
 _SUPERUSER: Final = "oncegate"

@@ -10,13 +10,13 @@ import asyncio
 import sys
 
 from durable.step import Settlement
-from tests.contracts.place import DatabasePlace
+from tests.contracts.place import SHORT_LEASE_SECONDS, DatabasePlace
 from tests.durable.steps import begun, intent, outcome, step
 
 
 async def leave(url: str) -> None:
     """Begin a `once` and a `safe` call, and stay."""
-    journal = await DatabasePlace(url).open()
+    journal = await DatabasePlace(url, SHORT_LEASE_SECONDS).open()
     held = await begun(journal, intent(step(key="once")))
     repeatable = await begun(journal, intent(step(key="safe", effect="safe")))
     sys.stdout.write(f"{held.id} {repeatable.id}\n")

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from durable.seal import Keyring
     from durable.store import Store
 
-#: short enough to wait for, long enough for a busy machine
-LEASE_SECONDS = 2.0
+#: no busy machine misses it
+LEASE_SECONDS = 60.0
+#: for who waits until it is over; whoever has it may lose it on a busy machine, so nothing else is asked of them
+SHORT_LEASE_SECONDS = 2.0
 
 
 class Place(Protocol):
@@ -46,9 +48,10 @@ class FilePlace:
 @dataclass(frozen=True, slots=True)
 class DatabasePlace:
     url: str
+    lease_seconds: float = LEASE_SECONDS
 
     async def open(self, keyring: Keyring = KEYRING) -> Store:
-        return await open_postgres(self.url, keyring=keyring, lease_seconds=LEASE_SECONDS)
+        return await open_postgres(self.url, keyring=keyring, lease_seconds=self.lease_seconds)
 
     async def links(self) -> list[Link]:
         return [link async for link in read_postgres_links(self.url)]

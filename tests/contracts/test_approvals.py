@@ -134,7 +134,7 @@ async def test_who_waits_is_woken_by_the_decision_and_nobody_waits_for_ever(plac
         assert (await journal.wait_approval(approval.id, 0.05)).state == "pending"
         waiting = asyncio.create_task(journal.wait_approval(approval.id, 30.0))
         await journal.vote(approval.id, vote("user:acme/cfo"), ())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert (await waiting).state == "approved"
 
 

@@ -95,7 +95,7 @@ async def test_who_waits_hears_of_every_decision(place: Place) -> None:
     async with journal_in(place) as journal:
         await shown(journal, "a")
         known = await journal.definitions_revision()
-        waiting = asyncio.create_task(journal.wait_definitions(known, 5.0))
+        waiting = asyncio.create_task(journal.wait_definitions(known, 60.0))
         await journal.decide_definition(PAY, ruling("a", "rejected"), ())
         assert await waiting == known + 1
         assert await journal.wait_definitions(known + 1, 0.0) == known + 1
@@ -111,7 +111,7 @@ async def test_what_one_instance_is_told_the_other_hears(database: str) -> None:
         # both saw it first: one of them was a change
         assert sorted(record.state for records in both for record in records) == ["accepted", "quarantined"]
         known = await other.definitions_revision()
-        waiting = asyncio.create_task(other.wait_definitions(known, 5.0))
+        waiting = asyncio.create_task(other.wait_definitions(known, 60.0))
         (current,) = await one.read_definitions("shop")
         await one.decide_definition(PAY, ruling(current.hash[0], "rejected"), ())
         assert await waiting > known

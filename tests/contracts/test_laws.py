@@ -31,7 +31,7 @@ from hypothesis.stateful import (
 from durable.records import CallFilter
 from durable.step import Began, Failed, InDoubt, InFlight, Replay, RunRef, Settlement, Superseded
 from durable.verification import verify
-from tests.contracts.place import DatabasePlace, FilePlace
+from tests.contracts.place import SHORT_LEASE_SECONDS, DatabasePlace, FilePlace
 from tests.durable.steps import OWNER, intent, outcome, step
 
 if TYPE_CHECKING:
@@ -274,11 +274,11 @@ def test_one_gateway_obeys_the_laws_of_the_journal_on_a_file() -> None:
 @pytest.mark.slow
 @pytest.mark.requirement("DUR-17", "DUR-06", "DUR-08", "INST-03", "INST-04")
 def test_two_gateways_obey_the_laws_of_the_journal_on_one_database(database: str) -> None:
-    obeyed(lambda: SharedLaws(DatabasePlace(database)), 6)
+    obeyed(lambda: SharedLaws(DatabasePlace(database, SHORT_LEASE_SECONDS)), 6)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.requirement("DUR-17", "INST-03", "INST-04")
 def test_two_gateways_obey_the_laws_of_the_journal_for_a_long_time(database: str) -> None:
-    obeyed(lambda: SharedLaws(DatabasePlace(database)), 200)
+    obeyed(lambda: SharedLaws(DatabasePlace(database, SHORT_LEASE_SECONDS)), 200)

@@ -132,7 +132,7 @@ async def test_waiting_for_a_due_run_ends_when_one_is_opened(place: Place) -> No
         waiting = asyncio.create_task(journal.wait_due(30.0))
         await asyncio.sleep(0)
         await opened(journal, wanted("run_a"))
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(60):
             await waiting
 
 
@@ -141,7 +141,7 @@ async def test_an_open_run_is_cancelled_whatever_its_attempt_and_who_waits_for_i
     async with journal_in(place) as journal:
         run = await next_attempt(journal)
         newest = await next_attempt(journal, run.id)
-        over = asyncio.create_task(journal.wait_run_over(run.id, newest.attempt, 5.0))
+        over = asyncio.create_task(journal.wait_run_over(run.id, newest.attempt, 60.0))
         await asyncio.sleep(0)
         assert (await journal.cancel_run(run.id, "not needed", [])).state == "cancelled"
         assert await over

@@ -74,7 +74,7 @@ async def test_many_who_ask_at_once_with_one_key_share_one_execution(place: Plac
 
         async def waited() -> object:
             with pytest.raises(LookupError):
-                await journal.wait(began.id, 5.0)
+                await journal.wait(began.id, 60.0)
             return await journal.begin(wanted)
 
         waiting = [asyncio.create_task(waited()) for _ in range(5)]
@@ -217,7 +217,7 @@ async def test_an_outcome_is_written_although_the_one_who_tells_it_is_cancelled(
     async with journal_in(place) as journal:
         keyed = step(key="order-7")
         began = await begun(journal, intent(keyed))
-        waiting = asyncio.create_task(journal.wait(began.id, 5.0))
+        waiting = asyncio.create_task(journal.wait(began.id, 60.0))
         telling = asyncio.create_task(journal.settle(began, Settlement(outcome=outcome())))
         await asyncio.sleep(0)
         telling.cancel()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from durable.store import Store
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
