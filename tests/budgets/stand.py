@@ -30,7 +30,7 @@ def gateway_in(folder: Path, upstream: str, budgets: str, *, more: str = "") -> 
     # a price for every model: a budget of money is refused without
     text = text.replace('/v1", domain: acme}', '/v1", domain: acme, price: {input: 1.0, output: 2.0}}')
     # a hundred calls at once on a busy machine: none may be lost for being late
-    text = text.replace("{timeout: 3s}", "{timeout: 60s}")
+    text = text.replace("{timeout: 10s}", "{timeout: 60s}")
     gateway.config.write_text(f"{text}budgets:\n{budgets}{more}", encoding="utf-8")
     return gateway
 

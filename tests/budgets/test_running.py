@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.timeout(180)
 TEN = '  - {subject: "agent:acme/billing", per: 1mo, requests: 10}\n  - {subject: "*", per: 1w, model_calls: 1000}\n'
 
 

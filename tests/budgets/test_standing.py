@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from tests.gateway.running import RunningGateway
 
-pytestmark = pytest.mark.timeout(180)
 #: prices are 1 and 2 US dollars per million tokens in and out
 BUDGETS = """\
   - {subject: "agent:acme/billing", per: 1mo, usd: 1, tokens: 1M, requests: 5k}

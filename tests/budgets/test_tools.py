@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from tests.mcp.wire import Tree
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @pytest.fixture
 def bank() -> Iterator[Bank]:
@@ -38,9 +36,9 @@ def test_a_tool_past_its_lines_limit_is_answered_by_an_error_the_model_can_read(
     desk.gateway.start()
     try:
         for number in range(2):
-            assert "error" not in desk.call("charge", {"customer": "c1", "amount": number}, key=f"k{number}").last
-        refused = [desk.call("charge", {"customer": "c1", "amount": 9}, key="k9") for _ in range(2)]
-        again = desk.call("charge", {"customer": "c1", "amount": 1}, key="k1")
+            assert "error" not in desk.call("charge_mute", {"customer": "c1", "amount": number}, key=f"k{number}").last
+        refused = [desk.call("charge_mute", {"customer": "c1", "amount": 9}, key="k9") for _ in range(2)]
+        again = desk.call("charge_mute", {"customer": "c1", "amount": 1}, key="k1")
     finally:
         desk.gateway.stop()
     results = [cast("Tree", one.last["result"]) for one in refused]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Message = MutableMapping[str, object]
 
 KEY = "dev.oncegate/idempotency-key"
-TOOLS = ("charge", "charge_like", "charge_mute", "charge_keyed", "charge_safe", "list_charges")
+TOOLS = ("charge", "charge_patient", "charge_like", "charge_mute", "charge_keyed", "charge_safe", "list_charges")
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Bank:
 
     def close(self) -> None:
         self._server.should_exit = True
-        self._thread.join(10)
+        self._thread.join(60)
 
     def fresh(self) -> None:
         """Forget everything."""
@@ -97,7 +97,7 @@ class Bank:
         if way.happens:
             self.charges.append(made | ({"key": key} if way.keeps_key else {}))
         if way.hold is not None:
-            await asyncio.to_thread(way.hold.wait, 30)
+            await asyncio.to_thread(way.hold.wait, 60)
         if way.answer == "cut":
             raise ConnectionError("cut, as the way says")
         response = _response(ident, _result(made))

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from tests.mcp.wire import Answered, Tree
 
 KEY = "dev.oncegate/idempotency-key"
-#: `settle` outlasts the call's own time, so that a test sees both sides of it
+#: Only `charge` is over soon: it is for charges that come to no answer. `charge_patient` leaves a test the time to see
+#: both sides of the call's own time on a busy machine; the others are never to run out.
 SERVER = """
 mcp_servers:
   bank:
@@ -30,8 +31,11 @@ mcp_servers:
       charge:
         timeout: 400ms
         verify: {tool: list_charges, items: /charges, key: /key, settle: %(settle)s}
+      charge_patient:
+        timeout: 3s
+        verify: {tool: list_charges, items: /charges, key: /key, settle: %(settle)s}
       charge_like:
-        timeout: 400ms
+        timeout: 2s
         verify:
           tool: list_charges
           arguments: {customer: /customer}
@@ -39,10 +43,10 @@ mcp_servers:
           match: {/amount: /amount, /customer: /customer}
           id: /charge_id
           settle: 0s
-      charge_mute: {timeout: 400ms}
-      charge_keyed: {effect: keyed, timeout: 400ms, key_ttl: 2s}
-      charge_safe: {effect: safe, timeout: 400ms}
-      list_charges: {effect: safe, timeout: 5s}
+      charge_mute: {timeout: 30s}
+      charge_keyed: {effect: keyed, timeout: 30s, key_ttl: 1h}
+      charge_safe: {effect: safe, timeout: 30s}
+      list_charges: {effect: safe, timeout: 30s}
 %(more)s
 """
 RULES = """p, role:clerk, acme, mcp/bank, list, -, allow, -
@@ -73,7 +77,7 @@ class Desk:
     def admin(self, path: str, method: str = "GET", body: object = None) -> httpx.Response:
         """Ask the owner's socket."""
         transport = httpx.HTTPTransport(uds=str(socket_path(self.gateway.folder / "oncegate.db")))
-        with httpx.Client(transport=transport, base_url="http://oncegate/api/v1", timeout=20) as client:
+        with httpx.Client(transport=transport, base_url="http://oncegate/api/v1", timeout=60) as client:
             return client.request(method, path, json=body)
 
     def calls(self, **query: str) -> list[Tree]:

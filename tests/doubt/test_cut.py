@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gateway.call import Upstream
     from tests.doubt.stand import Desk
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.requirement("IND-01")]
+pytestmark = pytest.mark.requirement("IND-01")
 
 KINDS = ("model", "charge_mute", "charge_keyed", "charge_safe")
 STAGES = tuple(stage for stage in get_args(Stage) if stage != "after the answer")
@@ -115,7 +115,7 @@ def test_what_was_never_connected_was_not_executed(tmp_path: Path) -> None:
 
 
 async def read_whole(upstream: Upstream, request: UpstreamRequest) -> None:
-    response = await upstream.send(request, seconds_max=5)
+    response = await upstream.send(request, seconds_max=60)
     async for _ in response.chunks():
         continue
 
@@ -167,7 +167,7 @@ async def test_a_child_process_that_has_read_was_sent_to(program: str | None, kn
     content = b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "charge", "arguments": {}}}'
     request = UpstreamRequest(method="POST", path="", headers=((PRINCIPAL, b"billing"),), body=content)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             with pytest.raises(known):
                 await read_whole(upstream, request)
     finally:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tests.doubt.stand import Desk
     from tests.mcp.wire import Tree
 
-pytestmark = pytest.mark.timeout(180)
 
 ADA = {"customer": "Ada Lovelace", "amount": 7}
 CALL = {"id": "t1", "type": "function", "function": {"name": "charge_mute", "arguments": json.dumps(ADA)}}
@@ -50,7 +49,7 @@ def fresh(bank: Bank, upstream: ModelUpstream) -> None:
 def chat(desk: Desk, run: Tree, content: str, **more: object) -> httpx.Response:
     headers = {"authorization": f"Bearer {run['token']}"}
     body = {"model": "careful", "messages": [{"role": "user", "content": content}], **more}
-    return httpx.post(f"{desk.gateway.url}/v1/chat/completions", json=body, headers=headers, timeout=30)
+    return httpx.post(f"{desk.gateway.url}/v1/chat/completions", json=body, headers=headers, timeout=60)
 
 
 def next_attempt(desk: Desk, run: Tree) -> Tree:
@@ -131,14 +130,14 @@ def test_policy_tightened_between_attempts_decides_replays_as_well(desk: Desk, b
     second = next_attempt(desk, run)
     try:
         desk.gateway.write_policies(stricter)
-        assert eventually(lambda: "Ada" not in desk.call("charge_mute", ADA, run=second).text, seconds_max=15)
+        assert eventually(lambda: "Ada" not in desk.call("charge_mute", ADA, run=second).text)
         veiled = desk.call("charge_mute", ADA, run=second)
         assert (veiled.headers["oncegate-replayed"], "PERSON_" in veiled.text) == ("true", True)
         desk.gateway.write_policies(stricter + "p, role:clerk, acme, mcp/bank/tool/charge_mute, call, -, deny, -\n")
-        assert eventually(lambda: "not allowed" in desk.call("charge_mute", ADA, run=second).text, seconds_max=15)
+        assert eventually(lambda: "not allowed" in desk.call("charge_mute", ADA, run=second).text)
     finally:
         desk.gateway.write_policies(rules)
-    assert eventually(lambda: "Ada Lovelace" in desk.call("charge_mute", ADA, run=second).text, seconds_max=15)
+    assert eventually(lambda: "Ada Lovelace" in desk.call("charge_mute", ADA, run=second).text)
     assert len(bank.charges) == 1
 
 

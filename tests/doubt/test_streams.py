@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.doubt.stand import Desk
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.requirement("IND-09")]
+pytestmark = pytest.mark.requirement("IND-09")
 
 PIECES = [f"piece {number} " for number in range(8)]
 
@@ -31,7 +31,7 @@ def desk(upstream: ModelUpstream, bank: Bank, tmp_path_factory: pytest.TempPathF
         tmp_path_factory.mktemp("streams"), f"http://127.0.0.1:{bank.port}/mcp", f"http://127.0.0.1:{upstream.port}/v1"
     )
     text = made.gateway.config.read_text(encoding="utf-8")
-    limits = "limits: {body: 64KiB, drain: 4KiB, drain_time: 2s}"
+    limits = "limits: {body: 64KiB, drain: 4KiB, drain_time: 5s}"
     made.gateway.config.write_text(text.replace("limits: {body: 64KiB}", limits), encoding="utf-8")
     made.gateway.start()
     yield made
@@ -51,7 +51,7 @@ class Asked:
     def __init__(self, desk: Desk, key: str) -> None:
         headers = {"authorization": f"Bearer {desk.gateway.keys['billing']}", "idempotency-key": key}
         body = {"model": "allowed", "stream": True, "messages": [{"role": "user", "content": key}]}
-        self._client = httpx.Client(timeout=20)
+        self._client = httpx.Client(timeout=60)
         request = self._client.build_request(
             "POST", f"{desk.gateway.url}/v1/chat/completions", json=body, headers=headers
         )
@@ -132,7 +132,7 @@ def test_what_is_read_for_a_client_that_left_is_bounded(desk: Desk, upstream: Mo
     if bound == "bytes":
         assert {desk.newest()["state"] for _ in range(4)} == {"in_flight"}  # until the gateway has noticed, by far
         go.set()
-    assert eventually(lambda: desk.newest()["state"] == "in_doubt", seconds_max=20)
+    assert eventually(lambda: desk.newest()["state"] == "in_doubt")
     assert desk.newest()["reason"].startswith("the answer is longer" if bound == "bytes" else "cancelled")
     go.set()
     upstream.script = lambda _: Script(chunks=chunks_of(PIECES))

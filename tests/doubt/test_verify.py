@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from tests.doubt.stand import Desk
 
-pytestmark = pytest.mark.timeout(120)
 
 CUT = Way(answer="cut")
 LOST = Way(happens=False, answer="cut")
@@ -58,13 +57,13 @@ def test_a_charge_that_happened_is_found_by_its_key_and_answered_with_its_record
 @pytest.mark.requirement("IND-06")
 def test_a_charge_that_did_not_happen_is_made_once_it_can_come_no_more(desk: Desk, bank: Bank) -> None:
     bank.way = LOST
-    assert "in_doubt" in desk.call("charge", ADA, key="absent").text
-    assert "in_doubt" in desk.call("charge", ADA, key="absent").text  # the call's own second is not over
-    assert bank.asked.count("charge") == 1
+    assert "in_doubt" in desk.call("charge_patient", ADA, key="absent").text
+    assert "in_doubt" in desk.call("charge_patient", ADA, key="absent").text  # the call's own time is not over
+    assert bank.asked.count("charge_patient") == 1
     bank.way = Way()
-    assert eventually(lambda: "in_doubt" not in desk.call("charge", ADA, key="absent").text, seconds_max=15)
+    assert eventually(lambda: "in_doubt" not in desk.call("charge_patient", ADA, key="absent").text)
     assert len(bank.charges) == 1
-    assert bank.asked.count("charge") == 2
+    assert bank.asked.count("charge_patient") == 2
     assert len(set(bank.keys)) == 1, "the bank sees one key"
     verdicts = [one["verdict"] for one in desk.audited("verified") if one["call"] == desk.newest()["id"]]
     assert verdicts == ["execute"]
@@ -85,7 +84,7 @@ def test_a_record_that_looks_like_it_proves_it_unless_another_call_has_it(desk: 
         found.append(answer.text)
         return "in_doubt" not in answer.text
 
-    assert eventually(replayed, seconds_max=15)
+    assert eventually(replayed)
     assert "charge-0002" in found[-1]
     assert made["charge_id"] == "charge-0001"
     assert {"customer": ADA["customer"]} in bank.listed
@@ -124,15 +123,15 @@ def test_after_a_crash_it_is_asked_without_anybody_asking(desk: Desk, bank: Bank
     go = threading.Event()
     bank.way = Way(hold=go)
     with ThreadPoolExecutor(1) as others:
-        cut = others.submit(desk.call, "charge", {"customer": "Grace", "amount": 3}, run=run)
+        cut = others.submit(desk.call, "charge_patient", {"customer": "Grace", "amount": 3}, run=run)
         assert eventually(lambda: bool(bank.charges))
         desk.gateway.kill()
         go.set()
-        assert isinstance(cut.exception(10), httpx.TransportError)
+        assert isinstance(cut.exception(60), httpx.TransportError)
     desk.gateway.start()
-    assert eventually(lambda: desk.newest()["state"] == "done", seconds_max=15)
-    assert bank.asked.count("charge") == 1
-    answer = desk.call("charge", {"customer": "Grace", "amount": 3}, run=run)
+    assert eventually(lambda: desk.newest()["state"] == "done")
+    assert bank.asked.count("charge_patient") == 1
+    answer = desk.call("charge_patient", {"customer": "Grace", "amount": 3}, run=run)
     assert answer.last["result"]["structuredContent"] == bank.charges[0]
 
 
@@ -143,11 +142,11 @@ def test_an_agent_that_may_not_ask_the_tool_leaves_it_in_doubt(desk: Desk, bank:
     assert "in_doubt" in desk.call("charge", ADA, key="forbidden").text
     try:
         desk.gateway.write_policies(rules + "p, role:clerk, acme, mcp/bank/tool/list_charges, call, -, deny, -\n")
-        assert eventually(lambda: "denied" in str(desk.call("list_charges", {}).last), seconds_max=15)
+        assert eventually(lambda: "denied" in str(desk.call("list_charges", {}).last))
         before = bank.asked.count("list_charges")
         assert "in_doubt" in desk.call("charge", ADA, key="forbidden").text
         assert bank.asked.count("list_charges") == before
     finally:
         desk.gateway.write_policies(rules)
-    assert eventually(lambda: "in_doubt" not in desk.call("charge", ADA, key="forbidden").text, seconds_max=15)
+    assert eventually(lambda: "in_doubt" not in desk.call("charge", ADA, key="forbidden").text)
     assert len(bank.charges) == 1

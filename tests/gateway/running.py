@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tests.serving import Running
 
 HERE = Path(__file__).parents[2]
+START_SECONDS_MAX = 120
 POLICIES = """p, role:clerk, acme, model/allowed, call, -, allow, redact=off
 p, role:clerk, acme, model/careful, call, -, allow, redact=standard;restore=*@agent
 p, role:clerk, acme, model/closed, call, -, allow, redact=closed
@@ -52,7 +53,7 @@ models:
   forbidden: {provider: openai_compatible, url: "%(upstream)s", domain: acme}
 redaction: {default_profile: "off"}
 limits: {body: 64KiB}
-resilience: {"model/**": {timeout: 3s}}
+resilience: {"model/**": {timeout: 10s}}
 """
 
 
@@ -88,7 +89,10 @@ class RunningGateway:
         return f"http://127.0.0.1:{self.port}"
 
     def write_policies(self, text: str) -> None:
-        (self.folder / "policies" / "rules.csv").write_text(text, encoding="utf-8")
+        """Replace them in one step, as deployments do: a gateway that reads meanwhile finds the old ones or the new."""
+        fresh = self.folder / "rules.csv.new"
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(self.folder / "policies" / "rules.csv")
 
     def start(self, crash_point: str | None = None) -> None:
         """Start the process; with `crash_point` it kills itself there (see `tests/gateway/crashing.py`)."""
@@ -98,7 +102,7 @@ class RunningGateway:
             else:
                 command = [sys.executable, "-m", "tests.gateway.crashing", str(self.config), crash_point]
                 self.process = subprocess.Popen(command, cwd=HERE, stderr=log)
-        until = time.monotonic() + 45
+        until = time.monotonic() + START_SECONDS_MAX
         pause = threading.Event()
         while time.monotonic() < until:
             try:
@@ -113,16 +117,16 @@ class RunningGateway:
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def died(self) -> bool:
         assert self.process is not None
-        return self.process.wait(15) == -9
+        return self.process.wait(60) == -9
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(20)
+            self.process.wait(60)
 
     def oncegate(self, *words: str) -> subprocess.CompletedProcess[str]:
         return oncegate(*words, "-c", str(self.config))
@@ -137,11 +141,11 @@ class RunningGateway:
         named = {"authorization": f"Bearer {self.keys[agent]}", "content-type": "application/json"} | dict(
             headers or {}
         )
-        return httpx.post(f"{self.url}/v1/chat/completions", content=content, headers=named, timeout=30)
+        return httpx.post(f"{self.url}/v1/chat/completions", content=content, headers=named, timeout=60)
 
     def open_run(self, body: object, *, agent: str = "billing") -> httpx.Response:
         named = {"authorization": f"Bearer {self.keys[agent]}"}
-        return httpx.post(f"{self.url}/runs", json=body, headers=named, timeout=30)
+        return httpx.post(f"{self.url}/runs", json=body, headers=named, timeout=60)
 
 
 def new_folder(parent: Path) -> Path:

@@ -40,7 +40,7 @@ def gateway_for(folder: Path, up: str, *, inspects: bool = False) -> RunningGate
     text = running.config.read_text(encoding="utf-8")
     head, _, rest = text.partition("models:\n")
     models = MODELS + (INSPECTED if inspects else "")
-    tail = rest[rest.index("redaction:") :].replace("timeout: 3s", "timeout: 6s")
+    tail = rest[rest.index("redaction:") :]
     running.config.write_text(head + models % {"up": up} + tail, encoding="utf-8")
     running.write_policies(RULES + (INSPECTED_RULES if inspects else ""))
     return running

@@ -67,13 +67,13 @@ class Stand:
         message = called(tool, arguments)
         headers = headers_for(message) | {"authorization": f"Bearer {self.gateway.keys['billing']}"}
         return read(
-            httpx.post(f"{self.gateway.url}/mcp/bank", content=json.dumps(message), headers=headers, timeout=30)
+            httpx.post(f"{self.gateway.url}/mcp/bank", content=json.dumps(message), headers=headers, timeout=60)
         )
 
     def admin(self, path: str) -> object:
         """Ask the owner's socket."""
         transport = httpx.HTTPTransport(uds=str(socket_path(self.gateway.folder / "oncegate.db")))
-        with httpx.Client(transport=transport, base_url="http://oncegate/api/v1", timeout=20) as client:
+        with httpx.Client(transport=transport, base_url="http://oncegate/api/v1", timeout=60) as client:
             return client.get(path).json()
 
     def newest(self) -> Tree:

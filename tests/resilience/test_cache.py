@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from tests.resilience.stand import Stand
 
-pytestmark = pytest.mark.timeout(120)
 
 CONFIG = """models:
   kept: {provider: openai_compatible, url: "%(model)s", domain: acme, price: {input: 1.0, output: 2.0}}
@@ -196,7 +195,7 @@ def test_a_cached_answer_is_the_outcome_of_its_step_and_replayed(stand: Stand, u
 
     def asked(token: str) -> httpx.Response:
         headers = {"authorization": f"Bearer {token}"}
-        return httpx.post(f"{stand.gateway.url}/v1/chat/completions", json=body, headers=headers, timeout=20)
+        return httpx.post(f"{stand.gateway.url}/v1/chat/completions", json=body, headers=headers, timeout=60)
 
     first = asked(run["token"])
     assert cached(first)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from tests.gateway.model_upstream import ModelUpstream, Script, completion
 from tests.resilience.stand import stand_in
+from tests.runs.stand import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from tests.resilience.stand import Stand
 
-pytestmark = pytest.mark.timeout(120)
 
 CONFIG = """models:
   twice: {provider: openai_compatible, url: "%(model)s", domain: acme, price: {input: 1.0, output: 2.0}}
 resilience:
-  model/twice: {timeout: 20s, hedge: {after: 1s, max: 1}}
+  model/twice: {timeout: 60s, hedge: {after: 2s, max: 1}}
 """
 
 
@@ -49,6 +50,21 @@ def fresh(upstream: ModelUpstream) -> None:
 def answers(upstream: ModelUpstream, *scripts: Script) -> None:
     left = list(scripts)
     upstream.script = lambda _: left.pop(0)
+
+
+@contextmanager
+def let_go(never: threading.Event, upstream: ModelUpstream) -> Generator[None]:
+    """Let the first request go on a second after the second was sent, whose answer is there by then."""
+
+    def let() -> None:
+        eventually(lambda: len(upstream.received) == 2)
+        never.wait(1.0)
+        never.set()
+
+    waiting = threading.Thread(target=let)
+    waiting.start()
+    yield
+    waiting.join()
 
 
 @pytest.mark.requirement("RES-13")
@@ -80,10 +96,8 @@ def test_an_answer_in_time_is_asked_for_once_and_a_bad_one_does_not_win(
     assert len(upstream.received) == 1
     upstream.received.clear()
     answers(upstream, Script(hold=never, body=completion("first after all")), Script(status=500, body={"error": {}}))
-    timer = threading.Timer(3.0, never.set)
-    timer.start()
-    answer = stand.ask("twice", "the second is bad")
-    timer.join()
+    with let_go(never, upstream):
+        answer = stand.ask("twice", "the second is bad")
     assert "first after all" in answer.text
     assert len(upstream.received) == 2
     assert "dropped" not in cast("dict[str, object]", stand.newest()["meta"])
@@ -92,10 +106,8 @@ def test_an_answer_in_time_is_asked_for_once_and_a_bad_one_does_not_win(
 @pytest.mark.requirement("RES-13")
 def test_when_both_are_lost_the_call_is_in_doubt(stand: Stand, upstream: ModelUpstream, never: threading.Event) -> None:
     answers(upstream, Script(hold=never, cut_after=9), Script(cut_after=9))
-    timer = threading.Timer(3.0, never.set)
-    timer.start()
-    answer = stand.ask("twice", "both cut")
-    timer.join()
+    with let_go(never, upstream):
+        answer = stand.ask("twice", "both cut")
     assert answer.status_code == 502
     assert stand.newest()["state"] == "in_doubt"
     assert len(upstream.received) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, cast
@@ -12,6 +14,7 @@ import pytest
 
 from tests.doubt.bank import Bank, Way
 from tests.gateway.model_upstream import ModelUpstream, Script, completion
+from tests.pace import paced
 from tests.ports import free_port
 from tests.resilience.stand import stand_in
 from tests.runs.stand import eventually
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
 
     from tests.resilience.stand import Stand
 
-pytestmark = pytest.mark.timeout(120)
 
 CONFIG = """models:
   tried: {provider: openai_compatible, url: "%(model)s", domain: acme, price: {input: 1.0, output: 2.0}}
@@ -37,11 +39,11 @@ mcp_servers:
     domain: acme
     tools: {charge_keyed: {effect: keyed, key_ttl: 1h}, charge_safe: {effect: safe}}
 resilience:
-  "**": {timeout: 5s, retry: {initial: 20ms, max_interval: 1s, attempts: 3, jitter: 0}}
+  "**": {timeout: 60s, retry: {initial: 20ms, max_interval: 1s, attempts: 3, jitter: 0}}
   model/once: {retry: off}
-  model/hasty: {timeout: {total: 20s, first_byte: 1s, between_bytes: 1s}}
-  model/patient: {retry: {initial: 1s, max_interval: 60s, attempts: 3}, timeout: 30s}
-  model/bounded: {timeout: 4s, retry: {initial: 3s, max_interval: 3s, attempts: 9, jitter: 0}}
+  model/hasty: {timeout: {total: 60s, first_byte: 3s, between_bytes: 3s}}
+  model/patient: {retry: {initial: 30s, max_interval: 60s, attempts: 3}, timeout: 120s}
+  model/bounded: {timeout: 8s, retry: {initial: 5s, max_interval: 5s, attempts: 9, jitter: 0}}
 """
 
 
@@ -171,9 +173,10 @@ def test_retry_after_is_waited_for_and_one_beyond_the_longest_wait_is_passed_on(
 @pytest.mark.requirement("RES-04")
 def test_the_calls_time_bounds_all_its_tries(stand: Stand, upstream: ModelUpstream) -> None:
     upstream.script = lambda _: Script(status=500, body={"error": {}})
-    answer = stand.ask("bounded")
+    with paced() as pace:
+        answer = stand.ask("bounded")
     assert (answer.status_code, len(upstream.received)) == (500, 2)
-    assert answer.elapsed.total_seconds() < 8
+    assert pace.seconds < 8
 
 
 @pytest.mark.requirement("RES-04")
@@ -188,7 +191,7 @@ def test_a_first_byte_that_does_not_come_in_time_is_waited_for_no_longer(
     finally:
         never.set()
     assert (answer.status_code, len(upstream.received)) == (200, 2)
-    assert stand.outcomes()[-1]["failed_tries"] == ["no answer within 1 s"]
+    assert stand.outcomes()[-1]["failed_tries"] == ["no answer within 3 s"]
 
 
 @pytest.mark.requirement("RES-04", "RES-05")
@@ -203,26 +206,22 @@ def test_silence_in_a_stream_ends_it_and_after_a_byte_was_given_nothing_is_tried
         never.set()
     assert "did not answer to the end" in answer.text
     assert len(upstream.received) == 1
-    assert stand.newest()["reason"] == "no part of the answer for 1 s"
+    assert stand.newest()["reason"] == "no part of the answer for 3 s"
 
 
 @pytest.mark.requirement("RES-05")
 def test_a_client_that_goes_away_ends_the_waiting(stand: Stand, upstream: ModelUpstream) -> None:
     upstream.script = lambda _: Script(status=500, body={"error": {}})
-    with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=0.4) as client:
-        client.post(
-            f"{stand.gateway.url}/v1/chat/completions",
-            json={"model": "patient", "messages": [{"role": "user", "content": "bye"}]},
-            headers={"authorization": f"Bearer {stand.gateway.keys['billing']}"},
+    body = json.dumps({"model": "patient", "messages": [{"role": "user", "content": "bye"}]})
+    with socket.create_connection(("127.0.0.1", stand.gateway.port)) as client:
+        head = (
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+            f"authorization: Bearer {stand.gateway.keys['billing']}\r\ncontent-length: {len(body)}\r\n\r\n"
         )
-    pause, found = threading.Event(), ""
-    for _ in range(50):
-        found = str(stand.newest()["state"])
-        if found != "in_flight":
-            break
-        pause.wait(0.1)
-    assert found == "in_doubt"
-    assert len(upstream.received) == 1
+        client.sendall(f"{head}{body}".encode())
+        assert eventually(lambda: bool(upstream.received))
+    assert eventually(lambda: stand.newest()["state"] == "in_doubt")
+    assert len(upstream.received) == 1  # half a minute before the second try
 
 
 @pytest.mark.requirement("RES-03")
@@ -235,13 +234,12 @@ def test_a_clients_own_retry_of_a_call_that_is_being_tried_is_the_same_call(
 
     def asked(count: int) -> bytes:
         named = {"authorization": f"Bearer {run['token']}", "x-stainless-retry-count": str(count)}
-        return httpx.post(f"{stand.gateway.url}/v1/chat/completions", json=body, headers=named, timeout=20).content
+        return httpx.post(f"{stand.gateway.url}/v1/chat/completions", json=body, headers=named, timeout=60).content
 
     with ThreadPoolExecutor(2) as pool:
         begun = pool.submit(asked, 0)
-        assert eventually(
-            lambda: bool(upstream.received)
-        )  # else the retry could come first, and the call itself be a twin
+        # else the retry could come first, and the call itself be a twin
+        assert eventually(lambda: bool(upstream.received))
         again = pool.submit(asked, 1)
         first, second = begun.result(), again.result()
     assert first == second
