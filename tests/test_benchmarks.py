@@ -17,7 +17,7 @@ TOP = Path(__file__).parent.parent
 def ran(*words: str) -> str:
     """Run Python with warnings as errors, in a process of its own; returns what it printed."""
     command = [sys.executable, "-W", "error", *words]
-    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False, timeout=50)
+    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -71,7 +71,7 @@ class Office:
         """Ask the admin listener as one of the people."""
         headers = {"authorization": f"Bearer {self.keys[who]}"}
         url = f"http://127.0.0.1:{self.admin}/api/v1/approvals{path}"
-        return httpx.request(method, url, headers=headers, json=body, timeout=20)
+        return httpx.request(method, url, headers=headers, json=body, timeout=60)
 
     def write_policy(self, text: str) -> None:
         """Replace the policy in one step, as deployments do, and wait until it is in force."""
@@ -79,12 +79,12 @@ class Office:
         fresh = self.folder / "office.csv"
         fresh.write_text(text, encoding="utf-8")
         fresh.replace(self.folder / "policies" / "office.csv")
-        until = time.monotonic() + 15
+        until = time.monotonic() + 60
         while self._policy() == before:
             assert time.monotonic() < until
 
     def _policy(self) -> object:
-        return httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=20).json()["policies"]
+        return httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=60).json()["policies"]
 
     def waiting(self, who: str = "cfo") -> list[dict[str, object]]:
         """Return what waits for one of the people."""

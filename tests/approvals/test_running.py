@@ -25,7 +25,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Generator[Office]:
 
 
 async def pending(desk: Office, who: str = "cfo") -> dict[str, object]:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not (found := await asyncio.to_thread(desk.waiting, who)):
             continue
     return found[0]
@@ -54,7 +54,7 @@ async def test_a_newer_client_waits_by_itself_until_a_person_has_approved_and_th
             await asyncio.to_thread(desk.waiting)
         assert not calling.done()
         assert await in_thread(desk, "cfo", f"/{approval['id']}/approve", {"reason": "fine"}) == 200
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             result = await calling
     assert not result.is_error, result
     assert len(desk.counted()) == before + 1
@@ -104,7 +104,7 @@ async def test_a_denial_is_final_and_says_so(desk: Office) -> None:
 
 
 async def pending_of(desk: Office, word: str) -> dict[str, object]:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             for one in await asyncio.to_thread(desk.waiting):
                 shown = (await asyncio.to_thread(desk.say, "cfo", "GET", f"/{one['id']}")).json()

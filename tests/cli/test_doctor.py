@@ -178,7 +178,7 @@ def test_an_upstream_whose_certificate_is_not_good_is_named_before_a_call_meets_
         serving.start()
         stranger = network_checks.connected("model m", url)
         old = network_checks.connected("model m", url, ssl.create_default_context(cafile=tmp_path / "old.pem"))
-        serving.join(5)
+        serving.join(60)
     assert "self-signed certificate" in stranger.finding
     assert "certificate has expired" in old.finding
     assert all(one.health == "failure" and "renew" in one.advice for one in (stranger, old))

@@ -50,8 +50,8 @@ def open_folder() -> Iterator[Path]:
 
 
 def get(path: Path, where: str = "/api/v1/runs") -> httpx.Response:
-    with address(path) as name, httpx.Client(transport=httpx.HTTPTransport(uds=name)) as client:
-        return client.get(f"http://oncegate{where}", timeout=20)
+    with address(path) as name, httpx.Client(transport=httpx.HTTPTransport(uds=name), timeout=60) as client:
+        return client.get(f"http://oncegate{where}", timeout=60)
 
 
 @pytest.mark.requirement("CLI-10")
@@ -62,7 +62,7 @@ def test_the_owner_is_answered_without_a_credential_and_audited_as_the_socket(tm
     path = socket_path(tmp_path / "oncegate.db")
     with serving(build_admin(parts_of(ledger), listener="socket"), bind(path), owner_only=True, loop=loop):
         assert get(path, "/api/v1/calls").json()[0]["id"] == "call_1"
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), timeout=60) as client:
             done = client.post("http://oncegate/api/v1/calls/call_1/resolve", json={"verdict": "execute"})
     assert done.json() == {"id": "call_1", "state": "granted"}
     (record,) = ledger.audit
@@ -78,7 +78,7 @@ def test_another_users_process_is_refused_even_where_the_mode_lets_it_in(open_fo
     script = [sys.executable, "-c", _STRANGER, str(path)]
     with serving(build_admin(parts_of(ledger), listener="socket"), bind(path), owner_only=True, loop=loop):
         path.chmod(0o666)
-        stranger = subprocess.run(script, capture_output=True, timeout=20, check=True)
+        stranger = subprocess.run(script, capture_output=True, timeout=60, check=True)
         assert stranger.stdout.startswith(b"HTTP/1.1 403 ")
         assert b"not_the_owner" in stranger.stdout
         assert get(path).status_code == 200
@@ -98,7 +98,7 @@ def test_a_connection_that_is_no_unix_socket_has_no_owner(tmp_path: Path) -> Non
     listening.bind(("127.0.0.1", 0))
     port = listening.getsockname()[1]
     with serving(build_admin(parts_of(Ledger()), listener="socket"), listening, owner_only=True):
-        answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/runs", timeout=20, trust_env=False)
+        answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/runs", timeout=60, trust_env=False)
     assert answer.status_code == 403
     assert OwnerProtocol.__name__ not in answer.text
 

@@ -95,5 +95,5 @@ def waiting_call(desk: Office, text: str) -> Generator[list[CallToolResult]]:
     try:
         yield answers
     finally:
-        thread.join(30)
+        thread.join(60)
     assert not thread.is_alive()

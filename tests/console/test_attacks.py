@@ -13,7 +13,6 @@ import pytest
 if TYPE_CHECKING:
     from tests.approvals.stand import Office
 
-pytestmark = pytest.mark.timeout(180)
 
 GUARDS = {
     "cache-control": "no-store",
@@ -41,7 +40,7 @@ LISTS = (
 
 def client_of(desk: Office, who: str | None = None) -> httpx.Client:
     headers = {} if who is None else {"authorization": f"Bearer {desk.keys[who]}"}
-    return httpx.Client(base_url=f"http://127.0.0.1:{desk.admin}", headers=headers, timeout=20)
+    return httpx.Client(base_url=f"http://127.0.0.1:{desk.admin}", headers=headers, timeout=60)
 
 
 def raw(desk: Office, request: bytes) -> bytes:
@@ -249,7 +248,7 @@ def test_who_is_blocked_is_out_at_once_with_the_page_that_followed(desk: Office)
     with client_of(desk) as client:
         proof = logged_in(client, desk, "watcher")
         assert client.get("/calls").status_code == 200
-        with client.stream("GET", "/events", timeout=10) as stream:
+        with client.stream("GET", "/events", timeout=60) as stream:
             lines = stream.iter_lines()
             assert next(lines) == "retry: 2000"
             done = desk.oncegate("block", "agent:acme/watcher", "--unknown", "--reason", "left the company")

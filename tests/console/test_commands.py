@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from tests.approvals.stand import Office
 
 # the first test of a session starts the gateway, with its language model, on a machine that may be busy
-pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.mark.requirement("CON-11")

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from mcp.types import CallToolResult
     from playwright.sync_api import Browser, Page
 
-pytestmark = pytest.mark.timeout(300)
 
 LINES = POLICY + "p, role:any, *, run/*, create, -, allow, -\ng, agent:boss, role:admin, acme\n"
 TOOLS = ", tools: {charge_card: {timeout: 1s}}"
@@ -42,12 +41,12 @@ class Counter:
 
     def ask(self, path: str) -> Any:
         headers = {"authorization": f"Bearer {self.keys['boss']}"}
-        answer = httpx.get(f"http://127.0.0.1:{self.admin}/api/v1{path}", headers=headers, timeout=20)
+        answer = httpx.get(f"http://127.0.0.1:{self.admin}/api/v1{path}", headers=headers, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def open_run(self) -> dict[str, str]:
-        return httpx.post(f"http://127.0.0.1:{self.shop.port}/runs", json={}, timeout=20).json()
+        return httpx.post(f"http://127.0.0.1:{self.shop.port}/runs", json={}, timeout=60).json()
 
     def charge(self, run: dict[str, str], amount: int) -> CallToolResult:
         async def call() -> CallToolResult:
@@ -230,7 +229,7 @@ def test_runs_are_paged_to_the_end_in_api_and_browser(browser: Browser, counter:
         place = f"&before={found[-1]}"
     assert found == every
     headers = {"authorization": f"Bearer {counter.keys['boss']}"}
-    gone = httpx.get(f"http://127.0.0.1:{counter.admin}/api/v1/runs?before=run_none", headers=headers, timeout=20)
+    gone = httpx.get(f"http://127.0.0.1:{counter.admin}/api/v1/runs?before=run_none", headers=headers, timeout=60)
     assert (gone.status_code, "begin anew" in gone.text) == (422, True)
     with page_of(browser, counter) as page:
         page.goto("/runs?limit=2")

@@ -20,7 +20,7 @@ from tests.mcp.stand import TOP
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 CALLS = 100_000
 ROWS_SHOWN = 100
 _INSERT = (

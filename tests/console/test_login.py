@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tests.approvals.stand import Office
     from tests.console.provider import OpenIdProvider
 
-pytestmark = pytest.mark.timeout(300)
-
 
 def log_in(page: Page, who: str) -> None:
     page.goto("/login")
@@ -85,7 +83,7 @@ def test_a_person_who_is_blocked_is_out_at_once(browser: Browser, desk: Office) 
 
 @pytest.mark.requirement("CON-16", "CON-03")
 def test_a_callback_that_nobody_began_gives_no_session(desk: Office) -> None:
-    with httpx.Client(base_url=f"http://127.0.0.1:{desk.admin}") as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{desk.admin}", timeout=60) as client:
         for path in ("acme?code=x&state=y", "acme", "vendors?code=x&state=y", "acme?state=a&state=b&code=x"):
             answer = client.get(f"/login/callback/{path}")
             assert answer.status_code in {400, 403}

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from tests.approvals.stand import Office
 
 # the first test of a session starts the gateway, with its language model, on a machine that may be busy
-pytestmark = pytest.mark.timeout(300)
 
 PLANTED = ("planted.person@example.org", "4111 1111 1111 1111", "DE89370400440532013000")
 SHOWN = (
@@ -50,7 +49,7 @@ def test_no_planted_value_is_in_anything_that_is_shown_or_kept(desk: Office) -> 
 
     async def both() -> None:
         waiting = asyncio.create_task(call())
-        async with httpx.AsyncClient(headers={"authorization": f"Bearer {desk.keys['boss']}"}) as people:
+        async with httpx.AsyncClient(headers={"authorization": f"Bearer {desk.keys['boss']}"}, timeout=60) as people:
             api = f"http://127.0.0.1:{desk.admin}/api/v1/approvals"
             found: list[dict[str, str]] = []
             async with asyncio.timeout(90):
@@ -63,7 +62,7 @@ def test_no_planted_value_is_in_anything_that_is_shown_or_kept(desk: Office) -> 
 
     asyncio.run(both())
     assert desk.counted()  # the tool was called
-    with httpx.Client(headers={"authorization": f"Bearer {desk.keys['boss']}"}, timeout=30) as client:
+    with httpx.Client(headers={"authorization": f"Bearer {desk.keys['boss']}"}, timeout=60) as client:
         base = f"http://127.0.0.1:{desk.admin}"
         newest = client.get(f"{base}/api/v1/calls", params={"limit": 1}).json()[0]["id"]
         for path in (*SHOWN, f"/calls/{newest}"):

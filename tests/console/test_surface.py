@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tests.approvals.stand import Office
 
 # the first test of a session starts the gateway, with its language model, on a machine that may be busy
-pytestmark = pytest.mark.timeout(180)
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'"
 COOKIE = re.compile(r"oncegate_session=([^;]+); Path=/; HttpOnly; SameSite=Strict; Max-Age=\d+")
@@ -31,7 +30,7 @@ COOKIE = re.compile(r"oncegate_session=([^;]+); Path=/; HttpOnly; SameSite=Stric
 
 def client_of(desk: Office, who: str | None = None) -> httpx.Client:
     headers = {} if who is None else {"authorization": f"Bearer {desk.keys[who]}"}
-    return httpx.Client(base_url=f"http://127.0.0.1:{desk.admin}", headers=headers, timeout=20)
+    return httpx.Client(base_url=f"http://127.0.0.1:{desk.admin}", headers=headers, timeout=60)
 
 
 @pytest.mark.requirement("CON-09")

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from gateway.providers.provider import Dialect
     from tests.conversion.stand import Crossing
 
-pytestmark = pytest.mark.timeout(120)
 
 ASKED: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hi"}]
 HI: list[MessageParam] = [{"role": "user", "content": "hi"}]
@@ -229,7 +228,7 @@ def test_a_restarted_agent_gets_the_same_bytes_in_its_own_protocol(crossing: Cro
             ("/v1/messages", {"model": "claude", "max_tokens": 9, "messages": HI, "stream": True}),
         ]
         answers = [
-            httpx.post(crossing.gateway.url + path, json=tree, headers=named, timeout=30) for path, tree in asked
+            httpx.post(crossing.gateway.url + path, json=tree, headers=named, timeout=60) for path, tree in asked
         ]
         assert [answer.status_code for answer in answers] == [200] * 4
         bodies.append([answer.content for answer in answers])

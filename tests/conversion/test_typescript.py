@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from tests.conversion.stand import Crossing
 
 TOP = Path(__file__).parents[2]
-pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.mark.requirement("CONV-11", "MSG-20")

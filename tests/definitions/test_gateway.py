@@ -87,7 +87,7 @@ async def test_a_tool_that_changes_between_list_and_call_is_caught_and_comes_bac
         assert [(one["place"], one["weight"]) for one in shown["changes"]] == [("description", "risky")]
         done = await asyncio.to_thread(running.oncegate, "tools", "accept", server, name, shown["hash"])
         assert done.returncode == 0, done.stderr
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while called not in await listed(client):
                 continue
         assert not (await client.call_tool(called, {"amount": 2})).is_error
@@ -226,7 +226,7 @@ async def test_where_only_the_accepted_counts_nothing_else_is_listed_or_called(
         waiting = running.oncegate("tools", "list", "--server", "strict", "--state", "quarantined", "--json")
         found = {one["name"]: one["hash"] for one in json.loads(waiting.stdout)}
         assert running.oncegate("tools", "accept", "strict", name, found[name]).returncode == 0
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await listed(client) != {name}:
                 continue
         assert not (await client.call_tool(name, {"amount": 1})).is_error

@@ -208,7 +208,7 @@ async def test_the_write_ahead_log_is_taken_back_when_it_has_grown(tmp_path: Pat
         for number in range(WAL_BYTES_MAX // (4 << 20) + 1):
             began = await begun(journal, intent(step(key=f"{number}")))
             await journal.settle(began, Settlement(outcome=large))
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(60):
             # each write lets the writer look at the log once more
             while log_bytes(tmp_path) > WAL_BYTES_MAX:
                 await journal.write_audit([{"event": "denied"}])

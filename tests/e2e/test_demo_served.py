@@ -24,7 +24,7 @@ def _logs_in(said: str) -> bool:
     """Return whether the console shows its overview to who logs in with the key it is printed with."""
     shown = re.fullmatch(r"console +(http://127\.0\.0\.1:\d+) +\(log in with (og_\w+)\)\n", said)
     assert shown is not None
-    with httpx.Client(base_url=shown[1], trust_env=False, headers={"origin": shown[1]}) as client:
+    with httpx.Client(base_url=shown[1], trust_env=False, headers={"origin": shown[1]}, timeout=60) as client:
         assert client.get("/").status_code in {303, 401}
         entered = client.post("/login", json={"token": shown[2]})
         assert entered.is_success, entered.text
@@ -63,4 +63,4 @@ def test_the_curl_line_works_as_printed_and_one_signal_ends_all(tmp_path: Path) 
         served.kill()
         served.communicate()
     with pytest.raises(httpx.ConnectError):
-        httpx.get(found.group(), trust_env=False)
+        httpx.get(found.group(), trust_env=False, timeout=60)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from tests.emulator.faults import Answer, Emulator, Received
     from tests.gateway.running import RunningGateway
 
-pytestmark = pytest.mark.timeout(120)
 VECTOR = [0.5, -1.25, 3.0e-8, 1234567890123.0]
 PACKED = base64.b64encode(struct.pack("<4f", *VECTOR)).decode()
 

@@ -80,7 +80,7 @@ class Emulator:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(60)
 
     @property
     def url(self) -> str:
@@ -88,7 +88,7 @@ class Emulator:
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(60)
 
     def _serve(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -130,7 +130,7 @@ async def _read(reader: asyncio.StreamReader) -> Received | None:
 async def _write(answer: Answer, writer: asyncio.StreamWriter) -> bool:
     """Write an answer; return whether the connection goes on."""
     if answer.hold is not None and answer.hold_at < 0:
-        await asyncio.to_thread(answer.hold.wait, 30)
+        await asyncio.to_thread(answer.hold.wait, 60)
     if answer.silent:
         return False
     body = gzip.compress(answer.body) if answer.gzipped else answer.body
@@ -152,7 +152,7 @@ async def _write(answer: Answer, writer: asyncio.StreamWriter) -> bool:
             await _piece(body[at:upto], writer, chunked=answer.media == _SSE)
         at = upto
         if not held and at >= answer.hold_at and answer.hold is not None:
-            await asyncio.to_thread(answer.hold.wait, 30)
+            await asyncio.to_thread(answer.hold.wait, 60)
             held = True
     if answer.cut_at is not None:
         return False

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: How long an engine may take to notice and go on.
-SECONDS_MAX = 30.0
+SECONDS_MAX = 60.0
 Row = dict[str, object]
 
 
@@ -103,7 +103,7 @@ def process(folder: Path, *words: str) -> subprocess.Popen[bytes]:
 def kill(worker: subprocess.Popen[bytes]) -> None:
     """End it as a crash does."""
     worker.kill()
-    worker.wait(10)
+    worker.wait(60)
 
 
 @contextlib.contextmanager

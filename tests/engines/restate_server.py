@@ -81,7 +81,7 @@ class RestateServer:
 
     def submit(self, workflow: str) -> None:
         """Start a workflow and do not wait."""
-        assert httpx.post(f"{self.ingress_url}/order/{workflow}/run/send", timeout=10).is_success
+        assert httpx.post(f"{self.ingress_url}/order/{workflow}/run/send", timeout=60).is_success
 
     def result(self, workflow: str) -> object:
         """Wait for what it comes to."""
@@ -98,6 +98,6 @@ def _healthy(url: str) -> bool:
 
 def _sent(url: str, content: object) -> httpx.Response | None:
     with contextlib.suppress(httpx.TransportError):
-        answer = httpx.post(url, json=content, timeout=10)
+        answer = httpx.post(url, json=content, timeout=60)
         return answer if answer.is_success else None
     return None

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @contextlib.contextmanager
 def worker(folder: Path, *workflows: str) -> Generator[subprocess.Popen[bytes]]:
@@ -32,7 +30,7 @@ def worker(folder: Path, *workflows: str) -> Generator[subprocess.Popen[bytes]]:
 
 def result(folder: Path, workflow: str, running: subprocess.Popen[bytes]) -> list[str]:
     """Return what the workflow came to."""
-    assert running.wait(30) == 0, (folder / "worker.log").read_text(encoding="utf-8")
+    assert running.wait(60) == 0, (folder / "worker.log").read_text(encoding="utf-8")
     return cast("list[str]", json.loads((folder / f"result-{workflow}").read_text(encoding="utf-8")))
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [
-    pytest.mark.timeout(120),
     pytest.mark.skipif(node() is None, reason="there is no Node.js of 22 or newer; `make setup` brings one"),
 ]
 

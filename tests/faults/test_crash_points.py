@@ -34,7 +34,7 @@ FOUND = {
 def play(folder: Path, effect: str, addressing: str, point: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "tests.faults.victim", "story", str(folder), effect, addressing, point],
-        cwd=TOP, capture_output=True, text=True, timeout=30, check=False,
+        cwd=TOP, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
 

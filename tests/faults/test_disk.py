@@ -19,7 +19,7 @@ def cramped(folder: Path) -> dict[str, object]:
     """Return what a process says whose files may not grow past `FILE_BYTES_MAX` bytes."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.faults.cramped", str(folder), str(FILE_BYTES_MAX)],
-        cwd=TOP, capture_output=True, text=True, timeout=30, check=False,
+        cwd=TOP, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -49,7 +49,7 @@ def test_a_full_disk_is_an_error_and_an_emptied_one_goes_on(tmp_path: Path) -> N
     try:
         done = subprocess.run(
             [sys.executable, "-m", "tests.faults.cramped", str(small), "0"],
-            cwd=TOP, capture_output=True, text=True, timeout=30, check=False,
+            cwd=TOP, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
     finally:
         subprocess.run(["umount", str(small)], check=True)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from tests.contracts.cluster import Cluster
     from tests.faults.rig.agent import Told
 
-pytestmark = pytest.mark.timeout(300)
 
 #: the marks of issue 4 are start + 1 s on a file, lease + 1 s on a database; a busy machine gets the double lease more
 _RECOVERY_SECONDS_MAX = 1.0 + 2 * LEASE_SECONDS

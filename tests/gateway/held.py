@@ -45,7 +45,7 @@ def held(
     begin = b""
     try:
         with (
-            httpx.Client(timeout=10) as client,
+            httpx.Client(timeout=60) as client,
             client.stream(
                 "POST", f"{gateway.url}/v1/chat/completions", json={**ask, "stream": True}, headers=credential | named
             ) as answer,

@@ -67,7 +67,7 @@ class ModelUpstream:
 
     def close(self) -> None:
         self._server.should_exit = True
-        self._thread.join(10)
+        self._thread.join(60)
 
     async def _app(
         self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
@@ -84,7 +84,7 @@ class ModelUpstream:
         self.authorizations.append(headers.get(b"authorization", b"").decode())
         script = self.script(request)
         if script.hold is not None and script.hold_after is None:
-            await asyncio.to_thread(script.hold.wait, 30)
+            await asyncio.to_thread(script.hold.wait, 60)
         chunks = script.chunks if script.chunks is not None else chunks_of(["hel", "lo"])
         streamed = bool(request.get("stream")) and script.status == 200 and script.body is None
         media = b"text/event-stream" if streamed else b"application/json"
@@ -109,6 +109,6 @@ async def _stream(script: Script, chunks: list[str], send: Callable[[Message], A
         if script.cut_after is not None and number == script.cut_after:
             raise ConnectionError("cut, as the script says")
         if script.hold is not None and number == script.hold_after:
-            await asyncio.to_thread(script.hold.wait, 30)
+            await asyncio.to_thread(script.hold.wait, 60)
         await send({"type": "http.response.body", "body": f"data: {one}\n\n".encode(), "more_body": True})
     await send({"type": "http.response.body", "body": b""})

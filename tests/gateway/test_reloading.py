@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.timeout(120)
 
 ASK: dict[str, object] = {"model": "allowed", "messages": [{"role": "user", "content": "hi"}]}
 BUDGET = 'budgets: [{subject: "agent:acme/billing", per: 1d, requests: 1}]\n'
@@ -49,7 +48,7 @@ class Stand:
         assert self.gateway.process is not None
         for _ in range(times):
             self.gateway.process.send_signal(signal.SIGHUP)
-        pause, latest = threading.Event(), time.monotonic() + 15
+        pause, latest = threading.Event(), time.monotonic() + 60
         while until not in (said := self.gateway.log.read_text(encoding="utf-8")[before:]):
             assert time.monotonic() < latest, said
             pause.wait(0.02)

@@ -13,7 +13,6 @@ from tests.gateway.running import RunningGateway
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.timeout(120)
 
 ASK = {"model": "allowed", "messages": [{"role": "user", "content": "hi"}]}
 #: A provider-hosted tool makes a model call `once`.

@@ -31,7 +31,7 @@ def request_of(method: str = "POST", path: str = "/chat", *headers: tuple[bytes,
 
 
 async def answered(upstream: HttpUpstream, request: UpstreamRequest | None = None) -> tuple[int, bytes]:
-    response = await upstream.send(request or request_of(), seconds_max=5)
+    response = await upstream.send(request or request_of(), seconds_max=60)
     return response.status, await whole(response)
 
 
@@ -196,7 +196,7 @@ async def test_idle_connections_are_closed_after_their_time() -> None:
     async with Peer(script) as peer:
         upstream = HttpUpstream(peer.url, idle_seconds_max=0.05)
         await answered(upstream)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await gone.wait()
 
 
@@ -215,7 +215,7 @@ async def test_parallel_calls_have_a_connection_each_and_later_ones_use_the_last
 async def test_an_answer_left_unread_drops_its_connection() -> None:
     async with Peer(serve_ok) as peer:
         upstream = HttpUpstream(peer.url)
-        await (await upstream.send(request_of(), seconds_max=5)).aclose()
+        await (await upstream.send(request_of(), seconds_max=60)).aclose()
         await answered(upstream)
         assert len(peer.talks) == 2
 
@@ -239,7 +239,7 @@ async def test_an_upstream_that_never_stops_is_read_only_as_fast_as_it_is_used()
     async with Peer(endless) as peer:
         upstream = HttpUpstream(peer.url)
         response = await upstream.send(request_of(), seconds_max=30)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await stalled.wait()
         read, largest = 0, 0
         async for chunk in response.chunks():
@@ -261,7 +261,7 @@ async def test_what_whoever_takes_an_answer_raises_is_raised_where_it_is_poured_
 
     async with Peer(script) as peer:
         upstream = HttpUpstream(peer.url)
-        response = await upstream.send(request_of(), seconds_max=5)
+        response = await upstream.send(request_of(), seconds_max=60)
         taken: list[bytes] = []
 
         def take(part: bytes) -> None:
@@ -290,7 +290,7 @@ async def test_chunks_that_arrive_together_are_poured_together_and_those_before_
         await talk.gone()
 
     async with Peer(script) as peer:
-        response = await HttpUpstream(peer.url).send(request_of(), seconds_max=5)
+        response = await HttpUpstream(peer.url).send(request_of(), seconds_max=60)
         taken: list[bytes] = []
         assert isinstance(response, Pouring)
         pouring = asyncio.ensure_future(response.pour(taken.append))

@@ -31,7 +31,7 @@ def post(body: bytes = b"{}", path: str = "/chat") -> UpstreamRequest:
     return UpstreamRequest(method="POST", path=path, headers=((b"content-type", b"application/json"),), body=body)
 
 
-async def body_of(upstream: HttpUpstream, request: UpstreamRequest | None = None, seconds_max: float = 5.0) -> bytes:
+async def body_of(upstream: HttpUpstream, request: UpstreamRequest | None = None, seconds_max: float = 60.0) -> bytes:
     response = await upstream.send(request or post(), seconds_max=seconds_max)
     return await whole(response)
 
@@ -70,7 +70,7 @@ async def test_a_connection_never_accepted_means_not_sent_within_half_of_the_cal
 async def test_no_free_connection_means_not_sent() -> None:
     async with Peer(serve_ok) as peer:
         upstream = HttpUpstream(peer.url, connections_max=1)
-        held = await upstream.send(post(), seconds_max=5)
+        held = await upstream.send(post(), seconds_max=60)
         with pytest.raises(NotSent, match="busy"):
             await body_of(upstream, seconds_max=0.2)
         await held.aclose()
@@ -237,7 +237,7 @@ async def test_a_cancelled_call_drops_its_connection_and_frees_its_place(stage: 
     async with Peer(script) as peer:
         upstream = HttpUpstream(peer.url, connections_max=1)
         asking = asyncio.ensure_future(body_of(upstream))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await asked.wait()
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -260,7 +260,7 @@ async def test_a_kept_connection_that_the_upstream_closed_is_not_used_and_nothin
         upstream = HttpUpstream(peer.url)
         for count in range(1, 20):
             assert await body_of(upstream) == b"ok"
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await closed.wait()
             closed.clear()
             assert len(peer.talks) == count
@@ -285,7 +285,7 @@ async def test_a_kept_connection_that_was_reset_or_written_to_unasked_is_not_use
         upstream = HttpUpstream(peer.url)
         for _ in range(3):
             assert await body_of(upstream) == b"ok"
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await done.wait()
             done.clear()
         assert len(peer.talks) == 3
@@ -303,10 +303,10 @@ async def test_a_stopped_upstream_sends_nothing_more_and_keeps_nothing() -> None
     async with Peer(until_the_end) as peer:
         upstream = HttpUpstream(peer.url)
         assert await body_of(upstream) == b"ok"
-        held = await upstream.send(post(), seconds_max=5)
+        held = await upstream.send(post(), seconds_max=60)
         await upstream.aclose()
         await held.aclose()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await ended.wait()
         with pytest.raises(NotSent, match="stopping"):
             await body_of(upstream)

@@ -57,5 +57,5 @@ async def key_server(content: bytes, certificate: tuple[Path, Path] | None = Non
     finally:
         keys.gate.set()
         server.should_exit = True
-        await asyncio.wait_for(serving, 5)
+        await asyncio.wait_for(serving, 60)
         socket.close()

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.requirement("BLK-04")
-@pytest.mark.timeout(180)
 def test_a_blocked_agents_managed_run_is_not_gone_on_with_until_it_is_lifted(tmp_path: Path) -> None:
     def work(on: Stage, asked: Asked) -> Said:
         if asked.attempt > 1:

@@ -247,7 +247,7 @@ async def test_case_48_what_an_issuer_revokes_counts_no_more_within_a_second(tmp
 
 
 async def becomes_revoked(authenticator: Authenticator, token: str) -> bool:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         try:
             await authenticator.identify(bearer(token))

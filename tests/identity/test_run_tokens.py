@@ -50,7 +50,7 @@ class Stand:
 
     def post(self, path: str, token: str, content: object, **headers: str) -> httpx.Response:
         named = {"authorization": f"Bearer {token}", **{name.replace("_", "-"): one for name, one in headers.items()}}
-        return httpx.post(f"{self.gateway.url}{path}", json=content, headers=named, timeout=20)
+        return httpx.post(f"{self.gateway.url}{path}", json=content, headers=named, timeout=60)
 
     def chat(self, token: str, **headers: str) -> httpx.Response:
         return self.post("/v1/chat/completions", token, ASKED, **headers)
@@ -65,7 +65,7 @@ class Stand:
         (self.gateway.folder / "revoked.json").write_text(json.dumps(listed), encoding="utf-8")
 
     def refuses(self, token: str) -> bool:
-        return eventually(lambda: self.chat(token).status_code == 401, seconds_max=20)
+        return eventually(lambda: self.chat(token).status_code == 401)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     found: list[Stand] = []
 
     def work(_: Asked) -> Said:
-        found[0].hold.wait(20)
+        found[0].hold.wait(60)
         return Said()
 
     worker = AgentServer(work)
@@ -146,12 +146,12 @@ def test_a_token_is_its_own_agents_and_nobody_elses_run(stand: Stand) -> None:
     assert stand.post(f"/runs/{other['id']}/finish", str(run["token"]), end).status_code == 404
     assert stand.chat(str(other["token"])).status_code == 200
     read = httpx.get(
-        f"{stand.gateway.url}/runs/{other['id']}", headers={"authorization": f"Bearer {run['token']}"}, timeout=20
+        f"{stand.gateway.url}/runs/{other['id']}", headers={"authorization": f"Bearer {run['token']}"}, timeout=60
     )
     assert read.status_code == 404
     owned = httpx.get(
         f"http://127.0.0.1:{stand.gateway.admin_port}/api/v1/runs",
-        headers={"authorization": f"Bearer {run['token']}"}, timeout=20,
+        headers={"authorization": f"Bearer {run['token']}"}, timeout=60,
     )  # fmt: skip
     assert owned.status_code == 401
 
@@ -160,7 +160,7 @@ def test_a_run_outlives_its_openers_token_but_not_its_revocation(stand: Stand) -
     now = int(time.time())
     short = sign(claims(agent="nightly", sub="client-7", jti="short", exp=now + 2))
     token = str(stand.opened(token=short)["token"])
-    assert eventually(lambda: stand.chat(short).status_code == 401, seconds_max=20)
+    assert eventually(lambda: stand.chat(short).status_code == 401)
     assert stand.chat(token).status_code == 200
     stand.revoke(jti=["short"])
     assert stand.refuses(token)
@@ -200,7 +200,7 @@ def test_who_opened_a_run_cannot_approve_what_it_asks_for(stand: Stand) -> None:
 
     def decides(name: str, method: str, path: str = "") -> httpx.Response:
         headers = {"authorization": f"Bearer {stand.gateway.keys[f'{name} decides']}"}
-        return httpx.request(method, f"{place}{path}", headers=headers, json={}, timeout=20)
+        return httpx.request(method, f"{place}{path}", headers=headers, json={}, timeout=60)
 
     (waiting,) = [one for one in decides("lead", "GET").json() if one["resource"] == "model/forbidden"]
     assert decides("boss", "POST", f"/{waiting['id']}/approve").status_code == 403
@@ -212,9 +212,9 @@ def test_runs_of_a_blocked_agent_and_of_a_revoked_key_stop(stand: Stand) -> None
     gateway = stand.gateway
     run = stand.opened()
     assert gateway.oncegate("block", "agent:acme/billing", "--reason", "wild").returncode == 0
-    assert eventually(lambda: stand.chat(str(run["token"])).status_code == 403, seconds_max=20)
+    assert eventually(lambda: stand.chat(str(run["token"])).status_code == 403)
     assert gateway.oncegate("unblock", "agent:acme/billing", "--reason", "tame").returncode == 0
-    assert eventually(lambda: stand.chat(str(run["token"])).status_code == 200, seconds_max=20)
+    assert eventually(lambda: stand.chat(str(run["token"])).status_code == 200)
     name = gateway.keys["billing"].split("_")[1]
     assert gateway.oncegate("token", "revoke", name).returncode == 0
     assert stand.refuses(str(run["token"]))

@@ -83,12 +83,12 @@ class Secured:
 
     def ask(self, shown: Issued | None, **headers: str) -> httpx.Response:
         """Ask for something that needs a credential."""
-        with httpx.Client(verify=self.context(shown), timeout=20) as client:
+        with httpx.Client(verify=self.context(shown), timeout=60) as client:
             return client.get(f"{self.url}/v1/models", headers=headers)
 
     def served(self) -> int:
         """Return the serial number of the certificate it shows."""
-        asked = httpx.Client(verify=self.context(None), timeout=20)
+        asked = httpx.Client(verify=self.context(None), timeout=60)
         with asked as client, client.stream("GET", f"{self.url}/healthz") as answer:
             stream: Any = answer.extensions["network_stream"]
             told = stream.get_extra_info("ssl_object").getpeercert()
@@ -125,7 +125,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Generator[Secured]:
 
             def ready() -> bool:
                 try:
-                    return httpx.get(f"{found.url}/readyz", verify=found.context(None)).status_code == 200
+                    return httpx.get(f"{found.url}/readyz", verify=found.context(None), timeout=60).status_code == 200
                 except httpx.TransportError:
                     assert child.poll() is None, (folder / "gateway.log").read_text(encoding="utf-8")
                     return False
@@ -149,7 +149,7 @@ async def test_an_official_client_is_the_workload_that_its_certificate_names(sec
 
 def test_an_agent_of_the_same_name_in_another_domain_is_somebody_else(secured: Secured) -> None:
     context = secured.context(secured.partner.issue("spiffe://partner.example/agent/billing"))
-    with httpx.Client(verify=context) as stranger:
+    with httpx.Client(verify=context, timeout=60) as stranger:
         params = {"name": "effect", "arguments": dict[str, str]()}
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
         headers = {"mcp-protocol-version": "2025-06-18", "accept": "application/json, text/event-stream"}
@@ -225,7 +225,7 @@ def test_a_certificate_that_does_not_hold_ends_the_handshake(secured: Secured, b
 def test_a_new_certificate_is_served_and_a_new_authority_counts_without_a_restart(secured: Secured) -> None:
     shown = secured.acme.issue(BILLING)
     context = secured.context(shown)
-    with httpx.Client(verify=context, timeout=20) as kept:
+    with httpx.Client(verify=context, timeout=60) as kept:
         assert kept.get(f"{secured.url}/v1/models").status_code == 200
         fresh = secured.ours.issue("127.0.0.1", "localhost")
         assert secured.served() != fresh.certificate.serial_number

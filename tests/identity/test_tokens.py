@@ -369,7 +369,7 @@ async def test_a_remembered_token_is_still_refused_once_it_has_expired(tmp_path:
     now = time.time()
     token = sign(claims(iat=int(now) - 5, exp=int(now) + 1))
     assert (await authenticator.identify(bearer(token))).principal.agent == "billing"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     reason = None
     while reason is None and time.monotonic() < deadline:
         try:

@@ -125,7 +125,7 @@ def agent(acting: Agent | None = None) -> Generator[Agent]:
             yield running
         finally:
             running.shutdown()
-            thread.join(5)
+            thread.join(60)
 
 
 def run(

@@ -52,7 +52,7 @@ Context = ServerRequestContext[Any, Any]
 
 _SOUND: Final = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA="
 _STEP_SECONDS: Final = 0.05
-_HOLD_SECONDS: Final = 30.0
+_HOLD_SECONDS: Final = 60.0
 _LATE_SECONDS: Final = 0.8
 
 _NOTHING: Final[dict[str, Any]] = {"type": "object", "properties": {}}

@@ -60,4 +60,4 @@ def relay() -> Generator[Relay]:
         finally:
             running.drop()
             running.shutdown()
-            thread.join(5)
+            thread.join(60)

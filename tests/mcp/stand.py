@@ -105,7 +105,7 @@ def gateway(folder: Path, *, environment: Mapping[str, str] | None = None) -> Ge
         wait_until_ready(f"http://{listen}/readyz", folder / "gateway.log")
         yield f"http://{listen}", running.pid
         running.terminate()
-        running.wait(30)
+        running.wait(60)
     said = (folder / "gateway.log").read_text(encoding="utf-8")
     assert "was destroyed but it is pending" not in said  # a stream that was left holds nothing
     assert "never retrieved" not in said
@@ -162,7 +162,7 @@ def process(
                 child.kill()
 
 
-def eventually(holds: Callable[[], bool], *, seconds_max: float = 20.0) -> bool:
+def eventually(holds: Callable[[], bool], *, seconds_max: float = 60.0) -> bool:
     """Return whether `holds` comes true in time."""
     until = time.monotonic() + seconds_max
     moment = threading.Event()

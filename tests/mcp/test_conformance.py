@@ -24,7 +24,6 @@ _UNLISTED = {
 }
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.requirement("MCP-01")
 @pytest.mark.skipif(conformance.node() is None, reason="there is no Node.js of 22 or newer; `make setup` brings one")
 @pytest.mark.parametrize("revision", conformance.REVISIONS)

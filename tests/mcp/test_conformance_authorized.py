@@ -44,7 +44,7 @@ def issuer_of(url: str) -> str:
     """Return whose tokens the suite's server takes."""
     server = urlsplit(url)
     place = f"{server.scheme}://{server.netloc}/.well-known/oauth-protected-resource{server.path}"
-    return str(httpx.get(place, timeout=10).json()["authorization_servers"][0])
+    return str(httpx.get(place, timeout=60).json()["authorization_servers"][0])
 
 
 async def directly(told: Mapping[str, str], context: Mapping[str, Any]) -> None:
@@ -63,7 +63,7 @@ async def directly(told: Mapping[str, str], context: Mapping[str, Any]) -> None:
         )
     )  # fmt: skip
     async with (
-        httpx2.AsyncClient(auth=provider, timeout=20) as http,
+        httpx2.AsyncClient(auth=provider, timeout=60) as http,
         Client(streamable_http_client(url, http_client=http), mode="auto") as client,
     ):
         await client.list_tools()
@@ -72,7 +72,7 @@ async def directly(told: Mapping[str, str], context: Mapping[str, Any]) -> None:
 def prepare(folder: Path, told: Mapping[str, str], context: Mapping[str, Any]) -> None:
     """Write the configuration of a gateway that has the client's secret or key."""
     issuer = issuer_of(told["server"]).rstrip("/")
-    known = httpx.get(f"{issuer}/.well-known/oauth-authorization-server", timeout=10).json()
+    known = httpx.get(f"{issuer}/.well-known/oauth-authorization-server", timeout=60).json()
     credential = f"token_url: '{known['token_endpoint']}', client_id: '{context['client_id']}'"
     folder.mkdir()
     if "client_secret" in context:

@@ -39,7 +39,6 @@ ROWS: Final[list[tuple[str, str, Mode]]] = [
 EXCEPTIONS: Final[dict[tuple[str, str, Mode], set[str]]] = {}
 
 pytestmark = [
-    pytest.mark.timeout(240),
     pytest.mark.skipif(
         conformance.node() is None, reason="there is no Node.js of 22 or newer; `make setup` brings one"
     ),

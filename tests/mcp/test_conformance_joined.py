@@ -20,7 +20,6 @@ EXCEPTIONS: Final = {
 }
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.requirement("MCP-38")
 @pytest.mark.skipif(conformance.node() is None, reason="there is no Node.js of 22 or newer; `make setup` brings one")
 @pytest.mark.parametrize("revision", [pytest.param("2025-11-25", marks=pytest.mark.slow), "2026-07-28"])

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tests.mcp.wire import Answered, Tree
 
 #: The gateway is begun twice.
-pytestmark = pytest.mark.timeout(180)
 SERVERS = ("contents", "trusted", "older", "speaking", "leaving")
 POLICY = "".join(
     f"p, role:any, *, mcp/{name}, list, -, allow, -\np, role:any, *, mcp/{name}/**, *, -, allow, redact=off\n"
@@ -119,7 +118,7 @@ def _cancel_once(url: str, leaving: Path) -> None:
     calling.start()
     assert eventually(lambda: leaving.exists() and "begun cancelled" in leaving.read_text(encoding="utf-8"))
     post(place, {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 5}}, headers)
-    calling.join(10)
+    calling.join(60)
 
 
 def _result(answered: Answered) -> bytes:
@@ -238,7 +237,7 @@ def test_a_cancelled_once_call_is_in_doubt_after_a_restart_and_an_operator_sees_
         "-c",
         str(durable.folder / "oncegate.yaml"),
     ]
-    listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     calls = cast("list[dict[str, Any]]", json.loads(listed.stdout))
     (found,) = (one for one in calls if one["resource"] == "mcp/leaving/tool/late_once")
     assert found["state"] == "in_doubt"

@@ -63,7 +63,7 @@ def test_a_session_that_its_server_forgot_is_opened_again(running: Stand) -> Non
     assert "result" in post(url, subscribed, headers).last
     first = seen(post(url, old_call("echo"), headers))["headers"]["mcp-session-id"]
     for _ in range(2):
-        httpx.delete(running.direct, headers=headers | {"mcp-session-id": first}).raise_for_status()
+        httpx.delete(running.direct, headers=headers | {"mcp-session-id": first}, timeout=60).raise_for_status()
         second = seen(post(url, old_call("echo"), headers))["headers"]["mcp-session-id"]
         assert second != first
         first = second
@@ -74,9 +74,9 @@ def test_a_session_that_its_server_forgot_is_opened_again(running: Stand) -> Non
 def test_a_session_that_is_ended_by_its_client_stays_ended(running: Stand) -> None:
     url = running.server("everything")
     headers = initialized(url)
-    assert httpx.delete(url, headers=headers).status_code == 200
+    assert httpx.delete(url, headers=headers, timeout=60).status_code == 200
     assert post(url, old_call("echo"), headers).status == 404
-    assert httpx.delete(url, headers=headers).status_code == 404
+    assert httpx.delete(url, headers=headers, timeout=60).status_code == 404
 
 
 def _leave(url: str, message: Tree, headers: dict[str, str]) -> None:
@@ -110,7 +110,7 @@ def test_a_once_call_that_is_cancelled_is_in_doubt_and_not_made_again(running: S
     assert eventually(lambda: effects.exists() and f"begun {word}" in effects.read_text(encoding="utf-8"))
     cancel: Tree = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 77}}
     assert post(url, cancel, headers).status == 202
-    calling.join(10)
+    calling.join(60)
     assert "error" in answers[0].last or answers[0].last["result"]["isError"]
     answered = post(url, old_call("late", {"word": word}, key=word), headers)
     assert "in_doubt" in answered.text
@@ -123,9 +123,9 @@ def test_listening_takes_nothing_from_calls(running: Stand) -> None:
     message = modern("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
 
     async def listen() -> list[int]:
-        async with AsyncExitStack() as stack, asyncio.timeout(30):
+        async with AsyncExitStack() as stack, asyncio.timeout(60):
             client = await stack.enter_async_context(
-                httpx.AsyncClient(timeout=20, limits=httpx.Limits(max_connections=None))
+                httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=None))
             )
             statuses: list[int] = []
             for _ in range(65):
@@ -191,7 +191,7 @@ def test_the_trace_context_a_server_sees_is_the_gateways(method: str, *, traced:
 
 
 async def _send(one: McpAdapter, call: object, request: UpstreamRequest) -> None:
-    answer = await one.upstream(call).send(request, seconds_max=5)  # pyright: ignore[reportArgumentType] - the adapter's own call
+    answer = await one.upstream(call).send(request, seconds_max=60)  # pyright: ignore[reportArgumentType] - the adapter's own call
     await answer.aclose()
 
 

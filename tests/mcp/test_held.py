@@ -85,7 +85,7 @@ async def _sessions(late: _Late) -> AsyncGenerator[HeldSessions]:
         await upstream.aclose()
         server.close()
         while late.connections:
-            await asyncio.wait_for(late.connections.pop(), 5)
+            await asyncio.wait_for(late.connections.pop(), 60)
 
 
 @pytest.mark.requirement("MCP-44")
@@ -93,15 +93,15 @@ async def test_a_server_whose_stream_opens_late_is_waited_for_and_heard() -> Non
     late = _Late()
     async with _sessions(late) as sessions:
         opening = asyncio.ensure_future(sessions.of("here", (), {"capabilities": {}}, None))
-        await asyncio.wait_for(late.asked.wait(), 20)
+        await asyncio.wait_for(late.asked.wait(), 60)
         done, _ = await asyncio.wait({opening}, timeout=1.5)
         assert not done  # a call sent now could ask where nobody listens
         late.opens.set()
-        held = await asyncio.wait_for(opening, 20)
+        held = await asyncio.wait_for(opening, 60)
         heard: asyncio.Queue[Tree] = asyncio.Queue()
         held.hearing.append(heard.put_nowait)
         late.tell(_ASKS)
-        assert await asyncio.wait_for(heard.get(), 5) == _ASKS
+        assert await asyncio.wait_for(heard.get(), 60) == _ASKS
 
 
 @pytest.mark.requirement("MCP-44")
@@ -110,9 +110,9 @@ async def test_a_server_that_is_silent_until_it_has_something_to_tell_delays_its
     loop = asyncio.get_running_loop()
     async with _sessions(late) as sessions:
         began = loop.time()
-        await asyncio.wait_for(sessions.of("one", (), {"capabilities": {}}, None), 20)
+        await asyncio.wait_for(sessions.of("one", (), {"capabilities": {}}, None), 60)
         first = loop.time() - began
         began = loop.time()
-        await asyncio.wait_for(sessions.of("two", (), {"capabilities": {}}, None), 20)
+        await asyncio.wait_for(sessions.of("two", (), {"capabilities": {}}, None), 60)
         # bounds, not speeds: the first waits seconds for its stream, the second a part of one
         assert first - (loop.time() - began) > 2.0

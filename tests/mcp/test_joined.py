@@ -251,6 +251,6 @@ def test_a_session_of_the_older_era_hears_of_changes_and_ends(running: Stand) ->
         line = next(line for line in lines if line.startswith("data: "))
         assert json.loads(line[6:])["method"] == "notifications/tools/list_changed"
     assert post(running.server("everything"), old_call("echo"), headers).status == 404
-    assert httpx.delete(running.joined, headers=headers).status_code == 200
+    assert httpx.delete(running.joined, headers=headers, timeout=60).status_code == 200
     assert post(running.joined, old_call("everything__echo"), headers).status == 404
-    assert httpx.get(running.joined).status_code == 405
+    assert httpx.get(running.joined, timeout=60).status_code == 405

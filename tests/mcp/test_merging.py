@@ -113,7 +113,7 @@ async def test_a_server_that_comes_back_is_heard_again_and_may_have_changed() ->
         tree=asking, kind="request", era="modern", method="subscriptions/listen", id="mine", params=asking["params"]
     )
     replied = Replied(joined_stream(message, ["a", "b", "c"], Ear(listen), ()))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         told = messages_of(replied)
         assert (await anext(told))["method"] == "notifications/subscriptions/acknowledged"
         changed = await anext(told)
@@ -139,7 +139,7 @@ async def test_a_client_that_leaves_leaves_every_server() -> None:
         tree=asking, kind="request", era="modern", method="subscriptions/listen", id="mine", params=asking["params"]
     )
     replied = Replied(joined_stream(message, ["a", "b"], Ear(listen), ()))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         told = messages_of(replied)
         assert (await anext(told))["method"] == "notifications/subscriptions/acknowledged"
         following = asyncio.ensure_future(anext(told, None))
@@ -162,7 +162,7 @@ async def test_a_server_that_is_blocked_is_left_at_once_and_heard_again_when_tha
     )
     ear = Ear(listen)
     replied = Replied(joined_stream(message, ["a", "b"], ear, ()))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         told = messages_of(replied)
         assert (await anext(told))["method"] == "notifications/subscriptions/acknowledged"
         ear.block("b")

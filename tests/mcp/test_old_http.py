@@ -29,8 +29,8 @@ _OPENING: Tree = {
 
 
 async def opened(one: OldHttpUpstream) -> bytes:
-    async with asyncio.timeout(20):
-        answer = await one.send(request(_OPENING), seconds_max=5)
+    async with asyncio.timeout(60):
+        answer = await one.send(request(_OPENING), seconds_max=60)
         try:
             return b"".join([part async for part in answer.chunks()])
         finally:
@@ -66,7 +66,7 @@ async def scripted(stream: bytes, posted: bytes = b"HTTP/1.1 202 Accepted\r\ncon
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/sse", lambda: posts
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asyncio.gather(*(task for task in serving if task is not None))
 
 

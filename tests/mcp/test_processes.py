@@ -58,7 +58,7 @@ def request(message: Tree, *, principal: str = "agent:acme/billing", method: str
 
 async def ask(one: StdioUpstream, message: Tree | None = None, *, principal: str = "agent:acme/billing") -> list[Tree]:
     """Return the messages that answer a call."""
-    answer = await one.send(request(message or called("t"), principal=principal), seconds_max=5)
+    answer = await one.send(request(message or called("t"), principal=principal), seconds_max=60)
     try:
         content = b"".join([part async for part in answer.chunks()])
     finally:
@@ -67,7 +67,7 @@ async def ask(one: StdioUpstream, message: Tree | None = None, *, principal: str
 
 
 async def result_of(one: StdioUpstream, *, principal: str = "agent:acme/billing") -> Any:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return (await ask(one, principal=principal))[-1]["result"]
 
 
@@ -136,7 +136,6 @@ async def test_a_command_that_is_not_there_sends_nothing() -> None:
 
 
 @pytest.mark.requirement("MCP-18")
-@pytest.mark.timeout(30)
 async def test_ending_a_process_ends_its_whole_group(tmp_path: Path) -> None:
     deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"
     code = (
@@ -158,9 +157,9 @@ async def test_a_session_that_is_not_there_is_not_found() -> None:
             shown = UpstreamRequest(
                 method=method, path="", headers=((b"mcp-session-id", b"0"),), body=body.encode(called("t"))
             )
-            answer = await one.send(shown, seconds_max=5)
+            answer = await one.send(shown, seconds_max=60)
             assert answer.status == 404
-        assert (await one.send(request({}, method="GET"), seconds_max=5)).status == 405
+        assert (await one.send(request({}, method="GET"), seconds_max=60)).status == 405
 
 
 def _runs(pid: int) -> bool:
@@ -189,32 +188,32 @@ for line in sys.stdin:
 
 @pytest.mark.requirement("MCP-18")
 async def test_what_belongs_to_no_request_comes_over_the_sessions_stream_and_a_cancel_finds_its_request() -> None:
-    async with upstream(_TELLS) as one, asyncio.timeout(10):
+    async with upstream(_TELLS) as one, asyncio.timeout(60):
         opening: Tree = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}
-        opened = await one.send(request(opening), seconds_max=5)
+        opened = await one.send(request(opening), seconds_max=60)
         assert b"".join([part async for part in opened.chunks()])
         session = tuple(pair for pair in opened.headers if pair[0] == b"mcp-session-id")
-        stream = await one.send(UpstreamRequest(method="GET", path="", headers=session, body=b""), seconds_max=5)
+        stream = await one.send(UpstreamRequest(method="GET", path="", headers=session, body=b""), seconds_max=60)
         told = stream.chunks()
         assert b'"told":"unasked"' in await anext(told)
-        asked = await one.send(_in_session(session, called("t", ident="mine")), seconds_max=5)
+        asked = await one.send(_in_session(session, called("t", ident="mine")), seconds_max=60)
         assert b'"told":"begun"' in await anext(told)
         cancelled: Tree = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "mine"}}
-        accepted = await one.send(_in_session(session, cancelled), seconds_max=5)
+        accepted = await one.send(_in_session(session, cancelled), seconds_max=60)
         assert accepted.status == 202
         assert b'"same":true' in await anext(told)
         await asked.aclose()  # a client that goes away cancels as well
         assert b'"same":true' in await anext(told)
-        ended = await one.send(UpstreamRequest(method="DELETE", path="", headers=session, body=b""), seconds_max=5)
+        ended = await one.send(UpstreamRequest(method="DELETE", path="", headers=session, body=b""), seconds_max=60)
         assert ended.status == 200
 
 
 @pytest.mark.requirement("MCP-18")
 async def test_a_subscription_over_standard_streams_bears_the_clients_own_id() -> None:
     one = StdioUpstream("s", [sys.executable, "-m", "tests.mcp.fixture_server"], ())
-    async with contextlib.aclosing(one), asyncio.timeout(20):
+    async with contextlib.aclosing(one), asyncio.timeout(60):
         listening = modern("subscriptions/listen", {"notifications": {"toolsListChanged": True}}, ident="mine")
-        stream = await one.send(request(listening), seconds_max=5)
+        stream = await one.send(request(listening), seconds_max=60)
         told = stream.chunks()
         first = await anext(told)
         assert b"notifications/subscriptions/acknowledged" in first
@@ -265,11 +264,11 @@ async def test_a_process_that_was_started_again_is_asked_for_its_era_anew(tmp_pa
     config = McpServer(name="s", command=(sys.executable,))
     own = ((PRINCIPAL, b"agent:acme/billing"),)
     one = StdioUpstream("s", [sys.executable, "-c", _CHANGES_ERA, str(tmp_path / "starts")], ())
-    async with contextlib.aclosing(one), asyncio.timeout(20):
+    async with contextlib.aclosing(one), asyncio.timeout(60):
         eras = Link(config, one).eras
-        assert await eras.modern(own, seconds_max=5)
-        assert await eras.modern(own, seconds_max=5)
+        assert await eras.modern(own, seconds_max=60)
+        assert await eras.modern(own, seconds_max=60)
         with pytest.raises(Sent):  # it dies of this
             await ask(one, called("t"))
-        assert not await eras.modern(own, seconds_max=5)
+        assert not await eras.modern(own, seconds_max=60)
         assert (tmp_path / "starts").read_text(encoding="utf-8") == "xx"

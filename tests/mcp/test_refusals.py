@@ -93,7 +93,7 @@ def test_a_session_nobody_was_given_is_not_found(running: Stand, session: str) -
     headers = [*headers_for(old).items(), ("mcp-session-id", session)]
     content = json.dumps(old).encode()
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
-    assert read(httpx.post(running.server("everything"), content=content, headers=raw)).status == 404
+    assert read(httpx.post(running.server("everything"), content=content, headers=raw, timeout=60)).status == 404
 
 
 @pytest.mark.requirement("MCP-04")

@@ -75,7 +75,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.mark.requirement("MCP-43")
-@pytest.mark.timeout(120)
 def test_a_stream_that_nobody_reads_is_ended_before_it_fills_the_memory(tmp_path: Path) -> None:
     loud = Loud()
     url = f"http://127.0.0.1:{loud.server_address[1]}/mcp"

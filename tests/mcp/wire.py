@@ -10,7 +10,7 @@ import httpx
 
 MODERN: Final = "2026-07-28"
 LEGACY: Final = "2025-11-25"
-_SECONDS_MAX: Final = 20.0
+_SECONDS_MAX: Final = 60.0
 _NAMED: Final = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 
 Tree = dict[str, Any]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.emulator.faults import Answer, Received
     from tests.gateway.running import RunningGateway
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.requirement("MSG-25")]
+pytestmark = pytest.mark.requirement("MSG-25")
 
 EVENTS = stream(message(text("one two three four five"), tool_use("refund", {"amount": 5})))
 #: The text's first pieces have left, the tool call has not.
@@ -63,7 +63,7 @@ def gateway(held: Held, tmp_path: Path) -> Iterator[RunningGateway]:
 
 
 def ask(gateway: RunningGateway, key: str) -> httpx.Response:
-    return httpx.post(f"{gateway.url}{PATH}", json=ASK, headers=headers(gateway, key), timeout=30)
+    return httpx.post(f"{gateway.url}{PATH}", json=ASK, headers=headers(gateway, key), timeout=60)
 
 
 def headers(gateway: RunningGateway, key: str) -> dict[str, str]:
@@ -73,7 +73,7 @@ def headers(gateway: RunningGateway, key: str) -> dict[str, str]:
 def begin(gateway: RunningGateway, key: str) -> bytes:
     """Ask, and go away after the first bytes of the stream."""
     url = f"{gateway.url}{PATH}"
-    with httpx.stream("POST", url, json=ASK, headers=headers(gateway, key), timeout=30) as answer:
+    with httpx.stream("POST", url, json=ASK, headers=headers(gateway, key), timeout=60) as answer:
         assert answer.status_code == 200
         return next(answer.iter_raw())
 

@@ -138,7 +138,6 @@ async def test_a_signed_thinking_in_a_request_blocks_it_and_an_unsigned_one_is_r
 
 
 @pytest.mark.requirement("MSG-23")
-@pytest.mark.timeout(180)
 def test_planted_values_reach_neither_model_nor_disk_and_come_back(upstream: AnthropicEmulator, tmp_path: Path) -> None:
     gateway = gateway_for(tmp_path, upstream.url, inspects=True)
     gateway.start()

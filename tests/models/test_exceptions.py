@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.models.conftest import Stand
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.requirement("MOD-05")]
+pytestmark = pytest.mark.requirement("MOD-05")
 
 #: Raised by the status of an answer, the provider's own words and headers kept.
 OPENAI_STATUSES: Final = {

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tests.models.apis import Api
     from tests.models.conftest import Stand
 
-pytestmark = pytest.mark.timeout(240)
 _NAMES = itertools.count()
 #: What providers that hang wait for, until their test is over.
 HANGING: list[threading.Event] = []

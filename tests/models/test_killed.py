@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tests.emulator.faults import Answer, Received
     from tests.models.apis import Api, Provider
 
-pytestmark = pytest.mark.timeout(240)
-
 
 class Held:
     """Lets each API's first stream stop in its middle until it may go on; later ones do not."""

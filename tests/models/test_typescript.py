@@ -55,7 +55,6 @@ OTHER: Final = {
 }
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.requirement("MOD-06")
 def test_every_class_of_the_typescript_clients_is_raised_by_its_cause(stand: Stand) -> None:
     on = threading.Event()
@@ -106,7 +105,6 @@ def faulty(api: Api, received: Received, on: threading.Event) -> Answer:
             return replace(api.whole(received), hold=on)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.requirement("MOD-07")
 def test_tool_runners_and_parsers_of_the_typescript_clients_work_as_without_a_gateway(stand: Stand) -> None:
     stand.provider.fresh()

@@ -106,7 +106,7 @@ class Authority:
         self.asked.append(form | {"client": client or "", "authorization": request.headers.get("authorization", "")})
         self.arrived.set()
         if self.hold is not None:
-            await anyio.to_thread.run_sync(self.hold.wait, 10)
+            await anyio.to_thread.run_sync(self.hold.wait, 60)
         if self.answers:
             status, said = self.answers.pop(0)
             return JSONResponse(said, status)
@@ -136,7 +136,7 @@ class Authority:
         keys = self.trusted.get(str(jwt.decode(token, options={"verify_signature": False}).get("iss")))
         if keys is None or form.get("subject_token_type") != JWT:
             raise jwt.InvalidIssuerError
-        found = {one.key_id: one for one in jwt.PyJWKSet.from_dict(httpx.get(keys, timeout=5).json()).keys}
+        found = {one.key_id: one for one in jwt.PyJWKSet.from_dict(httpx.get(keys, timeout=60).json()).keys}
         key = found.get(jwt.get_unverified_header(token).get("kid"))
         if key is None:
             raise jwt.InvalidKeyError

@@ -56,7 +56,7 @@ class Stand:
 
     def metadata(self, path: str = "", **headers: str) -> httpx.Response:
         """Ask for the metadata of the resource at `path`."""
-        return httpx.get(f"{self.gateway.url}/.well-known/oauth-protected-resource{path}", headers=headers, timeout=10)
+        return httpx.get(f"{self.gateway.url}/.well-known/oauth-protected-resource{path}", headers=headers, timeout=60)
 
 
 @contextlib.contextmanager

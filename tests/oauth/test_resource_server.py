@@ -62,7 +62,7 @@ def test_each_endpoint_has_metadata_under_the_configured_url(running: Stand) -> 
 def test_metadata_never_repeats_what_a_request_says_of_its_host(running: Stand) -> None:
     said = running.metadata("/mcp/open", host="evil.example", forwarded="host=evil.example")
     assert said.json()["resource"] == running.endpoint("open")
-    refused = httpx.post(running.endpoint("open"), headers={"x-forwarded-host": "evil.example"})
+    refused = httpx.post(running.endpoint("open"), headers={"x-forwarded-host": "evil.example"}, timeout=60)
     assert "evil.example" not in refused.headers["www-authenticate"]
 
 
@@ -75,9 +75,9 @@ def test_a_call_without_a_good_token_is_told_where_to_begin(running: Stand) -> N
     assert (wrong.status, wrong.headers["www-authenticate"]) == (401, f'Bearer error="invalid_token", {place}')
     known = running.send(running.endpoint("scoped"), called("note")).headers["www-authenticate"]
     assert 'scope="notes notes.write notes.erase"' in known
-    model = httpx.post(f"{running.gateway.url}/v1/chat/completions", json={})
+    model = httpx.post(f"{running.gateway.url}/v1/chat/completions", json={}, timeout=60)
     assert f'resource_metadata="{running.gateway.url}{PLACE}"' in model.headers["www-authenticate"]
-    in_query = httpx.post(f"{running.endpoint('open')}?access_token={running.token()}")
+    in_query = httpx.post(f"{running.endpoint('open')}?access_token={running.token()}", timeout=60)
     assert in_query.status_code == 400
 
 
@@ -130,7 +130,7 @@ def test_the_joined_endpoint_leaves_out_and_refuses_what_the_token_is_not_for(ru
 def test_a_run_is_limited_to_the_scopes_it_was_opened_with(running: Stand) -> None:
     def opened(scope: str) -> str:
         headers = {"authorization": f"Bearer {running.token(scope=scope)}"}
-        return httpx.post(f"{running.gateway.url}/runs", json={}, headers=headers, timeout=10).json()["token"]
+        return httpx.post(f"{running.gateway.url}/runs", json={}, headers=headers, timeout=60).json()["token"]
 
     assert running.call("scoped", token=opened("notes")).status == 403
     assert running.call("scoped", token=opened("notes notes.write")).text == "noted"
@@ -147,7 +147,7 @@ def test_the_callers_token_does_not_reach_the_server(running: Stand, ledger: Led
 @pytest.mark.requirement("OAU-05")
 @pytest.mark.anyio
 async def test_an_issuers_keys_are_found_by_its_own_metadata_only(authority: Authority) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         assert b'"kid":"one"' in await discover(client, authority.url)()
         authority.named = "https://other.example"
         with pytest.raises(KeySetUnusable, match="names another issuer"):
@@ -190,7 +190,7 @@ async def test_the_official_client_authorizes_itself(running: Stand, server: str
     url = running.endpoint(server)
     provider = ClientCredentialsOAuthProvider(url, kept, "agent", "agent-secret", issuer=running.authority.url)
     async with (
-        httpx2.AsyncClient(auth=provider, timeout=20) as http,
+        httpx2.AsyncClient(auth=provider, timeout=60) as http,
         Client(streamable_http_client(url, http_client=http), mode="2026-07-28") as client,
     ):
         result = await client.call_tool("note", {"text": "x"})

@@ -248,7 +248,7 @@ def test_many_calls_wait_for_one_token(running: Stand) -> None:
     running.ledger.revoked.add(running.authority.given[-1])
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(running.call, "own", key=f"many-{number}") for number in range(8)]
-        found = [one.result(20) for one in asked]
+        found = [one.result(60) for one in asked]
     assert [one.text for one in found] == ["noted"] * 8
     assert (len(running.authority.asked), len(running.ledger.notes)) == (1, 8)
 

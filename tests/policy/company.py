@@ -82,13 +82,13 @@ class Company:
         """Open a run, or its next attempt."""
         headers = {"authorization": f"Bearer {self.token(agent)}"}
         body = {} if run_id is None else {"id": run_id}
-        answer = httpx.post(f"{self.url}/runs", json=body, headers=headers, timeout=20)
+        answer = httpx.post(f"{self.url}/runs", json=body, headers=headers, timeout=60)
         assert answer.status_code in {200, 201}, answer.text
         return answer.json()
 
     def readiness(self) -> dict[str, Any]:
         """Return what the gateway says of itself."""
-        return httpx.get(f"{self.url}/readyz", timeout=10).json()
+        return httpx.get(f"{self.url}/readyz", timeout=60).json()
 
     def counted(self) -> list[str]:
         """Return the effects so far."""

@@ -119,7 +119,6 @@ def differences(policies: PolicySet, dice: random.Random, seen: set[str]) -> lis
 
 
 @pytest.mark.requirement("POLICY-19")
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_the_compiled_set_decides_as_stock_casbin_does(tmp_path: Path, part: int) -> None:
     seen: set[str] = set()

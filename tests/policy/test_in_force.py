@@ -24,7 +24,7 @@ ALLOW = "p, agent:billing, acme, model/m, call, -, allow, restore=*@agent\n"
 DENY = "p, role:any, acme, model/m, call, -, deny, -\n"
 ADMIN = "p, agent:billing, acme, admin/runs, read, -, allow, -\n"
 APPROVAL = "p, agent:billing, acme, model/m, call, -, allow, approval=leads;redact=strict;limit=5/1h\n"
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 60.0
 
 
 def policies_of(folder: Path, *, mode: Mode = "enforce", candidate: Path | None = None) -> Policies:

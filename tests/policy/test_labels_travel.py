@@ -71,14 +71,14 @@ async def reads(running: Company, token: str) -> None:
 
 def asks(running: Company, agent: str, whom: str, domain: str = "acme") -> httpx.Response:
     headers = {"authorization": f"Bearer {running.token(agent, domain)}"}
-    return httpx.post(f"{running.url}/runs", json={"agent": whom, "input": {}}, headers=headers, timeout=20)
+    return httpx.post(f"{running.url}/runs", json={"agent": whom, "input": {}}, headers=headers, timeout=60)
 
 
 def finished(running: Company, agent: str, run: str) -> dict[str, Any]:
     headers = {"authorization": f"Bearer {running.token(agent)}"}
 
     def over() -> dict[str, Any] | None:
-        shown = httpx.get(f"{running.url}/runs/{run}", headers=headers, timeout=20).json()
+        shown = httpx.get(f"{running.url}/runs/{run}", headers=headers, timeout=60).json()
         return shown if shown["state"] == "finished" else None
 
     found: Any = eventually(over)

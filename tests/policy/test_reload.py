@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ALLOW = "p, role:clerk, acme, model/m, call, -, allow, -\ng, agent:billing, role:clerk, acme\n"
 DENY = ALLOW + "p, role:clerk, acme, model/m, call, -, deny, -\n"
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 60.0
 
 
 def policies_of(folder: Path) -> Policies:

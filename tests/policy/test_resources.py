@@ -133,6 +133,6 @@ def test_a_segment_matches_as_its_obvious_definition(glob: str, text: str) -> No
 
 @pytest.mark.requirement("TRAP-01", "POLICY-14")
 def test_no_pattern_explodes() -> None:
-    start = time.perf_counter()
+    start = time.process_time()  # of this process alone: it only computes
     compile_pattern("t/" + "*a" * 400 + "*z").matches("t/" + "a" * 2000)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0

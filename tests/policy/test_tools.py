@@ -217,7 +217,6 @@ def test_asking_only_where_something_can_have_changed_misses_nothing(
 
 
 @pytest.mark.requirement("POLICY-32", "POLICY-33", "POLICY-25")
-@pytest.mark.timeout(240)  # many processes, on a machine that may be busy
 def test_lint_diff_and_explain_on_the_command_line(tmp_path: Path) -> None:
     folder_of(tmp_path / "policies", LINES, CONDITIONS)
     folder_of(tmp_path / "next", LINES.replace("small", "-"))

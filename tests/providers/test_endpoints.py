@@ -19,8 +19,6 @@ from tests.gateway.running import RunningGateway
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
@@ -103,7 +101,7 @@ def test_a_websocket_is_refused_in_words(gateway: RunningGateway) -> None:
         "sec-websocket-version": "13", "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
     }  # fmt: skip
     for path in ("/v1/realtime?model=allowed", "/v1/responses"):
-        answer = httpx.get(f"{gateway.url}{path}", headers=upgrade)
+        answer = httpx.get(f"{gateway.url}{path}", headers=upgrade, timeout=60)
         assert answer.status_code in {404, 405}
         assert answer.json()["error"]["message"].startswith("oncegate: ")
 
@@ -112,9 +110,11 @@ def test_a_websocket_is_refused_in_words(gateway: RunningGateway) -> None:
 def test_every_name_of_the_table_is_refused_with_and_without_version_to_both_vendors(gateway: RunningGateway) -> None:
     key = {"authorization": f"Bearer {gateway.keys['billing']}"}
     for name in ("files", "complete", "organizations"):
-        said = httpx.post(f"{gateway.url}/v1/{name}/x", headers=key | {"anthropic-version": "2023-06-01"}).json()
+        said = httpx.post(
+            f"{gateway.url}/v1/{name}/x", headers=key | {"anthropic-version": "2023-06-01"}, timeout=60
+        ).json()
         assert said["type"] == "error"
-    assert httpx.get(f"{gateway.url}/v1/files").status_code == 401
+    assert httpx.get(f"{gateway.url}/v1/files", timeout=60).status_code == 401
     for name in UNSERVED:
         assert unserved(f"/v1/{name}") is unserved(f"/{name}/x") is not None
     assert unserved("/v1/unheard") is None

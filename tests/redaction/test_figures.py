@@ -61,7 +61,6 @@ def test_a_sample_of_values_of_every_kind_is_found_in_every_carrier(kind: str) -
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.requirement("RED-22")
 @pytest.mark.parametrize("kind", KINDS)
 def test_five_thousand_values_of_every_kind_are_found_without_a_miss(kind: str) -> None:
@@ -88,7 +87,6 @@ def test_less_than_one_of_two_hundred_strings_of_agent_traffic_holds_a_find_by_f
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.requirement("RED-13")
 def test_less_than_one_of_two_hundred_strings_of_agent_traffic_holds_any_find(detector: PresidioDetector) -> None:
     found = false_finds(STRINGS, detector)

@@ -191,7 +191,6 @@ def plant(folder: Path, count: int) -> None:
     assert {"/metrics", "/api/v1/audit", "/api/v1/overview", "/", "/runs", "/audit/export"} <= pages.keys()
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.requirement("RED-30")
 def test_values_planted_in_every_field_of_every_route_reach_nobody(tmp_path: Path) -> None:
     plant(tmp_path, 1)

@@ -58,7 +58,6 @@ def test_patterns_that_are_skipped_would_have_found_nothing_in_awkward_texts(tex
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.requirement("RED-40")
 def test_patterns_that_are_skipped_would_have_found_nothing_in_twenty_thousand_texts() -> None:
     of = random.Random("traits at large")

@@ -44,7 +44,6 @@ async def test_a_content_is_tried_under_a_profile_with_the_place_of_every_find()
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 @pytest.mark.requirement("RED-15", "RED-28")
 def test_the_command_shows_what_becomes_of_json() -> None:
     command = [sys.executable, "-m", "gateway.cli", "redact", "-", "--tree", "--json", "--profile", "standard"]

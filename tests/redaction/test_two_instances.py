@@ -88,7 +88,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator
         yield Pair(echo, (first, second))
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.requirement("RED-36")
 def test_typed_stand_ins_made_at_one_instance_are_put_back_at_the_other(pair: Pair) -> None:
     for at, other in ((0, 1), (1, 0)):
@@ -104,7 +103,6 @@ def test_typed_stand_ins_made_at_one_instance_are_put_back_at_the_other(pair: Pa
         assert pair.sent() == shown
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.requirement("RED-35")
 def test_a_short_number_that_stands_for_another_reaches_no_tool_that_may_have_the_original(pair: Pair) -> None:
     pair.echo.structured = {"otp": 471199}
@@ -124,7 +122,6 @@ def test_a_short_number_that_stands_for_another_reaches_no_tool_that_may_have_th
         assert pair.sent() == free
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.requirement("RED-35")
 def test_an_agent_that_may_see_originals_is_given_no_other_number_for_one(pair: Pair) -> None:
     pair.echo.structured = {"otp": 471199}

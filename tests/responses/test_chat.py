@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.emulator.faults import Answer, Emulator, Received
     from tests.gateway.running import RunningGateway
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.anyio]
+pytestmark = pytest.mark.anyio
 PROFILE = Profile(name="all", inspects=True, default=Rule("placeholder", 0.5))
 SAID: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hi"}]
 JSON = '{"city": "Ulm", "degrees": 7}'

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from tests.emulator.faults import Answer, Received
 
-pytestmark = pytest.mark.timeout(120)
 
 EVENTS = b"".join(events_of(response(message("one two three four five"), function_call())))
 HALF = EVENTS.index(b"three") if b"three" in EVENTS else len(EVENTS) // 3
@@ -63,13 +62,13 @@ def headers(gateway: RunningGateway, key: str) -> dict[str, str]:
 
 
 def ask(gateway: RunningGateway, body: object, key: str) -> httpx.Response:
-    return httpx.post(f"{gateway.url}/v1/responses", json=body, headers=headers(gateway, key), timeout=30)
+    return httpx.post(f"{gateway.url}/v1/responses", json=body, headers=headers(gateway, key), timeout=60)
 
 
 def begin(gateway: RunningGateway, body: object, key: str) -> bytes:
     """Ask, and go away after the first bytes of the stream."""
     url = f"{gateway.url}/v1/responses"
-    with httpx.stream("POST", url, json=body, headers=headers(gateway, key), timeout=30) as stream:
+    with httpx.stream("POST", url, json=body, headers=headers(gateway, key), timeout=60) as stream:
         assert stream.status_code == 200
         return next(stream.iter_raw())
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tests.emulator.faults import Answer, Emulator, Received
     from tests.gateway.running import RunningGateway
 
-pytestmark = pytest.mark.timeout(120)
 _NAMES = itertools.count()
 FILE: list[ChatCompletionMessageParam] = [
     {"role": "user", "content": [{"type": "file", "file": {"file_id": "file-1"}}]}

@@ -15,7 +15,7 @@ from tests.responses.clients import sdk
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.requirement("RESP-13")]
+pytestmark = pytest.mark.requirement("RESP-13")
 
 MODELS = """models:
   ours: {provider: openai_compatible, url: "%(ours)s/v1", domain: acme, fallback: [theirs]}

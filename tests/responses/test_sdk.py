@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tests.emulator.faults import Emulator, Received
     from tests.gateway.running import RunningGateway
 
-pytestmark = pytest.mark.timeout(120)
 _NAMES = itertools.count()
 Tree = dict[str, object]
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.serving import Running
 
 TOP = Path(__file__).parents[2]
-START_SECONDS_MAX = 45
+START_SECONDS_MAX = 120
 POLICIES = """p, role:any, acme, model/*, call, -, allow, redact=off
 p, role:any, acme, mcp/pay/**, *, -, allow, redact=off
 p, role:any, acme, run/*, create, -, allow, redact=off
@@ -74,7 +74,7 @@ class Tool:
                     hold, tool.hold = tool.hold, None
                     tool.came.notify_all()
                 if hold is not None:
-                    hold.wait(30)
+                    hold.wait(60)
                 result = {"content": [{"type": "text", "text": f"charge {number}"}]}
                 self._say({"jsonrpc": "2.0", "id": asked["id"], "result": result})
 
@@ -100,7 +100,7 @@ class Tool:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/mcp"
 
-    def wait_effects(self, number: int, seconds_max: float = 15) -> None:
+    def wait_effects(self, number: int, seconds_max: float = 60.0) -> None:
         """Wait until there were that many."""
         with self.came:
             assert self.came.wait_for(lambda: len(self.effects) >= number, seconds_max), self.effects
@@ -140,7 +140,7 @@ class Gateway:
         """End it as a crash does."""
         assert self.process is not None
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def pause(self) -> None:
         """Suspend it."""
@@ -156,7 +156,7 @@ class Gateway:
         """End it in order."""
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(30)
+            self.process.wait(60)
 
     def oncegate(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command against it."""
@@ -180,11 +180,11 @@ class Agent:
     def post(self, path: str, content: object, **headers: str) -> httpx.Response:
         """Send JSON."""
         named = {"authorization": f"Bearer {self.token}", "accept": "application/json", **self.headers, **headers}
-        return httpx.post(f"{self.url}{path}", json=content, headers=named, timeout=40)
+        return httpx.post(f"{self.url}{path}", json=content, headers=named, timeout=60)
 
     def get(self, path: str) -> httpx.Response:
         """Ask."""
-        return httpx.get(f"{self.url}{path}", headers={"authorization": f"Bearer {self.token}"}, timeout=20)
+        return httpx.get(f"{self.url}{path}", headers={"authorization": f"Bearer {self.token}"}, timeout=60)
 
     def chat(self, text: str, *more: dict[str, object], model: str = "one") -> httpx.Response:
         """Ask the model."""
@@ -246,7 +246,7 @@ def key_of(gateways_made: list[Gateway], agent: str) -> str:
     return key
 
 
-def eventually(look: Callable[[], object], seconds_max: float = 15.0) -> object:
+def eventually(look: Callable[[], object], seconds_max: float = 60.0) -> object:
     """Return the first true value that `look` gives, asked again and again."""
     until, pause = time.monotonic() + seconds_max, threading.Event()
     while not (found := look()):

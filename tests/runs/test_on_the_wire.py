@@ -15,7 +15,6 @@ from tests.runs.stand import Agent, Gateway, Tool, gateways, key_of
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-pytestmark = pytest.mark.timeout(120)
 RULES = """p, agent:maker, acme, run/maker, create, -, allow, -
 p, role:any, acme, model/*, call, -, allow, -
 p, role:any, acme, mcp/pay, list, -, allow, -
@@ -109,7 +108,7 @@ def test_a_run_token_in_a_path_stands_in_no_log_audit_or_upstream_and_makes_no_r
         body = {"model": "one", "messages": [{"role": "user", "content": f"call me at {base}"}]}
         # a key that an SDK demands is ignored, and sent to nobody
         headers = {"authorization": "Bearer sk-of-another-vendor"}
-        return httpx.post(f"{base}/chat/completions", json=body, headers=headers, timeout=20)
+        return httpx.post(f"{base}/chat/completions", json=body, headers=headers, timeout=60)
 
     first = asked(opened["token"])
     assert first.status_code == 200, first.text
@@ -120,7 +119,7 @@ def test_a_run_token_in_a_path_stands_in_no_log_audit_or_upstream_and_makes_no_r
     (seen,) = [one for one in wire.model.received if "call me at" in json.dumps(one)]
     assert "/r/run/v1" in json.dumps(seen)
     assert "sk-of-another-vendor" not in wire.model.authorizations[-1]
-    errors = [httpx.get(f"{wire.gateway.url}/r/{again['token']}{path}", timeout=20) for path in ("/nowhere", "/v1/x")]
+    errors = [httpx.get(f"{wire.gateway.url}/r/{again['token']}{path}", timeout=60) for path in ("/nowhere", "/v1/x")]
     assert [one.status_code for one in errors] == [404, 404]
     audit = wire.gateway.oncegate("audit", "export").stdout
     assert opened["id"] in audit

@@ -86,9 +86,9 @@ class Collector:
             fault = self._faults.pop(0) if self._faults else "ok"
             self._changed.notify_all()
         if fault == "hang":
-            self._released.wait(10)
+            self._released.wait(60)
             return
-        self.open.wait(5)
+        self.open.wait(60)
         if fault.isdigit() and fault != "200":
             _reply(handler, int(fault), b"")
         elif handler.path == LOGS:
@@ -110,16 +110,16 @@ class Collector:
         with self._changed:
             return [attribute_of(record, "oncegate.audit.record") for record in self.records]
 
-    def holds_spans(self, count: int, seconds: float = 5.0) -> bool:
+    def holds_spans(self, count: int, seconds: float = 60.0) -> bool:
         """Wait until so many spans were accepted; false when none came for that long."""
         return self._waited(lambda: len(self.spans()) >= count, seconds)
 
-    def holds_records(self, count: int, seconds: float = 5.0) -> bool:
+    def holds_records(self, count: int, seconds: float = 60.0) -> bool:
         """Wait until so many different records were taken; false when none came for that long."""
         found = "oncegate.audit.record"
         return self._waited(lambda: len({attribute_of(one, found) for one in self.records}) >= count, seconds)
 
-    def asked(self, count: int, seconds: float = 5.0) -> bool:
+    def asked(self, count: int, seconds: float = 60.0) -> bool:
         """Wait until so many requests came."""
         with self._changed:
             return self._changed.wait_for(lambda: self.requests >= count, seconds)

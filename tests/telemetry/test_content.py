@@ -196,7 +196,6 @@ async def test_a_call_of_which_anything_passed_as_it_was_carries_no_content() ->
     assert await asyncio.to_thread(contents.of, replace(CHAT, call_id=None)) == {}
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.requirement("TEL-17")
 @pytest.mark.parametrize("content", ["none", "redacted"])
 def test_a_running_gateway_gives_no_content_that_is_not_asked_for_or_not_redacted(tmp_path: Path, content: str) -> None:

@@ -47,7 +47,7 @@ async def test_a_collector_gets_every_family_once_more_at_the_end() -> None:
     await export.aclose()
     server.shutdown()
     server.server_close()
-    thread.join(5)
+    thread.join(60)
     (request,) = taken
     found = {one.name: one for one in request.resource_metrics[0].scope_metrics[0].metrics}
     assert set(found) == {family.name for family in FAMILIES}

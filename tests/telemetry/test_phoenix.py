@@ -77,7 +77,7 @@ def test_a_run_arrives_as_one_connected_trace(phoenix: str, tmp_path: Path) -> N
 
 
 def _spans(url: str) -> list[dict[str, object]]:
-    answer = httpx.get(f"{url}/v1/projects/default/spans", params={"limit": 100}, timeout=10)
+    answer = httpx.get(f"{url}/v1/projects/default/spans", params={"limit": 100}, timeout=60)
     return cast("list[dict[str, object]]", answer.json()["data"]) if answer.status_code == 200 else []
 
 

@@ -105,7 +105,7 @@ async def ask_model(ask: Ask) -> Told:
     hosted = cast("Any", [{"type": "web_search"}] if ask.what == "model_once" else openai.omit)
     async with openai.AsyncOpenAI(
         base_url=f"{ask.url}/v1", api_key=ask.token, max_retries=0, timeout=ask.seconds_max,
-        http_client=httpx2.AsyncClient(verify=_TLS, trust_env=False),
+        http_client=httpx2.AsyncClient(verify=_TLS, trust_env=False, timeout=None),
     ) as client:  # fmt: skip
         asking = client.chat.completions.create(
             model="rig", messages=[{"role": "user", "content": ask.name}], tools=hosted, stream=ask.stream,

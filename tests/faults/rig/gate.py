@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 AGENTS: Final = ("billing", "shipping")
 LEASE_SECONDS: Final = 2.0
-_READY_SECONDS_MAX: Final = 45.0
+_READY_SECONDS_MAX: Final = 120.0
 _FORKING: Final = multiprocessing.get_context("forkserver")
 _FORKING.set_forkserver_preload(["tests.faults.rig.preloaded"])
 
@@ -180,12 +180,12 @@ class Gate:
             self.process.terminate()
             if self.exit_status(15) is None:
                 self.process.kill()
-                self.process.join(5)
+                self.process.join(60)
 
     def open_run(self, token: str, run: str) -> dict[str, object]:
         """Open a run, or its next attempt; returns what the gateway says of it. Raises `httpx.HTTPError`."""
         answer = httpx.post(
-            f"{self.url}/runs", json={"id": run}, headers={"authorization": f"Bearer {token}"}, timeout=30,
+            f"{self.url}/runs", json={"id": run}, headers={"authorization": f"Bearer {token}"}, timeout=60,
             trust_env=False,
         )  # fmt: skip
         answer.raise_for_status()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 _BYTES_MAX: Final = 1 << 16
-_SECONDS_MAX: Final = 30.0
+_SECONDS_MAX: Final = 60.0
 
 
 class Line:
