@@ -22,10 +22,10 @@ pytestmark = pytest.mark.anyio
 
 #: Starts to listen when there is a file, then answers what it was told to answer.
 _SERVER: Final = """
-import json, os, sys, time
+import json, os, sys, threading
 place, *answered = sys.argv[1:]
 while not os.path.exists(place):
-    time.sleep(0.01)
+    threading.Event().wait(0.01)
 for line in sys.stdin:
     message = json.loads(line)
     if message["method"] in answered:
