@@ -15,7 +15,7 @@ from gateway.providers.provider import NOT_EXECUTED
 from redaction.finding import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Iterator, Mapping
 
     from gateway.call import SlotKind
 
@@ -39,6 +39,8 @@ _JSON_SHAPE: Final = replace(_SHAPE, embedded=(*_SHAPE.embedded, "choices.*.mess
 
 #: What comes in pieces of a spoken answer: what is said, and how it sounds.
 _AUDIO: Final = ("transcript", "data")
+#: What a tool call of either form asks, and where it stands in it.
+_CALLED: Final = {"arguments": "function", "input": "custom"}
 #: What stands in each chunk. What else one holds is said once, and redacted there.
 _OF_EACH: Final = frozenset({"id", "object", "created", "model", "system_fingerprint", "service_tier"})
 
@@ -88,9 +90,9 @@ class ChatReader(ModelAnswer):
         if not rest:
             delta: dict[str, object] = {kind: text}
             path: tuple[str | int, ...] = ("choices", 0, "delta", kind)
-        elif kind == "arguments":
-            delta = {"tool_calls": [{"index": rest[0], "function": {"arguments": text}}]}
-            path = ("choices", 0, "delta", "tool_calls", 0, "function", "arguments")
+        elif kind in _CALLED:
+            delta = {"tool_calls": [{"index": rest[0], _CALLED[kind]: {kind: text}}]}
+            path = ("choices", 0, "delta", "tool_calls", 0, _CALLED[kind], kind)
         else:
             delta, path = {kind: {str(rest[0]): text}}, ("choices", 0, "delta", kind, rest[0])
         tree = {**self._last}
@@ -184,44 +186,52 @@ class ChatReader(ModelAnswer):
                     hold=self._holding)  # fmt: skip
 
     def _slots(self, at: int, number: int, choice: dict[str, object]) -> list[Slot]:
-        delta = choice.get("delta")
-        if not isinstance(delta, dict):
+        if not isinstance(choice.get("delta"), dict):
             return []
-        found: list[Slot] = []
-        for name, value in cast("dict[str, object]", delta).items():
+        delta, found = object_of(choice["delta"]), list[Slot]()
+        for name, value in delta.items():
             if isinstance(value, str) and name != "role":
                 typed = self._promises.text_slots if name == "content" else None
                 key: Hashable = (name, number)
                 found.append(Slot(key, ("choices", at, "delta", name), self._slot_kind(key), typed))
-        audio = self._note_audio(cast("dict[str, object]", delta))
+        audio = self._note_audio(delta)
         for name in _AUDIO:
             if isinstance(audio.get(name), str):
                 key = ("audio", number, name)
                 found.append(Slot(key, ("choices", at, "delta", "audio", name), self._slot_kind(key)))
-        calls = objects_of(cast("dict[str, object]", delta).get("tool_calls"))
-        if calls:
-            # a tool call may be acted on as soon as it parses: nothing of it leaves before the journal has it
-            self._holding = True
-            self._note_calls(number, calls)
-        for place, call in enumerate(calls):
-            index, function = call.get("index", place), object_of(call.get("function"))
-            if isinstance(index, dict | list):
-                raise Sent("a tool call of the stream has no number")
-            key = ("arguments", number, index)
-            name = self._named.setdefault(key, function.get("name"))
-            if isinstance(function.get("arguments"), str):
-                path = ("choices", at, "delta", "tool_calls", place, "function", "arguments")
-                found.append(Slot(key, path, "json", self._promises.tool_slots(name)))
+        found += self._asked(at, number, delta)
         self._open.update(slot.key for slot in found)
         return found
+
+    def _asked(self, at: int, number: int, delta: dict[str, object]) -> Iterator[Slot]:
+        """Yield the pieces of what tools are asked, in a delta."""
+        older, calls = delta.get("function_call"), objects_of(delta.get("tool_calls"))
+        if calls or older:
+            # a tool call may be acted on as soon as it parses: nothing of it leaves before the journal has it
+            self._holding = True
+        if isinstance(object_of(older).get("arguments"), str):
+            key: Hashable = ("function_call", number, "arguments")
+            yield Slot(key, ("choices", at, "delta", "function_call", "arguments"), self._slot_kind(key))
+        self._note_calls(number, calls)
+        for place, call in enumerate(calls):
+            index = call.get("index", place)
+            if isinstance(index, dict | list):
+                raise Sent("a tool call of the stream has no number")
+            for field, form in _CALLED.items():
+                key, said = (field, number, index), object_of(call.get(form))
+                name = self._named.setdefault(key, said.get("name"))
+                if isinstance(said.get(field), str):
+                    typed = self._promises.tool_slots(name) if field == "arguments" else None
+                    path = ("choices", at, "delta", "tool_calls", place, form, field)
+                    yield Slot(key, path, self._slot_kind(key), typed)
 
     def _slot_kind(self, key: Hashable) -> SlotKind:
         kind, _, *rest = cast("_Key", key)
         if not rest:
             return "json" if kind == "content" and self._promises.text is not None else "text"
-        if kind == "arguments":
+        if kind in {"arguments", "function_call"}:
             return "json"
-        return "audio" if rest[0] == "data" else "text"
+        return "audio" if kind == "audio" and rest[0] == "data" else "text"
 
     def _close_all(self) -> tuple[Hashable, ...]:
         closes = tuple(self._open)

@@ -271,6 +271,42 @@ def test_a_reason_to_finish_that_is_empty_ends_no_text() -> None:
     assert set(said(bench().journaled(reader, b"text/event-stream", [odd]))) == {bench().whole(text)}
 
 
+#: What a delta asks for in pieces, where it stands in it, and whether it is JSON.
+ASKED: dict[str, tuple[Callable[[str], Tree], Callable[[Tree], str], bool]] = {
+    "a function of the older form": (
+        lambda piece: {"function_call": {"name": "pay", "arguments": piece}},
+        lambda delta: cast("str", cast("Tree", delta["function_call"])["arguments"]),
+        True,
+    ),
+    "a tool that takes a text": (
+        lambda piece: {"tool_calls": [{"index": 0, "type": "custom", "custom": {"input": piece}}]},
+        lambda delta: cast("str", cast("list[dict[str, Tree]]", delta["tool_calls"])[0]["custom"]["input"]),
+        False,
+    ),
+}
+
+
+@pytest.mark.requirement("RED-29")
+@pytest.mark.parametrize("asked", ASKED)
+def test_the_pieces_of_any_call_are_one_text_and_none_leaves_before_the_journal_has_it(asked: str) -> None:
+    said, read, is_json = ASKED[asked]
+    text = json.dumps({"q": LONG}, ensure_ascii=False) if is_json else LONG
+    expected = bench().whole(LONG)
+    for size in (1, 7, 40):
+        choices: list[Tree] = [{"index": 0, "delta": said(piece)} for piece in cut(text, [size])]
+        choices.append({"index": 0, "delta": Tree(), "finish_reason": "function_call"})
+        trees: list[Tree] = [{"id": "c", "choices": [one]} for one in choices]
+        chunks = [f"data: {json.dumps(one)}\n\n".encode() for one in trees]
+        reader = ChatReader()
+        reader.begin(200, ((b"content-type", b"text/event-stream"),))
+        assert all(unit.hold for chunk in chunks for unit in reader.feed(chunk))
+        journaled = bench().journaled(ChatReader(), b"text/event-stream", [*chunks, b"data: [DONE]\n\n"])
+        told = [cast("Tree", choice["delta"]) for tree in trees_in(journaled)
+                for choice in cast("list[Tree]", tree["choices"])]  # fmt: skip
+        whole = "".join(read(delta) for delta in told if delta)
+        assert (json.loads(whole)["q"] if is_json else whole) == expected
+
+
 PLANTED = st.sampled_from(
     [row[1] for row in ROWS] + ["ada@example.com", "4111 1111 1111 1111", "\n", ". ", "Mr. ", "é"]
 )
