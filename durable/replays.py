@@ -1,6 +1,7 @@
-"""Outcomes handed out, their cursors written afterwards and together: nobody waits for a replay's bookkeeping.
+"""Outcomes handed out, their cursors written afterwards and together.
 
-Until a cursor is in the store it counts from here, so that the next equal request cannot overtake it.
+Until a cursor is in the store it counts from here, so that the next equal request cannot overtake it. Where there
+are other instances it could be asked of one of them: there a replay waits until its cursor is written.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Handing:
         default_factory=list["tuple[str, RunRef | None, bytes, int]"]
     )
     begun: bool = False
+    written: asyncio.Future[None] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, call_id: str, step: Step, occurrence: int) -> bool:
@@ -72,8 +74,11 @@ class Replays:
         known = self._unwritten.get((run.id, run.attempt, fingerprint))
         return 0 if known is None else known[0]
 
-    def note(self, call_id: str, step: Step, occurrence: int) -> None:
-        """Note that the outcome of a call was handed out to `step`. Raises `JournalUnavailable`."""
+    def note(self, call_id: str, step: Step, occurrence: int) -> asyncio.Future[None]:
+        """Note that the outcome of a call was handed out to `step`; returns what is done when the store has it.
+
+        Raises `JournalUnavailable`.
+        """
         handing = self._newest
         joined = handing is not None and handing.add(call_id, step, occurrence)
         if handing is None or not joined:
@@ -82,8 +87,10 @@ class Replays:
         if step.run is not None:
             key = (step.run.id, step.run.attempt, step.fingerprint)
             self._unwritten[key] = (max(occurrence, self.reached(step.run, step.fingerprint)), handing)
-        if not joined:
-            self._submit("replay", handing).add_done_callback(lambda done: self._written(handing, done))
+        if handing.written is None:
+            handing.written = self._submit("replay", handing)
+            handing.written.add_done_callback(lambda done: self._written(handing, done))
+        return handing.written
 
     def _written(self, handing: Handing, done: asyncio.Future[None]) -> None:
         if done.cancelled() or done.exception() is not None:

@@ -101,7 +101,7 @@ class Store(
             return None
         known = await self._backend.look(step, partial(self._looked_up, handed=self._handed(step)))
         if isinstance(known, Ended):
-            return self._replayed(known.row, step)
+            return await self._replayed(known.row, step)
         if isinstance(known, InFlight) and known.id in self._lost:
             return None
         return known
@@ -131,7 +131,7 @@ class Store(
             await self._move(lost, "doubt", "its outcome could not be written", [])
             known = await self._claim(wanted)
         if isinstance(known, Ended):
-            return self._replayed(known.row, step)
+            return await self._replayed(known.row, step)
         if isinstance(known, Began) and step.run is not None:
             self._deliveries.expect(known.id, step.run.attempt)
         return known
@@ -256,12 +256,15 @@ class Store(
             with contextlib.suppress(JournalUnavailable):  # then the next start finds it, in doubt
                 self._ended(began, "released", Releasing(began, _GONE, audit))
 
-    def _replayed(self, row: Row, step: Step) -> Replay:
-        """Hand out an outcome: the attempt's cursor moves, without anybody waiting for it."""
+    async def _replayed(self, row: Row, step: Step) -> Replay:
+        """Hand out an outcome: the attempt's cursor moves, and only other instances have to wait for it."""
         occurrence = cast("int", row["occurrence"])
         if step.run is not None:
             self._deliveries.expect(row["id"], step.run.attempt)
-        self._replays.note(row["id"], step, occurrence)
+        written = self._replays.note(row["id"], step, occurrence)
+        if step.run is not None and self._backend.poll_seconds is not None:
+            with contextlib.suppress(JournalUnavailable):  # then it counts here alone, and the outcome is the same
+                await asyncio.shield(written)
         return Replay(
             id=row["id"], occurrence=occurrence, outcome=outcome_of(row, self._keyring), digests=row["digests"],
             intent_time=row["intent_time"] / MICROSECONDS,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -19,7 +20,7 @@ from durable.records import CallFilter
 from durable.step import Began, InDoubt, InFlight, Replay, RunRef, Settlement
 from durable.verification import verify
 from tests.contracts.place import LEASE_SECONDS, SHORT_LEASE_SECONDS, DatabasePlace, audited
-from tests.durable.steps import KEYRING, OWNER, begun, intent, next_attempt, outcome, step
+from tests.durable.steps import KEYRING, MODEL, OWNER, USE, ask, begun, intent, next_attempt, outcome, step
 from tests.pace import paced
 
 if TYPE_CHECKING:
@@ -99,6 +100,20 @@ async def test_who_waits_on_another_instance_is_woken_by_the_outcome(database: s
         found = await second.look_up(step(key="order-7"))
         assert isinstance(found, Replay)
         assert found.outcome == outcome("1")
+
+
+@pytest.mark.requirement("INST-01", "DUR-05")
+async def test_an_attempt_that_asks_two_instances_in_turn_gets_its_outcomes_in_order(database: str) -> None:
+    async with two(database) as (first, second):
+        run = await next_attempt(first)
+        turn = replace(step("turn", run=run, effect="safe", kind="model", resource=MODEL), key="turn")
+        await ask(first, turn, uses={USE: 2})
+        assert [await ask(one, step(run=run), use=USE) for one in (second, first)] == [("executed", 1), ("executed", 2)]
+        for _ in range(8):
+            run = await next_attempt(first, run.id)
+            assert await ask(first, replace(turn, run=run)) == ("replayed", 0)
+            replayed = [await ask(one, step(run=run), use=USE) for one in (second, first, second)]
+            assert replayed == [("replayed", 1), ("replayed", 2), ("replayed", 2)]
 
 
 @pytest.mark.requirement("INST-02")

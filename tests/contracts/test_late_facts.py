@@ -36,6 +36,7 @@ class Late(PostgresBackend):
     def __init__(self, url: str) -> None:
         super().__init__(Address(url, None), LEASE_SECONDS, _ignore, _ignore)
         self._held: list[tuple[Write[Any], asyncio.Future[Any]]] = []
+        self.holds = asyncio.Event()
 
     def submit(
         self, name: str, work: Write[Result], late: Callable[[Result], None] | None = None
@@ -45,6 +46,7 @@ class Late(PostgresBackend):
             return super().submit(name, work, late)
         written: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._held.append((work, written))
+        self.holds.set()
         return written
 
     async def look(self, step: Step, rules: Callable[[View, Step], Coroutine[Any, Any, Result]]) -> Result:
@@ -76,9 +78,14 @@ async def test_a_replay_written_while_its_twin_is_looked_up_counts(database: str
         charged = [await ask(journal, step(run=run), use=USE) for _ in range(2)]
         assert charged == [("executed", 1), ("executed", 2)]
         again = await next_attempt(journal, run.id)
-        await ask(journal, step("turn 1", run=again, effect="safe", kind="model", resource=MODEL))
-        replayed = [await ask(journal, step(run=again), use=USE) for _ in range(3)]
-        assert replayed == [("replayed", 1), ("replayed", 2), ("replayed", 2)]
+        asked: list[asyncio.Task[tuple[str, int]]] = []
+        turn = step("turn 1", run=again, effect="safe", kind="model", resource=MODEL)
+        for one in (turn, step(run=again), step(run=again)):
+            asked.append(asyncio.create_task(ask(journal, one, use=USE)))
+            await backend.holds.wait()
+            backend.holds.clear()
+        await backend.write_held()
+        assert await asyncio.gather(*asked) == [("replayed", 1), ("replayed", 1), ("replayed", 2)]
     finally:
         await backend.write_held()
         await journal.aclose()
