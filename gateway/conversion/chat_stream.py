@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gateway import body
+from gateway.call import Sent
 from gateway.conversion.answers import refused
 from gateway.conversion.carried import CannotCarry, a_text, an_object, whole
 from gateway.conversion.usage import chat_error, chat_usage, finish_reason
@@ -28,6 +29,7 @@ class ChatStream:
         self._calls = -1
         #: whole arguments that came with a call's beginning, until a piece of them comes
         self._given: Tree | None = None
+        self._over = False
         self.usage: Tree = {}
 
     def event(self, tree: Tree) -> bytes:
@@ -49,15 +51,19 @@ class ChatStream:
                 self._note(tree.get("usage"))
                 said = self._stopped(an_object(tree.get("delta"), "delta"))
             case "message_stop":
+                self._over = True
                 said = self._ended()
             case "error":
+                self._over = True
                 said = b"data: " + body.encode(chat_error(_FAILED, tree)) + b"\n\n"
             case _:  # ping, and what came after this was written
                 said = b""
         return said
 
     def done(self) -> bytes:
-        """Return nothing: a message says its own end."""
+        """Return nothing: a message says its own end. Raises `Sent` where it did not."""
+        if not self._over:  # its reason to stop came before, and would be proof enough in a chat
+            raise Sent("the stream ended before its last event")
         return b""
 
     def _started(self, block: Tree) -> bytes:
