@@ -276,6 +276,10 @@ def object_of(value: object) -> dict[str, object]:
 
 def objects_of(value: object) -> list[dict[str, object]]:
     """Return the objects of a list, none where it is no list."""
-    if not isinstance(value, list):
-        return []
-    return [cast("dict[str, object]", item) for item in cast("list[object]", value) if isinstance(item, dict)]
+    return [one for _, one in placed_objects(value)]
+
+
+def placed_objects(value: object) -> list[tuple[int, dict[str, object]]]:
+    """Return the objects of a list, each with its index in it, none where it is no list."""
+    items = enumerate(cast("list[object]", value) if isinstance(value, list) else ())
+    return [(place, cast("dict[str, object]", item)) for place, item in items if isinstance(item, dict)]

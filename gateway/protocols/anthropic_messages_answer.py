@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 from gateway import body
 from gateway.call import Slot, Unit
-from gateway.model_answer import ModelAnswer, is_utf8, object_of, objects_of
+from gateway.model_answer import ModelAnswer, is_utf8, object_of, objects_of, placed_objects
 from gateway.promises import NOTHING, Promises, json_text
 from gateway.providers.objects import named
 from gateway.providers.provider import NOT_EXECUTED
@@ -148,12 +148,12 @@ class MessagesReader(ModelAnswer):
     def _note_whole(self, tree: dict[str, object]) -> tuple[tuple[str | int, ...], ...]:
         self._begun(tree)
         self._note_stop(tree)
-        for at, block in enumerate(objects_of(tree.get("content"))):
+        for at, block in placed_objects(tree.get("content")):
             self._note_block(at, block)
         return ()
 
     def _schemas(self, tree: dict[str, object]) -> Mapping[str, object]:
-        blocks = list(enumerate(objects_of(tree.get("content"))))
+        blocks = placed_objects(tree.get("content"))
         texts = [f"/content/{at}/text" for at, block in blocks if block.get("type") == "text"]
         uses = [(f"/content/{at}/input", block.get("name")) for at, block in blocks if block.get("type") == "tool_use"]
         return self._promises.schemas(texts, uses)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from gateway import body
 from gateway.call import Sent, Slot, Unit
-from gateway.model_answer import ModelAnswer, object_of, objects_of
+from gateway.model_answer import ModelAnswer, object_of, objects_of, placed_objects
 from gateway.promises import NOTHING, Promises, json_text
 from gateway.protocols.openai_chat_likeness import Likeness
 from gateway.protocols.openai_chat_usage import only_usage
@@ -124,11 +124,11 @@ class ChatReader(ModelAnswer):
     def _note_whole(self, tree: dict[str, object]) -> tuple[tuple[str | int, ...], ...]:
         blind: list[tuple[str | int, ...]] = []
         self._note_usage(tree)
-        for at, choice in enumerate(objects_of(tree.get("choices"))):
+        for at, choice in placed_objects(tree.get("choices")):
             self._note_finish(choice)
             message = choice.get("message")
             if isinstance(message, dict):
-                self._note_calls(at, objects_of(cast("dict[str, object]", message).get("tool_calls")))
+                self._note_calls(at, placed_objects(cast("dict[str, object]", message).get("tool_calls")))
                 self._note_audio(cast("dict[str, object]", message))
             if choice.get("logprobs") is not None:
                 blind.append(("choices", at, "logprobs"))
@@ -137,10 +137,10 @@ class ChatReader(ModelAnswer):
     def _schemas(self, tree: dict[str, object]) -> Mapping[str, object]:
         texts: list[str] = []
         uses: list[tuple[str, object]] = []
-        for at, choice in enumerate(objects_of(tree.get("choices"))):
+        for at, choice in placed_objects(tree.get("choices")):
             place = f"/choices/{at}/message"
             texts.append(f"{place}/content")
-            for number, call in enumerate(objects_of(object_of(choice.get("message")).get("tool_calls"))):
+            for number, call in placed_objects(object_of(choice.get("message")).get("tool_calls")):
                 name = object_of(call.get("function")).get("name")
                 uses.append((f"{place}/tool_calls/{number}/function/arguments", name))
         return self._promises.schemas(texts, uses)
@@ -170,7 +170,7 @@ class ChatReader(ModelAnswer):
         slots: list[Slot] = []
         closes: list[Hashable] = []
         blind: list[tuple[str | int, ...]] = []
-        for at, choice in enumerate(objects_of(tree.get("choices"))):
+        for at, choice in placed_objects(tree.get("choices")):
             index = choice.get("index", 0)
             number = index if isinstance(index, int) else 0
             self._choices.add(number)
@@ -205,7 +205,7 @@ class ChatReader(ModelAnswer):
 
     def _asked(self, at: int, number: int, delta: dict[str, object]) -> Iterator[Slot]:
         """Yield the pieces of what tools are asked, in a delta."""
-        older, calls = delta.get("function_call"), objects_of(delta.get("tool_calls"))
+        older, calls = delta.get("function_call"), placed_objects(delta.get("tool_calls"))
         if calls or older:
             # a tool call may be acted on as soon as it parses: nothing of it leaves before the journal has it
             self._holding = True
@@ -213,7 +213,7 @@ class ChatReader(ModelAnswer):
             key: Hashable = ("function_call", number, "arguments")
             yield Slot(key, ("choices", at, "delta", "function_call", "arguments"), self._slot_kind(key))
         self._note_calls(number, calls)
-        for place, call in enumerate(calls):
+        for place, call in calls:
             index = call.get("index", place)
             if isinstance(index, dict | list):
                 raise Sent("a tool call of the stream has no number")
@@ -264,10 +264,10 @@ class ChatReader(ModelAnswer):
         if isinstance(reason := choice.get("finish_reason"), str):
             self._finish.append(reason)
 
-    def _note_calls(self, choice: int, calls: list[dict[str, object]]) -> None:
+    def _note_calls(self, choice: int, calls: list[tuple[int, dict[str, object]]]) -> None:
         if choice != 0:  # agents act on the first choice; counting the others would only add evidence
             return
-        for place, call in enumerate(calls):
+        for place, call in calls:
             index = call.get("index", place)
             function = call.get("function")
             if not isinstance(index, int) or not isinstance(function, dict):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from gateway import body
 from gateway.call import Sent, Slot, Unit
 from gateway.definitions.slots import joined
-from gateway.model_answer import ModelAnswer, object_of, objects_of
+from gateway.model_answer import ModelAnswer, object_of, objects_of, placed_objects
 from gateway.protocols.openai_responses_events import FINAL, acted_on, blind_places, flat_text, flows, slots_of
 from gateway.protocols.openai_responses_files import files_of
 from gateway.protocols.openai_responses_shape import answer_shape, promised
@@ -92,7 +92,7 @@ class ResponsesReader(ModelAnswer):
         for place, item in _items_in(tree):
             if item.get("type") == "function_call":
                 uses.append((f"{place}/arguments", item.get("name")))
-            texts += [f"{place}/content/{at}/text" for at, _ in enumerate(objects_of(item.get("content")))]
+            texts += [f"{place}/content/{at}/text" for at, _ in placed_objects(item.get("content"))]
         if tree.get("type") == "response.function_call_arguments.done":
             uses.append(("/arguments", self._called.get(tree.get("output_index"))))
         return self._promises.schemas((*texts, "/text", "/part/text"), uses)
@@ -182,7 +182,7 @@ def _items_in(tree: dict[str, object]) -> Iterator[tuple[str, dict[str, object]]
     if isinstance(item := tree.get("item"), dict):
         yield "/item", cast("dict[str, object]", item)
     for place, whole in (("", tree), ("/response", object_of(tree.get("response")))):
-        for at, one in enumerate(objects_of(whole.get("output"))):
+        for at, one in placed_objects(whole.get("output")):
             yield f"{place}/output/{at}", one
 
 

@@ -271,6 +271,25 @@ def test_a_reason_to_finish_that_is_empty_ends_no_text() -> None:
     assert set(said(bench().journaled(reader, b"text/event-stream", [odd]))) == {bench().whole(text)}
 
 
+@pytest.mark.requirement("RED-29")
+def test_what_is_no_choice_and_stands_among_them_moves_no_text() -> None:
+    _, raw, said = chat_stream(LONG, [7])
+    odd, none = [b'"choices": ["odd", ', b'"tool_calls": [7, '], [b'"choices": [', b'"tool_calls": [']
+    for there, instead in zip(none, odd, strict=True):
+        raw = raw.replace(there, instead)
+    raw = raw.replace(b'"delta": {"content"', b'"logprobs": {"content": ["4111 1111 1111 1111"]}, "delta": {"content"')
+    journaled = bench().journaled(ChatReader(), b"text/event-stream", [raw])
+    for there, instead in zip(
+        (b'"choices":[', b'"tool_calls":['), (b'"choices":["odd",', b'"tool_calls":[7,'), strict=True
+    ):
+        assert instead in journaled
+        journaled = journaled.replace(instead, there)
+    assert set(said(journaled)) == {bench().whole(LONG)}
+    whole: Tree = {"choices": ["odd", {"index": 0, "message": {"content": LONG}, "logprobs": {"content": [LONG]}}]}
+    after = json.loads(bench().journaled(ChatReader(), b"application/json", [json.dumps(whole).encode()]))
+    assert after["choices"][1] == {"index": 0, "message": {"content": bench().whole(LONG)}, "logprobs": None}
+
+
 #: What a delta asks for in pieces, where it stands in it, and whether it is JSON.
 ASKED: dict[str, tuple[Callable[[str], Tree], Callable[[Tree], str], bool]] = {
     "a function of the older form": (
