@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from durable import erasure
+from durable import erasure, forms
 from durable.parts import Part
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class EraseBook(Part):
-    """Takes originals out of the vault; their placeholders stay, and stand for nothing."""
+    """Takes originals out of the vault; their placeholders stay, and stand for nothing. Forms that name one go."""
 
     async def erase_values(self, values: Sequence[str], audit: Audit) -> int:
         """Delete every original that holds one of `values`; returns how many. The audit says the number only.
@@ -29,10 +29,22 @@ class EraseBook(Part):
             place = after
             more, after = await self._read(lambda tx, place=place: erasure.page(tx, self._keyring, wanted, place))
             found += more
+        asked = await self._forms_with(wanted)
 
         async def write(tx: Writing) -> int:
             gone = await erasure.delete(tx, found)
+            await forms.delete(tx, asked)
             tx.audit([{**record, "originals": gone} for record in audit])
             return gone
 
         return await self._write("erase_values", write)
+
+    async def _forms_with(self, wanted: erasure.Wanted) -> list[str]:
+        """Return the forms of servers that name one of the values: as a choice, or in their own words."""
+        found: list[str] = []
+        after: str | None = ""
+        while after is not None:
+            place = after
+            more, after = await self._read(lambda tx, place=place: forms.page(tx, self._keyring, wanted, place))
+            found += more
+        return found

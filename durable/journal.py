@@ -299,7 +299,7 @@ class Housekeeping(Protocol):
         """Delete what is older than its state's retention, at most `rows_max` rows; returns how many.
 
         `seconds` by what it is about: `finished`, `failed`, `cancelled` (runs with all that belongs to
-        them), `calls` (settled calls without a run), `approvals`, `tombstones`. Rows of a run outlive it.
+        them), `calls` (settled calls without a run, forms), `approvals`, `tombstones`. Rows of a run outlive it.
         A purged run id or explicit key leaves a tombstone and stays refused (`Purged`).
         """
         ...

@@ -45,6 +45,7 @@ _BUDGETS: Final = (
     "DELETE FROM budget WHERE reserved = 0 AND (counter, bucket) IN "
     "(SELECT counter, bucket FROM budget WHERE reserved = 0 AND kept_until < $1 ORDER BY kept_until LIMIT $2)"
 )
+_FORMS: Final = "DELETE FROM form WHERE name IN (SELECT name FROM form WHERE asked < $1 ORDER BY asked LIMIT $2)"
 _TOMBSTONES: Final = (
     "DELETE FROM tombstone WHERE name IN (SELECT name FROM tombstone WHERE purged < $1 ORDER BY purged LIMIT $2)"
 )
@@ -75,8 +76,8 @@ async def purge(tx: Writing, seconds: Mapping[str, float], rows_max: int) -> int
     if "calls" in seconds and (deleted := await _alone(tx, _before(tx, seconds["calls"]), rows_max)):
         return deleted
     for kind, statement in (
-        ("calls", _VAULT), ("approvals", _APPROVALS), ("tombstones", _TOMBSTONES), ("tombstones", _OBJECTS),
-        ("tombstones", _CARRIED),
+        ("calls", _VAULT), ("calls", _FORMS), ("approvals", _APPROVALS), ("tombstones", _TOMBSTONES),
+        ("tombstones", _OBJECTS), ("tombstones", _CARRIED),
     ):  # fmt: skip
         if kind in seconds and (deleted := await tx.execute(statement, _before(tx, seconds[kind]), rows_max)):
             return deleted

@@ -39,6 +39,7 @@ COLUMNS: Final = (
     Sealed("body", "run", "sealed_input", ("id",), "run/{0}/input"),
     Sealed("body", "approval", "sealed_shown", ("id",), "approval/{0}/shown"),
     Sealed("body", "tool_definition", "sealed", ("server", "kind", "name", "hash"), "definition/{0}/{1}/{2}/{3}"),
+    Sealed("body", "form", "sealed", ("name",), "form/{0}"),
     Sealed("vault", "vault", "sealed", ("scope", "token"), "{0}/{1}"),
 )
 

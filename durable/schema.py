@@ -171,5 +171,13 @@ STEPS: Final = (
     CREATE INDEX carried_by ON carried (run);
     CREATE INDEX carried_latest ON carried (latest);
     """,
+    # what servers asked people to fill in, for the answer that another process gets (`durable/forms.py`)
+    """
+    CREATE TABLE form (
+        name TEXT PRIMARY KEY, server TEXT NOT NULL, sealed BLOB NOT NULL, asked INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX form_of_server ON form (server, asked);
+    CREATE INDEX form_asked ON form (asked);
+    """,
 )
 SCHEMA_VERSION: Final = len(STEPS)

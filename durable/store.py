@@ -32,6 +32,7 @@ from durable.definition_book import DefinitionBook
 from durable.delivery import Deliveries
 from durable.ends import Auditing, Moving, Releasing, Settling
 from durable.erase_book import EraseBook
+from durable.form_book import FormBook
 from durable.history_book import HistoryBook
 from durable.journal import JournalUnavailable
 from durable.keep_book import KeepBook
@@ -69,7 +70,7 @@ class Keys:
 
 class Store(
     RunBook, ManagedBook, CallBook, KeepBook, ApprovalBook, BudgetBook, DefinitionBook, AuditBook, BlockBook,
-    HistoryBook, EraseBook, SeenBook,
+    HistoryBook, EraseBook, SeenBook, FormBook,
 ):  # fmt: skip
     """All protocols of `durable/journal.py`; `open_sqlite` and `open_postgres` make it."""
 

@@ -266,7 +266,7 @@ class Gateway:
             config, self.policies, self.pipeline, Keyring(secrets), self._book, resource=resource,
             note_scopes=keeper.note_scopes, may_send=self.journal.may_send,
             shown_key=hmac.digest(secrets[0], b"oncegate/shown-names/1", "sha256"), vouching=vouching,
-            blocks=self.blocks,
+            blocks=self.blocks, store=self.journal,
         )  # fmt: skip
         asking.serve(self._servers.adapter.call_of, self.pipeline.handle)
         door = Door(

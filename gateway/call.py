@@ -49,10 +49,9 @@ class Exchange:
 
 
 RefusalCode = Literal[
-    "bad_request", "unauthenticated", "denied", "not_found", "approval_pending", "blocked", "too_large",
-    "limited", "key_reused", "in_doubt", "in_flight", "attempt_superseded", "run_closed", "call_failed",
-    "approval_lost", "diverged", "upstream_unreachable", "upstream_failed", "unavailable", "internal",
-    "quarantined", "invalid_arguments",
+    "bad_request", "unauthenticated", "denied", "not_found", "approval_pending", "blocked", "too_large", "limited",
+    "key_reused", "in_doubt", "attempt_superseded", "call_failed", "upstream_unreachable", "invalid_arguments",
+    "in_flight", "run_closed", "approval_lost", "diverged", "upstream_failed", "unavailable", "internal", "quarantined",
 ]  # fmt: skip
 
 
@@ -61,9 +60,9 @@ RefusalCode = Literal[
 class Refusal(Exception):  # noqa: N818 - a value of the vocabulary that is also raised
     """A call that is not answered by its upstream; every adapter says it in its protocol.
 
-    `message` is one lower-case sentence that says what to do; it is the same for the same (rule,
-    resource, step), today and after a restart: no ids, no times, no argument values. `final` tells
-    clients not to retry. `rule` is the deciding policy line's id.
+    `message` is one lower-case sentence that says what to do; it is the same for the same (rule, resource, step), today
+    and after a restart: no ids, no times, no argument values. `final` tells clients not to retry. `rule` is the
+    deciding policy line's id.
     """
 
     code: RefusalCode
@@ -246,8 +245,8 @@ class Unit:
 
     `raw` is its bytes as they arrived (with SSE framing), sent verbatim when nothing changed. `tree` is its JSON,
     `None` where it has none (`[DONE]`, comments). With `slots` only those are redacted piecewise and the rest of the
-    tree whole. `closes` are slots that end with this unit. `hold` means it must not reach the agent before the outcome
-    is journaled; `final` marks the unit that is the outcome itself (a whole body, the JSON-RPC response).
+    tree whole; `closes` are slots that end here. `hold`: it must not reach the agent before the outcome is journaled;
+    `final`: it is the outcome itself. `told` hears the tree as it goes on, and is awaited first where redaction is on.
     """
 
     raw: bytes
@@ -262,6 +261,7 @@ class Unit:
     closes: tuple[Hashable, ...] = ()
     hold: bool = False
     final: bool = False
+    told: Callable[[object], Awaitable[None]] | None = None
 
 
 class AnswerReader(Protocol):

@@ -71,6 +71,9 @@ class Inward:
     async def take(self, units: Sequence[Unit]) -> list[Clean]:
         """Return `units` redacted, in order, with the units that carry what slots still held."""
         if not self._veil.profile.inspects:
+            for unit in units:
+                if unit.told is not None:
+                    await unit.told(unit.tree)
             return [Clean(unit, unit.tree, unit.raw) for unit in units]
         clean: list[Clean] = []
         for unit in units:
@@ -103,6 +106,8 @@ class Inward:
         for file, (path, content) in zip(files, aside, strict=True):
             self._pass_unread(file)
             places.put(redacted.tree, path, content)
+        if unit.told is not None:
+            await unit.told(redacted.tree)
         # a comment within an event is in its bytes, not in its tree
         if not redacted.changed and not unit.blind and _COMMENT.search(unit.raw) is None:
             return Clean(unit, unit.tree, unit.raw)

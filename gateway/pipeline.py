@@ -28,6 +28,7 @@ from gateway import body, refusals
 from gateway.body import at
 from gateway.call import ClientGone, Refusal, Reply, header
 from gateway.deciding import owner_of
+from gateway.definitions.slots import advice
 from gateway.execution import Execution
 from gateway.load import Load
 from gateway.outward import Veil, scope_of, vault_entries
@@ -235,7 +236,7 @@ class Pipeline:
             slots = None if work.call.slots is None else work.call.slots()
             work.redacted = await self._redaction.outward(work.call, work.veil, slots)
             if work.redacted.blocked:
-                raise refusals.blocked(work.redacted.blocked)
+                raise refusals.blocked(work.redacted.blocked, advice(slots, work.redacted.blocked[0][1]))
             work.trail.looked_at(work.redacted)
             work.originals.minted |= {one.token: one for one in work.redacted.minted}
         return work.redacted

@@ -226,12 +226,10 @@ def uninspected(why: str = "") -> Refusal:
     )
 
 
-def blocked(found: tuple[tuple[str, str], ...]) -> Refusal:
+def blocked(found: tuple[tuple[str, str], ...], advice: str = "remove it and ask again") -> Refusal:
     """Return the refusal of a call that holds what a profile blocks; names entity and place, no value."""
     entity, pointer = found[0]
-    return Refusal(
-        code="blocked", message=f"{entity} at `{pointer}` must not leave; remove it and ask again", status=403
-    )
+    return Refusal(code="blocked", message=f"{entity} at `{pointer}` must not leave; {advice}", status=403)
 
 
 def misleading(entity: str, pointer: str) -> Refusal:

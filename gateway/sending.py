@@ -198,6 +198,8 @@ class Sending:
         return units
 
     def _let(self, unit: Unit) -> None:
+        if unit.told is not None:
+            unit.told(unit.tree)  # nobody looks into this answer: it waits for nothing
         if unit.hold or unit.final or self._holding:
             self._hold(Clean(unit, unit.tree, unit.raw))
             return

@@ -66,6 +66,11 @@ class Slot(Protocol):
         """The formats its schema names (JSON Schema Validation section 7.3)."""
         ...
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be made that fits: what may stand there is named one by one, or not known."""
+        ...
+
     def fits(self, value: object) -> bool:
         """Return whether `value` may stand there."""
         ...

@@ -141,8 +141,8 @@ class Hand:
         digits = text.value.lstrip("-")
         sign = text.value[: len(text.value) - len(digits)] if text.is_number else ""
         made = None
-        if self.blocked:
-            pass  # the call is refused already
+        if self.blocked or slot.closed:
+            pass  # the call is refused already, or nothing else fits
         elif text.is_number:
             made = stand_in_number(self._scope.key, digits, lambda one: slot.fits(int(f"{sign}{one}")), self._walk)
         else:

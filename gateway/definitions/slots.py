@@ -11,6 +11,7 @@ import jsonschema_rs
 
 from gateway import body
 from gateway.definitions.schema import SchemaUnusable, bounded
+from redaction.finding import within
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -40,6 +41,12 @@ class Place:
         """The formats any of its schemas names."""
         spread = _spread(self.root, [(each, True) for each in (*self.certain, *self.perhaps)])
         return frozenset(found for one, _ in spread if isinstance(found := one.get("format"), str))
+
+    @property
+    def closed(self) -> bool:
+        """Whether its schema names the values that may stand there."""
+        spread = _spread(self.root, [(each, True) for each in self.certain])
+        return any(sure and ("enum" in one or "const" in one) for one, sure in spread)
 
     def fits(self, value: object) -> bool:
         """Return whether `value` may stand there; nothing fits a schema that cannot be run."""
@@ -97,11 +104,56 @@ class SchemaSlots:
         return self._places.get(key) or self._places.setdefault(key, Place(root, certain, perhaps))
 
 
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A place of which nobody knows what it asks for: nothing but what stands there is sure to fit."""
+
+    value: object
+    formats: frozenset[str] = frozenset()
+    closed: bool = True
+
+    def fits(self, value: object) -> bool:
+        """Return whether `value` is what stands there."""
+        return value == self.value
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownSlots:
+    """The places of a value that has a schema which is not known, `prefix` being its JSON pointer."""
+
+    tree: object
+    prefix: str = ""
+
+    def at(self, pointer: str) -> Unknown | None:
+        """Return a place as it is, `None` where it is not of this value."""
+        if not within(pointer, self.prefix):
+            return None
+        found = self.tree
+        for part in pointer[len(self.prefix) :].split("/")[1:]:
+            name = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(found, dict):
+                found = cast("Tree", found).get(name)
+            else:
+                listed = _listed(found)
+                found = listed[int(name)] if name.isdigit() and int(name) < len(listed) else None
+        return Unknown(found)
+
+
+def advice(slots: Slots | None, pointer: str) -> str:
+    """Return what to do about a find that has no place at a JSON pointer."""
+    if slots is not None and isinstance(slots.at(pointer), Unknown):
+        return (
+            "the form it answers is not known any more (too large, or too old), so nothing can stand for it that "
+            "fits; leave it out, or have the server ask again"
+        )
+    return "remove it and ask again"
+
+
 @dataclass(frozen=True)
 class JoinedSlots:
     """The places of a tree parts of which have schemas, each with its own pointer."""
 
-    parts: tuple[SchemaSlots, ...]
+    parts: tuple[Slots, ...]
 
     def at(self, pointer: str) -> Slot | None:
         """Return what the schema of the part that holds a place says of it."""

@@ -60,6 +60,8 @@ _ENVELOPE: Final = frozenset({PROTOCOL_VERSION_META_KEY, CLIENT_CAPABILITIES_MET
                               LOG_LEVEL_META_KEY})  # fmt: skip
 _OF_THE_NEWER: Final = frozenset({"resultType", "ttlMs", "cacheScope"})
 INVALID_REQUEST: Final = -32600
+#: Ends a call whose client did not answer; outside the ranges the specification keeps.
+UNANSWERED: Final = -31010
 _ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
 
 
@@ -246,7 +248,10 @@ class Rounds:
             questions, waiting = self._questions(result)
             for question in questions:
                 yield question
-            answers = await self._answers(waiting)
+            answers, error = await self._answers(waiting)
+            if error is not None:  # the server has answered all that it was sent, and is asked nothing more
+                yield error_of(self._asked.get("id"), UNANSWERED, f"the server's question got no answer: {error}")
+                return
             # each round is a request of its own, with an id of its own (MCP 2026-07-28, SEP-2322)
             asked = self._next(asked, result, answers) | {"id": f"oncegate-{secrets.token_hex(12)}"}
             try:
@@ -272,21 +277,22 @@ class Rounds:
             questions.append({"jsonrpc": "2.0", "id": ident, **cast("Tree", asked)})
         return questions, waiting
 
-    async def _answers(self, waiting: dict[str, tuple[str, asyncio.Future[Tree]]]) -> Tree:
+    async def _answers(self, waiting: dict[str, tuple[str, asyncio.Future[Tree]]]) -> tuple[Tree, str | None]:
+        """Return the client's answers, and why there are none where it refuses one. Raises `Sent`."""
         answers: Tree = {}
         try:
             async with asyncio.timeout(QUESTION_SECONDS_MAX):
                 for name, (_, answer) in waiting.items():
                     said = await answer
                     if "result" not in said:
-                        raise Sent("the client did not answer the server's question")
+                        return {}, str(member(said, "error").get("message"))
                     answers[name] = said["result"]
         except TimeoutError:
             raise Sent("the client did not answer the server's question in time") from None
         finally:
             for ident, _ in waiting.values():
                 self._front.questions.pop(ident, None)
-        return answers
+        return answers, None
 
     @staticmethod
     def _next(asked: Tree, result: Tree, answers: Tree) -> Tree:

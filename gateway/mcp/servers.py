@@ -15,13 +15,14 @@ from gateway.mcp.message import Unanswerable
 from gateway.mcp.old_http import OldHttpUpstream
 from gateway.mcp.sessions import Sessions
 from gateway.mcp.stdio import StdioUpstream
+from gateway.mcp.target import ServerTarget
 from gateway.oauth.authorized import Authorized, Authorizing
 from gateway.oauth.endpoint import TokenEndpoint
 from gateway.oauth.posting import ANSWER_SECONDS_MAX
 from gateway.oauth.resource import JOINED
 from gateway.oauth.scopes import InsufficientScope, insufficient, lacks, scopes_needed
 from gateway.oauth.tokens import Tokens
-from gateway.protocols.mcp import McpAdapter, ServerTarget
+from gateway.protocols.mcp import McpAdapter
 from gateway.upstream.http import HttpUpstream
 from policy.decision import Question
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from gateway.call import Call, Exchange, Headers, Refusal, Reply, Upstream
     from gateway.config import Config, McpServer, Tool
     from gateway.definitions.book import Book
+    from gateway.mcp.forms import Store
     from gateway.oauth.resource import ProtectedResource
     from gateway.oauth.subjects import Vouching
     from gateway.pipeline import Pipeline
@@ -49,7 +51,7 @@ class McpServers:
     def __init__(
         self, config: Config, policies: Policies, pipeline: Pipeline, keyring: Keyring, book: Book, *,
         resource: ProtectedResource, note_scopes: NoteScopes, may_send: Callable[[], bool], shown_key: bytes = b"",
-        blocks: Blocks, vouching: Vouching | None = None,
+        blocks: Blocks, store: Store, vouching: Vouching | None = None,
     ) -> None:  # fmt: skip
         if problems := [*unconfined(config), *unstartable(config)]:
             raise ConfigInvalid(problems)
@@ -64,8 +66,9 @@ class McpServers:
         targets = {name: self._target(server) for name, server in config.mcp_servers.items()}
         sessions = Sessions(keyring)
         self.adapter = McpAdapter(
-            targets, sessions, self._may_use, book, depth_max=config.limits.depth_max, shown_key=shown_key
-        )
+            targets, sessions, self._may_use, book, depth_max=config.limits.depth_max, shown_key=shown_key,
+            store=store,
+        )  # fmt: skip
         self._pipeline = pipeline
         self._resource = resource
         self._note_scopes = note_scopes

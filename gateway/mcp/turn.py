@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from durable.step import Owner
     from gateway.definitions.schema import Checker
     from gateway.mcp.message import Message
     from gateway.mcp.sessions import Session
@@ -19,13 +20,16 @@ class Turn:
 
     `may_list` tells whether an item of a list result may be shown; `seal_session` makes a session id of
     the upstream's, `seal_held` of one that the gateway holds. `place` names the principal
-    (`gateway.mcp.sessions.place_of`). `sent` is the message as it goes to the server. `cut` tells the
-    reader that another stream goes on where the last one ended; `stop` ends what is under way.
+    (`gateway.mcp.sessions.place_of`), `owner` and `run` whose keys are its. `sent` is the message as it
+    goes to the server. `cut` tells the reader that another stream goes on where the last one ended; `stop`
+    ends what is under way.
     """
 
     message: Message | None
     method: str
     place: str = ""
+    owner: Owner | None = None
+    run: str | None = None
     session: Session | None = None
     may_list: Callable[[str, dict[str, object]], bool]
     seal_session: Callable[[str], str]
@@ -42,8 +46,8 @@ class Turn:
     stop: Callable[[], Awaitable[None]] | None = None
     #: is told the method of each notification of the server
     noticed: Callable[[str], None] | None = None
-    #: is shown each message of the server as it came
-    shown: Callable[[Turn, dict[str, object]], None] | None = None
+    #: is shown each message of the server as it came; returns what is told how it goes on (`gateway.call.Unit.told`)
+    shown: Callable[[Turn, dict[str, object]], Callable[[object], Awaitable[None]] | None] | None = None
     #: what the server asks of the arguments of a tool
     asked: Checker | None = None
     #: what the server promised of the structured content of its result
@@ -58,7 +62,7 @@ class Turn:
         return Turn(
             message=self.message, method=self.method, place=self.place, session=self.session, may_list=self.may_list,
             seal_session=self.seal_session, seal_held=self.seal_held, bridged=self.bridged, joined=self.joined,
-            asked=self.asked, promised=self.promised, shown=self.shown,
+            asked=self.asked, promised=self.promised, shown=self.shown, owner=self.owner, run=self.run,
         )  # fmt: skip
 
     @property

@@ -113,6 +113,12 @@ class Uplift:
             await conversation.begin(trace, seconds_max)
         return Spoken(messages=conversation.messages(), ended=conversation.leave)
 
+    async def refused(self, turn: Turn, error: Tree) -> None:
+        """End the call whose question `turn` was to answer, where there is one; the server gets an error for it."""
+        conversation = self._parked.get(str(params_of(turn.message.tree if turn.message else {}).get("requestState")))
+        if conversation is not None and conversation.continues(turn):
+            await conversation.refused(error)
+
     async def aclose(self) -> None:
         """End what waits, and the sessions."""
         for conversation in list(self._parked.values()):
@@ -216,6 +222,13 @@ class Conversation:
             await given.aclose()
         except NotSent as error:  # the call itself is under way
             raise Sent(str(error)) from None
+
+    async def refused(self, error: Tree) -> None:
+        """Give the server an error in the place of an answer, and end."""
+        question, self._question = self._question, None
+        if question is not None:
+            await self._held.tell({"jsonrpc": "2.0", "id": question.get("id"), "error": error})
+        await self.end()
 
     async def messages(self) -> AsyncGenerator[Tree]:
         """Yield what the client gets, its response or a question as the last. Raises `Sent`."""

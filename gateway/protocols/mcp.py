@@ -6,13 +6,13 @@ mirror the body are written anew from the body that is sent; the caller's creden
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from durable.step import Outcome
+from durable.step import Outcome, Owner
 from gateway import body, refusals
 from gateway.call import Call, Refusal, Reply, UpstreamRequest, header
-from gateway.mcp.forms import Forms, with_forms
+from gateway.mcp.forms import Forms, answers, with_forms
 from gateway.mcp.guard import Guard
 from gateway.mcp.keys import canonical_params, explicit_key, with_key
 from gateway.mcp.link import Link
@@ -26,25 +26,27 @@ from gateway.mcp.message import (
 )
 from gateway.mcp.mirror import mirrored_headers
 from gateway.mcp.parameters import mirrorable
-from gateway.mcp.peers import PRINCIPAL
 from gateway.mcp.received import received
-from gateway.mcp.sessions import Session, handle_of, place_of
+from gateway.mcp.sessions import Session, place_of
 from gateway.mcp.shape import REQUEST_SHAPE
 from gateway.mcp.turn import Turn
+from gateway.mcp.unanswered import Unanswered
 from gateway.mcp.waiting import may_wait, waiting_result, without_wait
+from gateway.owners import owner_user
 from gateway.protocols.mcp_answer import McpReader
 from gateway.protocols.mcp_form import challenge, enveloped, error, error_object, json_reply, shown, typed
 from gateway.sse import event
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
     from durable.step import Effect, Repeat
     from gateway.call import Exchange, Headers, ToolUse, Upstream
-    from gateway.config import McpServer, Tool
     from gateway.definitions.book import Book
+    from gateway.mcp.forms import Store
     from gateway.mcp.message import Message
     from gateway.mcp.sessions import Sessions
+    from gateway.mcp.target import ServerTarget
     from policy.decision import Principal
 
 CALL_META: Final = "dev.oncegate/call"
@@ -61,20 +63,6 @@ class MayUse(Protocol):
     def __call__(self, principal: Principal, resource: str, domain: str, action: str) -> bool:
         """Return whether using it is not certainly denied."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerTarget:
-    """A configured server: where its messages go, and what the file says of its tools."""
-
-    name: str
-    config: McpServer
-    upstream: Upstream
-    timeout: Callable[[str, Tool | None], float]
-    #: gets tokens for calls, where the credential is not a fixed one
-    authorizing: Callable[[Exchange], Callable[[], Awaitable[Headers]]] | None = None
-    #: what the server said of its tools, where its word counts (`trust_annotations`)
-    annotated: dict[str, Effect] = field(default_factory=dict[str, "Effect"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +85,13 @@ class McpAdapter:
         *,
         depth_max: int,
         shown_key: bytes = b"",
+        store: Store | None = None,
     ) -> None:
         self._servers = servers
         self._links = {name: Link(target.config, target.upstream) for name, target in servers.items()}
         self._guards = {name: Guard(link, book, servers[name].config) for name, link in self._links.items()}
-        self._forms = {name: Forms() for name in servers}
+        self._forms = {name: Forms(name, store) for name in servers}
+        self._unanswered = Unanswered()
         self._sessions = sessions
         self._may_use = may_use
         self._depth_max = depth_max
@@ -129,7 +119,9 @@ class McpAdapter:
         aim = _Aim(target=target, turn=self._turn(exchange, target, session, message))
         aim.turn.joined, aim.turn.bridged = joined, bridged
         listens = message.method == "subscriptions/listen"
-        admit = self._guards[server].admission(aim.turn, lambda: _proof(target, exchange))
+        admit = self._guards[server].admission(aim.turn, lambda: target.proof(exchange))
+        if answers(aim.turn):
+            admit = self._forms[server].recalling(aim.turn, admit)
         if message.kind == "request" and message.method == "tools/call":
             return replace(self._tool_call(exchange, aim, message, resource), admit=admit)
         return Call(
@@ -155,12 +147,15 @@ class McpAdapter:
             session_id = self._links[aim.target.name].renewals.current(aim.turn.session)
             headers.append((b"mcp-session-id", session_id.encode("latin-1")))
         authorize = aim.target.authorizing and aim.target.authorizing(call.exchange)
-        headers += _fixed_headers(aim.target, call.exchange.principal)
+        headers += aim.target.fixed_headers(call.exchange.principal)
         if call.exchange.method != "POST":
             return UpstreamRequest(
                 method=call.exchange.method, path="", headers=tuple(headers), body=b"", authorize=authorize
             )
-        sent = with_key(cast("dict[str, object]", tree), upstream_key, _tool(aim.target, call.tool_name))
+        sent = cast("dict[str, object]", tree)
+        if answers(aim.turn):
+            sent = self._forms[aim.target.name].put_back(aim.turn, sent)
+        sent = with_key(sent, upstream_key, aim.target.tool(call.tool_name))
         aim.turn.sent = sent
         message = aim.turn.message
         if message is not None and message.era == "modern":
@@ -197,6 +192,8 @@ class McpAdapter:
     def refuse(self, refusal: Refusal, call: Call | None, extra: Headers) -> Reply:
         """Say a refusal: a tool result the model can read, else a JSON-RPC error."""
         message = None if call is None else _aim(call).turn.message
+        if call is not None and refusal.code == "blocked" and answers(_aim(call).turn):
+            self._end_question(refusal, call)
         if call is None or message is None or message.kind != "request":
             headers = (*extra, *challenge(refusal))
             return json_reply(refusal.status, error(None, refusal), headers)
@@ -248,6 +245,9 @@ class McpAdapter:
 
     async def aclose(self) -> None:
         """End what waits and what is held with servers."""
+        await self._unanswered.aclose()
+        for forms in self._forms.values():
+            await forms.aclose()
         for guard in self._guards.values():
             await guard.aclose()
         for link in self._links.values():
@@ -281,7 +281,7 @@ class McpAdapter:
 
         def may_list(method: str, item: dict[str, object]) -> bool:
             if trusted and method == "tools/list":
-                _note_annotations(target, item)
+                target.note_annotations(item)
             # towards such a server the gateway is the client: its own client cannot know of the marks
             usable = method != "tools/list" or not turn.makes_mirrors or mirrorable(item)
             subject = item_subject(name, method, item)
@@ -298,9 +298,21 @@ class McpAdapter:
         turn = Turn(
             message=message, method=message.method if message else exchange.method, place=place_of(principal),
             session=session, may_list=may_list, seal_session=seal_session, seal_held=seal_held,
-            shown=self._forms[name].note,
+            shown=self._forms[name].note, run=None if exchange.run is None else exchange.run.id,
+            owner=Owner(principal.domain, principal.agent, owner_user(principal)),
         )  # fmt: skip
         return turn
+
+    def _end_question(self, refusal: Refusal, call: Call) -> None:
+        """Tell a server that waits for an answer that it was blocked."""
+        fresh = _afresh(call)
+        if fresh is None:
+            return
+        turn, error = _aim(fresh).turn, error_object(refusal)
+        del error["data"]  # is for the agent
+        tree = {"jsonrpc": "2.0", "id": None if turn.message is None else turn.message.id, "error": error}
+        link = self._links[_aim(call).target.name]
+        self._unanswered.end(link, turn, error, lambda: self.request(fresh, tree, upstream_key=None))
 
     def _connection_call(self, exchange: Exchange, target: ServerTarget, session: Session | None) -> Call:
         """Return GET (the older era's stream) or DELETE (the end of its session) as a call."""
@@ -321,7 +333,7 @@ class McpAdapter:
         arguments = message.params.get("arguments", {})
         if not isinstance(arguments, dict):
             raise Unanswerable(INVALID_PARAMS, "`arguments` must be an object", ident=message.id)
-        tool = _tool(aim.target, name)
+        tool = aim.target.tool(name)
         effect: Effect = tool.effect if tool is not None else aim.target.annotated.get(name, "once")
         repeat: Repeat = tool.repeat if tool is not None else "once_per_arguments"
         return Call(
@@ -352,43 +364,6 @@ def _aim(call: Call) -> _Aim:
 def _afresh(call: Call) -> Call | None:
     turn = _aim(call).turn.afresh()
     return turn and replace(call, target=replace(_aim(call), turn=turn))
-
-
-def _fixed_headers(target: ServerTarget, principal: Principal) -> Headers:
-    """Return what proves the gateway to the server without asking anybody, and names the principal to a transport."""
-    headers: Headers = () if target.config.over_http else ((PRINCIPAL, handle_of(principal)),)
-    credential = target.config.credential
-    if credential is None or target.authorizing is not None:
-        return headers
-    return (*headers, (credential.header_name.encode(), credential.header_value().encode()))
-
-
-def _proof(target: ServerTarget, exchange: Exchange) -> Callable[[], Awaitable[Headers]]:
-    """Return what gets the gateway's headers for a caller. Raises `Refusal` where there can be none."""
-    authorize = target.authorizing and target.authorizing(exchange)
-
-    async def proof() -> Headers:
-        fixed = _fixed_headers(target, exchange.principal)
-        return fixed if authorize is None else (*fixed, *await authorize())
-
-    return proof
-
-
-def _tool(target: ServerTarget, name: str) -> Tool | None:
-    return target.config.tools.get(name)
-
-
-def _note_annotations(target: ServerTarget, item: Mapping[str, object]) -> None:
-    hints = item.get("annotations")
-    if not isinstance(hints, dict) or not isinstance(name := item.get("name"), str):
-        return
-    said = cast("dict[str, object]", hints)
-    if said.get("readOnlyHint") is True:
-        target.annotated[name] = "safe"
-    elif said.get("idempotentHint") is True:
-        target.annotated[name] = "keyed"
-    else:
-        target.annotated.pop(name, None)
 
 
 def _answer_headers(call: Call) -> Headers:

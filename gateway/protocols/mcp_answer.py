@@ -191,14 +191,13 @@ class McpReader:
         message = self._turn.message
         if self._turn.noticed is not None and isinstance(method := tree.get("method"), str):
             self._turn.noticed(method)
-        if self._turn.shown is not None:
-            self._turn.shown(self._turn, tree)
+        told = None if self._turn.shown is None else self._turn.shown(self._turn, tree)
         answers = self._turn.expects and "method" not in tree and message is not None and tree.get("id") == message.id
         if not answers:
             if "method" not in tree and self._status >= 400:  # noqa: PLR2004 - an error before the id was read
                 self._final = tree
                 return Unit(raw=raw, tree=tree, hold=True, final=True)
-            return Unit(raw=raw, tree=tree, hold=self._splitter is None)
+            return Unit(raw=raw, tree=tree, hold=self._splitter is None, told=told)
         self._final = tree
         self._turn.answered = True
         listed = LISTS.get(self._turn.method)
@@ -207,7 +206,7 @@ class McpReader:
             raw = self.encode(Unit(raw=raw), tree)
         promised = self._turn.promised
         typed = None if promised is None else SchemaSlots(promised.schema, "/result/structuredContent")
-        return Unit(raw=raw, tree=tree, typed=typed, hold=True, final=True)
+        return Unit(raw=raw, tree=tree, typed=typed, hold=True, final=True, told=told)
 
     def _hold_to_promise(self, tree: dict[str, object]) -> bool:
         """Put an error in the place of structured content that is not what the server promised.

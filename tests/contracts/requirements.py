@@ -42,6 +42,14 @@ REQUIREMENTS = (
         "DESIGN section 5, retention",
     ),
     Requirement(
+        "FORM-01",
+        "A form is kept sealed under its name, the newest of a name and so many of a server, and goes as calls do.",
+        "issue 8; DESIGN section 5, retention",
+    ),
+    Requirement(
+        "FORM-02", "A form is sealed anew under a new secret, and goes where a value it names is erased.", "issue 8"
+    ),
+    Requirement(
         "HIST-01",
         "A run's past is what its journal holds, also after a restart of the gateway.",
         _HISTORY,

@@ -35,6 +35,8 @@ p, role:any, *, mcp/older_forms, list, -, allow, -
 p, role:any, *, mcp/older_forms/**, *, -, allow, redact=standard
 p, role:any, *, mcp/newer_forms, list, -, allow, -
 p, role:any, *, mcp/newer_forms/**, *, -, allow, redact=standard
+p, role:any, *, mcp/spoken_forms, list, -, allow, -
+p, role:any, *, mcp/spoken_forms/**, *, -, allow, redact=standard
 p, role:any, *, mcp/clock, list, -, allow, -
 p, role:any, *, mcp/clock/tool/*, call, -, allow, redact=off
 p, role:any, *, mcp/gone, list, -, allow, -
@@ -55,6 +57,7 @@ _TOOLS = "{hold: {effect: safe, on_disconnect: cancel}, effect: {effect: once}, 
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     folder = tmp_path_factory.mktemp("mcp")
     spoken = [sys.executable, "-m", "tests.mcp.fixture_server", "--effects", str(folder / "spoken.txt")]
+    with_effects = [*spoken[:-1], str(folder / "effects.txt")]
     clock = [sys.executable, "-m", "mcp_server_time", "--local-timezone", "UTC"]
     everything = TOP / ".build/node/node_modules/@modelcontextprotocol/server-everything/dist/index.js"
     servers = (
@@ -68,6 +71,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         f"  newer_spoken: {{command: {spoken}, env: [PYTHONPATH], era: modern}}\n"
         "  older_forms: {url: '@direct@', era: legacy}\n"
         "  newer_forms: {url: '@direct@', era: modern}\n"
+        f"  spoken_forms: {{command: {with_effects}, env: [PYTHONPATH]}}\n"
         f"  clock: {{command: {clock}}}\n"
         f"  node: {{command: [node, {everything}, stdio]}}\n"
         "  gone: {command: [/nonexistent/server]}\n"

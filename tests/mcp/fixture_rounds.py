@@ -148,6 +148,7 @@ CONTACT_FORM: Final[dict[str, Any]] = {
         "phone": {"type": "integer", "minimum": 10**9},
         "note": {"type": "string"},
         "last_name": {"type": "string", "enum": ["Lovelace", "Hopper", "n/a"]},
+        "cc": {"type": "string", "enum": ["grace@example.com", "linus@example.com"]},
     },
     "required": ["to"],
 }

@@ -186,7 +186,11 @@ class Everything:
         return await ask_in_stream(ctx, "Please choose", ENUMS_FORM)
 
     async def _contact_in_stream(self, ctx: Context, _arguments: object) -> Answer:
-        answer = await ctx.session.elicit_form("Whom?", CONTACT_FORM, ctx.request_id)
+        try:
+            answer = await ctx.session.elicit_form("Whom?", CONTACT_FORM, ctx.request_id)
+        except MCPError as error:
+            self._count(f"no contact: {error}")
+            raise
         self._count(f"contact {json.dumps(answer.content)}")
         return said("thanks")
 

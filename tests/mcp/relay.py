@@ -20,6 +20,7 @@ class _Passing(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         """Pass bytes both ways until either end is done."""
         assert isinstance(self.server, Relay)
+        self.server.open.wait(_QUIET_SECONDS_MAX)
         with contextlib.suppress(OSError), socket.create_connection(("localhost", self.server.port)) as there:
             self.server.connected.append(there)
             ends = {self.request: there, there: self.request}
@@ -31,7 +32,7 @@ class _Passing(socketserver.BaseRequestHandler):
 
 
 class Relay(socketserver.ThreadingTCPServer):
-    """Listens on loopback; `port` is where a new connection is taken to."""
+    """Listens on loopback; `port` is where a new connection is taken to, and waits for while `open` is not set."""
 
     daemon_threads = True
     block_on_close = False
@@ -39,6 +40,8 @@ class Relay(socketserver.ThreadingTCPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Passing)
         self.port = 0
+        self.open = threading.Event()
+        self.open.set()
         self.connected: list[socket.socket] = []
 
     def drop(self) -> None:

@@ -97,4 +97,9 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "What a server of the older era asks beside its answers is heard, also when its stream opens late.",
         "issue 5, 2",
     ),
+    Requirement(
+        "MCP-50",
+        "A question whose answer is blocked ends at once: its server gets an error of the gateway's, its agent why.",
+        "issue 8; MCP 2025-11-25 elicitation",
+    ),
 )

@@ -17,7 +17,8 @@ from gateway.definitions.book import Book
 from gateway.mcp.message import Unanswerable, read_message, subjects_of
 from gateway.mcp.mirror import mirrored_headers, unmirrored_header
 from gateway.mcp.sessions import Session, Sessions
-from gateway.protocols.mcp import McpAdapter, ServerTarget
+from gateway.mcp.target import ServerTarget
+from gateway.protocols.mcp import McpAdapter
 from tests.definitions.shelf import Shelf
 from tests.gateway.exchange import BILLING, exchange
 from tests.mcp.wire import called, headers_for, modern

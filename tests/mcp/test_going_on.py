@@ -18,7 +18,8 @@ from gateway.definitions.book import Book
 from gateway.mcp.message import shown_name
 from gateway.mcp.shape import REQUEST_SHAPE
 from gateway.mcp.talk import plain, result_of
-from gateway.protocols.mcp import McpAdapter, ServerTarget
+from gateway.mcp.target import ServerTarget
+from gateway.protocols.mcp import McpAdapter
 from gateway.trail import Trail
 from redaction.walk import texts_in
 from tests.definitions.shelf import Shelf

@@ -89,5 +89,16 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "is read.",
         "issue 8",
     ),
+    Requirement(
+        "RED-52",
+        "A form is known on every instance of a store and after a restart, to who was asked alone.",
+        "issue 8; MCP 2025-11-25 elicitation, 2026-07-28 SEP-2322",
+    ),
+    Requirement(
+        "RED-53", "An answer to a form nobody knows passes as it is, or is blocked with what to do.", "issue 8"
+    ),
+    Requirement(
+        "RED-54", "A choice that was shown as what stands for it is the server's own word again when chosen.", "issue 8"
+    ),
     Requirement("RED-20", "A segment is its own only segment, and no longer than a detector takes.", "facts 4"),
 )

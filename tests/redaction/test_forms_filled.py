@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from gateway.definitions.slots import SchemaSlots, advice
 from gateway.mcp.forms import FORM_BYTES_MAX, FORMS_MAX, Forms, with_forms
 from gateway.mcp.message import Message
 from gateway.mcp.sessions import Session
@@ -14,6 +15,7 @@ from gateway.mcp.turn import Turn
 from redaction import redactor
 from redaction.finding import Scope
 from redaction.profile import Profile, Rule
+from tests.durable.steps import OWNER
 from tests.redaction.detectors import PatternDetector
 from tests.redaction.test_typed import CLOSED, TYPED
 
@@ -25,7 +27,7 @@ SCOPE = Scope(id="run/r1", key=b"k" * 32)
 ALL = Profile(name="all", inspects=True, default=Rule("placeholder", 0.5))
 
 
-def turn(tree: Tree, *, place: str = "agent:ada", session: str = "s1") -> Turn:
+def turn(tree: Tree, *, place: str = "agent:ada", session: str = "s1", run: str = "r1") -> Turn:
     """Return the turn of a client's message, in a session of the older era."""
     kind = "request" if "method" in tree else "response"
     message = Message(
@@ -34,8 +36,13 @@ def turn(tree: Tree, *, place: str = "agent:ada", session: str = "s1") -> Turn:
     )  # fmt: skip
     return Turn(
         message=message, method=message.method, place=place, session=Session(upstream_id=session),
-        may_list=lambda _, __: True, seal_session=str,
+        run=run, owner=OWNER, may_list=lambda _, __: True, seal_session=str,
     )  # fmt: skip
+
+
+def knows(forms: Forms, asking: Turn) -> bool:
+    """Return whether the form is known that a message answers."""
+    return bool(found := forms.slots(asking)) and all(isinstance(one, SchemaSlots) for one in found)
 
 
 def called(**params: object) -> Tree:
@@ -139,12 +146,12 @@ def test_a_form_is_that_of_its_own_question_session_principal_and_round_alone() 
     streamed(forms, mail)
     rounds(forms, mail, requestState="r")
     told, round_of = answer({"to": "ada@example.com"}), repeated({"to": "ada@example.com"}, requestState="r")
-    assert with_forms(forms, turn(told)) is not None
-    assert with_forms(forms, turn(round_of)) is not None
+    assert knows(forms, turn(told))
+    assert knows(forms, turn(round_of))
     for stranger in (turn(told, session="s2"), turn(told, place="agent:eve"), turn(answer({}, ident="7")),
                      turn(round_of, place="agent:eve"), turn(repeated({}, requestState="q")),
-                     turn(repeated({}))):  # fmt: skip
-        assert with_forms(forms, stranger) is None
+                     turn(repeated({})), turn(told, run="r2")):  # fmt: skip
+        assert not knows(forms, stranger)
 
 
 @pytest.mark.requirement("RED-38")
@@ -156,21 +163,115 @@ def test_the_newest_question_of_a_name_counts_and_forms_are_kept_only_so_many_an
     after = in_response(redact(tree, with_forms(forms, turn(tree))).tree)
     assert str(after["to"]).startswith("EMAIL_")
     streamed(forms, {**asked_of("to", {"type": "string"}), "description": "x" * FORM_BYTES_MAX})
-    assert with_forms(forms, turn(tree)) is None
+    assert not knows(forms, turn(tree))
     for ident in range(FORMS_MAX + 1):
         streamed(forms, asked_of("to", {"type": "string"}), ident)
-    assert with_forms(forms, turn(answer({}, ident=0))) is None
-    assert with_forms(forms, turn(answer({}, ident=FORMS_MAX))) is not None
+    assert not knows(forms, turn(answer({"to": "x"}, ident=0)))
+    assert knows(forms, turn(answer({"to": "x"}, ident=FORMS_MAX)))
+
+
+@pytest.mark.requirement("RED-53")
+@pytest.mark.parametrize(
+    ("content", "blocked"),
+    [
+        ({"to": "ada@example.com"}, ("EMAIL", "/to")), ({"note": "or to ada@example.com"}, ("EMAIL", "/note")),
+        ({"may": ["read", "ada@example.com"]}, ("EMAIL", "/may/1")), ({"card": 4111111111111111}, ("CARD", "/card")),
+        ({"a/b": "ada@example.com"}, ("EMAIL", "/a~1b")),
+        ({"note": "no value in it", "card": 3, "may": ["read"], "sure": True}, None),
+    ],
+)  # fmt: skip
+def test_an_answer_to_a_form_nobody_knows_passes_as_it_is_or_is_blocked_with_what_to_do(
+    content: Tree, blocked: tuple[str, str] | None
+) -> None:
+    forms = Forms()
+    told, round_of = answer(content), repeated(content, requestState="r")
+    for tree, prefix in ((told, "/result/content"), (round_of, "/params/inputResponses/a~1b/content")):
+        slots = with_forms(forms, turn(tree))
+        after = redact(tree, slots)
+        if blocked is None:
+            assert (after.tree, after.blocked) == (tree, ())
+            continue
+        assert after.blocked == ((blocked[0], prefix + blocked[1]),)
+        assert "the form it answers is not known any more" in advice(slots, after.blocked[0][1])
+    streamed(forms, asked_of("to", {"enum": ["Hopper"]}))
+    assert advice(with_forms(forms, turn(told)), "/result/content/to") == "remove it and ask again"
 
 
 @pytest.mark.requirement("RED-38")
-def test_an_answer_to_a_form_nobody_knows_gets_placeholders_and_what_is_no_form_is_let_be() -> None:
+def test_what_is_no_form_or_no_answer_to_one_is_let_be() -> None:
     forms = Forms()
-    tree = answer({"to": "ada@example.com"})
-    assert str(in_response(redact(tree, with_forms(forms, turn(tree))).tree)["to"]).startswith("EMAIL_")
     for odd in ({"id": 7, "method": "elicitation/create"}, {"id": 7, "result": {"inputRequests": {"a/b": 3}}},
                 {"id": 7, "method": "elicitation/create", "params": {"requestedSchema": ["no schema"]}},
                 {"id": 7, "result": {"inputRequests": {"a/b": {"method": "roots/list"}}}}):  # fmt: skip
         forms.note(turn(called()), cast("Tree", odd))
-    assert with_forms(forms, turn(tree)) is None
-    assert with_forms(forms, turn(repeated({"to": "x"}))) is None
+    sampled: Tree = {
+        "jsonrpc": "2.0",
+        "id": 8,
+        "result": {"role": "assistant", "content": {"type": "text", "text": "x"}},
+    }
+    declined: Tree = {"jsonrpc": "2.0", "id": 9, "result": {"action": "decline"}}
+    for tree in (sampled, declined, repeated({}), called(inputResponses={"a/b": 3}), called()):
+        assert with_forms(forms, turn(tree)) is None
+
+
+PEOPLE = ["ada@example.com", "grace@example.com", "nobody"]
+CHOICES: list[tuple[Tree, object, object]] = [
+    ({"type": "string", "enum": PEOPLE}, "<0>", "ada@example.com"),
+    ({"type": "string", "oneOf": [{"const": one, "title": one} for one in PEOPLE]}, "<1>", "grace@example.com"),
+    ({"type": "array", "items": {"enum": PEOPLE}}, ["<1>", "nobody"], ["grace@example.com", "nobody"]),
+    ({"type": "array", "items": {"anyOf": [{"const": one} for one in PEOPLE]}}, ["<0>"], ["ada@example.com"]),
+    ({"type": "string", "default": "ada@example.com"}, "<0>", "ada@example.com"),
+    ({"type": "string", "enum": PEOPLE}, "nobody", "nobody"),
+    ({"type": "string", "enum": PEOPLE}, "<2>", "<2>"),
+]  # fmt: skip
+
+
+def shown(tree: object, masks: Tree) -> object:
+    """Return a question as redaction has made it, with what stands for each value."""
+    if isinstance(tree, dict):
+        return {key: shown(value, masks) for key, value in cast("Tree", tree).items()}
+    if isinstance(tree, list):
+        return [shown(one, masks) for one in cast("list[object]", tree)]
+    return masks.get(tree, tree) if isinstance(tree, str) else tree
+
+
+def without(tree: object, left_out: str) -> object:
+    """Return a tree without the members of a name."""
+    if not isinstance(tree, dict):
+        return tree
+    return {key: without(value, left_out) for key, value in cast("Tree", tree).items() if key != left_out}
+
+
+@pytest.mark.anyio
+@pytest.mark.requirement("RED-54")
+@pytest.mark.parametrize(("field", "chosen", "meant"), CHOICES)
+async def test_a_choice_of_what_stands_for_the_servers_own_word_is_that_word_again(
+    field: Tree, chosen: object, meant: object
+) -> None:
+    forms = Forms()
+    form: Tree = {"type": "object", "properties": {"who": field, "note": {"type": "string"}}}
+    asked: Tree = {"jsonrpc": "2.0", "id": 7, **question(form)}
+    rounded: Tree = {"jsonrpc": "2.0", "id": 1, "result": {"inputRequests": {"a/b": question(form)}}}
+    for one in (asked, rounded):
+        told = forms.note(turn(called()), one)
+        assert told is not None
+        await told(shown(one, {"ada@example.com": "<0>", "grace@example.com": "<1>"}))
+    content: Tree = {"who": chosen, "note": "<0>"}
+    for tree, inside in ((answer(content), in_response), (repeated(content), in_round)):
+        assert inside(forms.put_back(turn(tree), tree)) == {"who": meant, "note": "<0>"}
+        # what redaction has left out stays out
+        assert "who" not in inside(forms.put_back(turn(tree), cast("Tree", without(tree, "who"))))
+    stranger = turn(answer(content), place="agent:eve")
+    assert forms.put_back(stranger, answer(content)) == answer(content)
+
+
+@pytest.mark.anyio
+@pytest.mark.requirement("RED-54")
+async def test_choices_that_are_shown_alike_say_no_more_which_of_them_was_meant() -> None:
+    forms = Forms()
+    asked: Tree = {"jsonrpc": "2.0", "id": 7, **question({"properties": {"who": {"enum": PEOPLE}}})}
+    told = forms.note(turn(called()), asked)
+    assert told is not None
+    await told(shown(asked, {"ada@example.com": "***", "grace@example.com": "***"}))
+    tree = answer({"who": "***"})
+    assert forms.put_back(turn(tree), tree) == tree
