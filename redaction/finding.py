@@ -50,12 +50,14 @@ class Shape:
     everything below; a dot inside a key is written `\.`. `keep` is never scanned nor changed.
     `embedded` strings are parsed as JSON, walked, and encoded again (chat tool-call arguments); one
     that does not parse is scanned as text. `fixed` strings can only pass as they are, because somebody
-    signed them: they are scanned, and a find that would change one blocks the call.
+    signed them: they are scanned, and a find that would change one blocks the call. `sealed` strings are signatures
+    and encrypted contents: kept where they are written like one, and else `fixed`.
     """
 
     keep: tuple[str, ...] = ()
     embedded: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
+    sealed: tuple[str, ...] = ()
 
 
 class Slot(Protocol):

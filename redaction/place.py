@@ -21,16 +21,17 @@ _NOTHING: Final[frozenset[_Rest]] = frozenset()
 
 
 class Place:
-    """A place in a tree. `keeps`, `embeds` and `fixes` are what its shape says of it (`redaction.finding.Shape`).
+    """A place in a tree. `keeps`, `embeds`, `fixes`, `seals`: what its shape says of it (`redaction.finding.Shape`).
 
     `name` is the same for places of which the same is said, of themselves and of all below them.
     """
 
-    __slots__ = ("_named", "_numbered", "_other", "_rests", "embeds", "fixes", "keeps", "name")
+    __slots__ = ("_named", "_numbered", "_other", "_rests", "embeds", "fixes", "keeps", "name", "seals")
 
     def __init__(self, rests: frozenset[_Rest]) -> None:
         here = {kind for kind, rest in rests if not rest}
-        self.keeps, self.embeds, self.fixes = "keep" in here, "embedded" in here, "fixed" in here
+        self.keeps, self.embeds, self.seals = "keep" in here, "embedded" in here, "sealed" in here
+        self.fixes = self.seals or "fixed" in here
         self._rests = [(kind, rest) for kind, rest in rests if rest]
         self.name = hashlib.blake2b(repr(sorted(rests)).encode(), digest_size=16).digest()
         self._named: dict[str, Place | None] = {rest[0]: None for _, rest in self._rests if rest[0] not in {_ANY, "**"}}
@@ -69,7 +70,7 @@ def place_of(rests: frozenset[_Rest]) -> Place:
 @lru_cache(maxsize=256)
 def root_of(shape: Shape) -> Place:
     """Return the root of a tree of this shape."""
-    said = {"keep": shape.keep, "embedded": shape.embedded, "fixed": shape.fixed}
+    said = {"keep": shape.keep, "embedded": shape.embedded, "fixed": shape.fixed, "sealed": shape.sealed}
     return place_of(frozenset((kind, _parts(path)) for kind, paths in said.items() for path in paths))
 
 

@@ -30,6 +30,8 @@ NUMBER_DIGITS_MIN: Final = 12
 _NUMBER_BITS_MAX: Final = 256
 #: A key that is a name of a schema. All others may be data: maps keyed by address, account, name or token.
 _SCHEMA_KEY: Final = re.compile(r"[A-Za-z0-9_$.\-:/*+#\[\]@]{1,64}")
+#: How a signature or something encrypted is written: base64 of either alphabet or the like, never digits alone.
+_SEALED: Final = re.compile(r"(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9+/_.:\-]+={0,2}")
 #: Most keys; shorter than any placeholder.
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_]{1,11}")
 _KEY_WITH_DIGITS_CHARACTERS_MAX: Final = 15
@@ -169,7 +171,7 @@ class _Walk:
     def _string(self, value: str, place: Place, path: Path, hint: str) -> object:
         if value.startswith("data:") and (url := data_url(value)) is not None:
             return self._file(value, url, place, path)
-        if not value or place.keeps:
+        if not value or place.keeps or (place.seals and _SEALED.fullmatch(value) is not None):
             return value
         if place.embeds and isinstance(inner := embedded_in(value), dict | list):
             changed = _Walk(self.visit).value(cast("object", inner), NOWHERE, path, hint)

@@ -22,30 +22,34 @@ if TYPE_CHECKING:
 
 #: Structure of a content block, wherever one stands.
 _BLOCK: Final = (
-    "type", "id", "name", "tool_use_id", "signature", "data", "caller.type", "caller.tool_id",
-    "toolset_name", "encrypted_content",
-    "content.type", "content.error_code", "content.*.type", "content.*.encrypted_content", "content.*.file_id",
-    "content.encrypted_stdout", "citations.*.type", "citations.*.encrypted_index", "citations.*.file_id", "file_id",
+    "type", "id", "name", "tool_use_id", "caller.type", "caller.tool_id", "toolset_name",
+    "content.type", "content.error_code", "content.*.type", "content.*.file_id",
+    "citations.*.type", "citations.*.file_id", "file_id",
 )  # fmt: skip
+#: What the provider signed or encrypted in a block.
+_SEALED_BLOCK: Final = ("signature", "data", "encrypted_content", "content.*.encrypted_content",
+                        "content.encrypted_stdout", "citations.*.encrypted_index")  # fmt: skip
+_BLOCKS: Final = ("content.*.", "message.content.*.", "content_block.")
 _USAGE: Final = ("usage.service_tier", "usage.inference_geo", "usage.speed", "usage.iterations.*.type",
                  "usage.iterations.*.model")  # fmt: skip
 _KEEP: Final = (
     "type", "id", "role", "model", "index", "stop_reason", *_USAGE, "container.id", "container.expires_at",
     "error.type", "request_id", "input_tokens", "context_management.applied_edits.*.type",
-    *(f"content.*.{name}" for name in _BLOCK),
+    *(f"{place}{name}" for place in _BLOCKS for name in _BLOCK),
     "message.id", "message.type", "message.role", "message.model", "message.stop_reason", "message.container.id",
     *(f"message.{name}" for name in _USAGE),
-    *(f"message.content.*.{name}" for name in _BLOCK),
-    *(f"content_block.{name}" for name in _BLOCK),
-    "delta.type", "delta.signature", "delta.stop_reason", "delta.container.id", "delta.citation.type",
-    "delta.citation.encrypted_index", "delta.citation.file_id",
+    "delta.type", "delta.stop_reason", "delta.container.id", "delta.citation.type", "delta.citation.file_id",
+)  # fmt: skip
+_SEALED: Final = (
+    "delta.signature", "delta.citation.encrypted_index",
+    *(f"{place}{name}" for place in _BLOCKS for name in _SEALED_BLOCK),
 )  # fmt: skip
 _THINKING: Final = ("content.*.thinking", "message.content.*.thinking", "content_block.thinking")
 #: A thinking text is signed by the provider and must come back to it unchanged: it passes as it is, or not at all.
 _SHAPES: Final = {
-    "fixed": Shape(keep=_KEEP, fixed=_THINKING),
-    "keep": Shape(keep=(*_KEEP, *_THINKING, "delta.thinking")),
-    "text": Shape(keep=_KEEP),
+    "fixed": Shape(keep=_KEEP, fixed=_THINKING, sealed=_SEALED),
+    "keep": Shape(keep=(*_KEEP, *_THINKING, "delta.thinking"), sealed=_SEALED),
+    "text": Shape(keep=_KEEP, sealed=_SEALED),
 }
 
 _JSON_SHAPES: Final = {name: replace(shape, embedded=("content.*.text",)) for name, shape in _SHAPES.items()}

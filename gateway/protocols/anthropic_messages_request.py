@@ -24,13 +24,16 @@ VOLATILE: Final = frozenset({"metadata", "service_tier"})
 #: Of a request nothing below a place is kept as a whole: what a field not known yet holds is scanned.
 _CACHE: Final = ("cache_control.type", "cache_control.ttl")
 _BLOCK: Final = (
-    "type", "id", "name", "tool_use_id", "signature", "data", "caller.type", "caller.tool_id", "toolset_name",
+    "type", "id", "name", "tool_use_id", "caller.type", "caller.tool_id", "toolset_name",
     *_CACHE, *(f"content.*.{name}" for name in _CACHE), "source.type", "source.media_type",
     "source.file_id", "file_id", "citations.enabled", "citations.*.type",
-    "citations.*.encrypted_index", "content.type", "content.error_code", "content.*.encrypted_content",
+    "content.type", "content.error_code",
     "content.*.type", "content.*.source.type", "content.*.source.media_type",
-    "content.*.source.file_id", "content.*.tool_name", "content.encrypted_stdout",
+    "content.*.source.file_id", "content.*.tool_name",
 )  # fmt: skip
+#: What the provider signed or encrypted in a block, and wants back as it was.
+_SEALED: Final = ("signature", "data", "content.*.encrypted_content", "content.encrypted_stdout",
+                  "citations.*.encrypted_index", "encrypted_content")  # fmt: skip
 #: Structure of a request; every other string is scanned.
 REQUEST_SHAPE: Final = Shape(
     keep=(
@@ -44,6 +47,7 @@ REQUEST_SHAPE: Final = Shape(
         "context_management.edits.*.clear_tool_inputs.*", "context_management.edits.*.exclude_tools.*",
         "diagnostics.previous_message_id", "inference_geo",
     ),
+    sealed=tuple(f"messages.*.content.*.{name}" for name in _SEALED),
 )  # fmt: skip
 
 #: Images and documents in other than text cannot be inspected; they pass where a call's policy lets it pass.

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 #: Fields of an item (of `input` or `output`) that are structure wherever items stand.
 _ITEM: Final = (
-    "type", "role", "status", "phase", "name", "namespace", "server_label", "execution", "encrypted_content",
-    "fingerprint", "content.*.type", "content.*.detail", "content.*.input_audio.format", "content.*.annotations.*.type",
+    "type", "role", "status", "phase", "name", "namespace", "server_label", "execution", "content.*.type",
+    "content.*.detail", "content.*.input_audio.format", "content.*.annotations.*.type",
     "summary.*.type", "action.type", "actions.*.type", "operation.type", "outputs.*.type", "caller.type",
     "environment.type", "output_format", "quality", "size", "background", "output.*.type",
     "tools.*.type", "tools.*.name", "tools.*.parameters.type",
 )  # fmt: skip
+#: What the provider signed or encrypted in an item.
+_SEALED: Final = ("encrypted_content", "fingerprint")
 #: Ids the provider makes; kept only where they look like it.
 _IDS: Final = (
     "id", "call_id", "container_id", "approval_request_id", "content.*.annotations.*.file_id",
@@ -46,6 +48,8 @@ _RESPONSE: Final = (
     "text.verbosity", "error.code", "incomplete_details.reason", "tools.*.type", "tools.*.name",
     "tools.*.parameters.type", "prompt_cache_retention", "prompt.id", "prompt.version", "include.*",
 )  # fmt: skip
+#: Where the items of an answer stand, plain, in its events, and listed.
+_ITEMS: Final = ("output.*.", "response.output.*.", "item.", "data.*.")
 _EVENT: Final = ("type", "item_id", "part.type", "annotation.type", "annotation.file_id")
 
 #: Where a text stands that was asked for as JSON.
@@ -94,7 +98,11 @@ def promised(request: object) -> Promises:
 @lru_cache
 def _request_shape(ids: bool, media: bool) -> Shape:  # noqa: FBT001 - two facts of one request
     item = [*_ITEM, *(_IDS if ids else ()), *(_MEDIA if media else ())]
-    return Shape(keep=(*_REQUEST, *_below("input.*.", item)), embedded=("input.*.arguments",))
+    return Shape(
+        keep=(*_REQUEST, *_below("input.*.", item)),
+        embedded=("input.*.arguments",),
+        sealed=tuple(_below("input.*.", _SEALED)),
+    )
 
 
 @lru_cache
@@ -103,7 +111,8 @@ def _answer_shape(is_json: bool) -> Shape:  # noqa: FBT001 - one fact of a reque
     output = [*_RESPONSE, *_below("output.*.", item)]
     keep = (*_EVENT, *output, *_below("response.", output), *_below("item.", item), *_below("data.*.", item))
     places = ("output.*.arguments", "response.output.*.arguments", "item.arguments", "arguments", "data.*.arguments")
-    return Shape(keep=keep, embedded=(*places, *(_JSON_TEXTS if is_json else ())))
+    sealed = [path for prefix in _ITEMS for path in _below(prefix, _SEALED)]
+    return Shape(keep=keep, embedded=(*places, *(_JSON_TEXTS if is_json else ())), sealed=tuple(sealed))
 
 
 def _below(prefix: str, paths: list[str] | tuple[str, ...]) -> list[str]:

@@ -201,6 +201,35 @@ def test_what_stands_beside_a_piece_of_a_text_is_not_said_again_with_its_rest() 
     assert not said(block, MessagesReader(), [{"type": "message_stop"}])
 
 
+SIGNED = "EqoBCkgIARABGAIiQL2UoU0b1OHi+/Qq-_x.y:z=="
+SIGNED_REQUESTS: list[tuple[Callable[[Tree], Shape], Callable[[str], Tree]]] = [
+    (lambda tree: shape_of(tree, keeps_thinking=False), lambda said: {"messages": [{"role": "assistant", "content": [
+        {"type": "thinking", "thinking": "well", "signature": said}]}]}),
+    (lambda tree: shape_of(tree, keeps_thinking=True), lambda said: {"messages": [{"role": "assistant", "content": [
+        {"type": "redacted_thinking", "data": said}]}]}),
+    (request_shape, lambda said: {"input": [{"type": "reasoning", "summary": [], "encrypted_content": said}]}),
+]  # fmt: skip
+
+
+@pytest.mark.requirement("RED-39")
+@pytest.mark.parametrize(("shape", "signed"), SIGNED_REQUESTS, ids=["signature", "data", "encrypted_content"])
+def test_what_stands_for_a_signature_passes_byte_for_byte_if_it_is_written_like_one_and_else_is_looked_at(
+    shape: Callable[[Tree], Shape], signed: Callable[[str], Tree]
+) -> None:
+    def redacted(said: str) -> tuple[object, bool]:
+        tree = signed(said)
+        planned = redactor.plan(tree, shape(tree), ALL)
+        found = dict(zip(planned.texts, engine()[2].find(planned.texts), strict=True))
+        after = redactor.finish(planned, found, SCOPE)
+        return after.tree, bool(after.blocked)
+
+    assert redacted(SIGNED) == (signed(SIGNED), False)
+    # nobody may change what is signed: it passes with nothing in it, or the call is blocked
+    assert redacted("not signed by anybody") == (signed("not signed by anybody"), False)
+    for said in ("call ada@example.com", "ada@example.com", "4111111111111111", "4111-1111-1111-1111"):
+        assert redacted(said)[1], said
+
+
 @pytest.mark.requirement("RED-26")
 def test_what_says_that_it_is_a_picture_or_a_sound_and_is_text_is_looked_at() -> None:
     for content in ({"type": "image", "mimeType": "image/png", "data": TEXT},

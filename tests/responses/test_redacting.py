@@ -130,7 +130,7 @@ async def test_pieces_whose_end_is_never_said_are_closed_by_the_end() -> None:
 
 @pytest.mark.requirement("RESP-03")
 async def test_encrypted_reasoning_and_pictures_pass_byte_for_byte() -> None:
-    secret = "gAAAAB" + "x" * 60 + MAIL
+    secret = "gAAAAB" + "x" * 60 + "_-4111111111111111=="
     picture: Tree = {"id": "ig_1", "type": "image_generation_call", "status": "completed", "result": "aGVsbG8=" * 4}
     raw = b"".join(events_of(response(reasoning("plain", secret), picture, {"id": "cmp_1", "type": "compaction",
                                       "encrypted_content": secret})))  # fmt: skip
