@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import httpx
 
 #: no lease that a busy machine could miss
-LEASE = "6s"
+LEASE = "60s"
 
 
 def asking(text: str = "hi", **more: object) -> dict[str, object]:

@@ -10,6 +10,7 @@ import pytest
 from tests.faults.rig.gate import LEASE_SECONDS
 from tests.faults.rig.points import CLASSES, POINTS, Death, die_at
 from tests.faults.rig.stand import KINDS, Kind, Rig, rig_in
+from tests.pace import paced
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,9 +47,10 @@ def recovered(rig: Rig, death: Death, before: Told) -> float:
     """
     point, what, key = death.point, death.what, f"{death.point}-{death.what}"
     over = death.killed + (0.0 if rig.kind == "sqlite" else LEASE_SECONDS)
-    since = max(over, time.monotonic())
-    told = rig.settle(rig.survivor, what, death.name, key=key, stream=point == "in_mid_stream")
-    seconds = time.monotonic() - since
+    left = max(0.0, over - time.monotonic())
+    with paced() as pace:
+        told = rig.settle(rig.survivor, what, death.name, key=key, stream=point == "in_mid_stream")
+    seconds = pace.seconds - left
     in_doubt = POINTS[point] == "doubt" and CLASSES[what] == "once"
     assert told.status == ("refused" if in_doubt else "acknowledged"), (point, what, told)
     happened = [effect for effect in rig.effects.happened(death.name) if not effect["repeat"]]

@@ -38,7 +38,7 @@ _CONFIG = """version: 1
 listen: 127.0.0.1:{port}
 admin: 127.0.0.1:{admin}
 state: {state}
-lease: 2s
+lease: {lease}
 secret_key: file:oncegate.key
 policies: policies
 trust_domains: {{acme: {{api_keys_file: keys.yaml}}}}
@@ -203,9 +203,13 @@ class Agent:
 
 @contextlib.contextmanager
 def gateways(
-    folder: Path, *, model: str, tool: str, state: str | None = None, count: int = 1, more: str = "", policies: str = ""
-) -> Generator[list[Gateway]]:
-    """Give gateways, not started; `state` is a database they share, `more` further configuration."""
+    folder: Path, *, model: str, tool: str, state: str | None = None, count: int = 1, more: str = "",
+    policies: str = "", lease: str = "60s",
+) -> Generator[list[Gateway]]:  # fmt: skip
+    """Give gateways, not started; `state` is a database they share, `more` further configuration.
+
+    `lease` is one that no busy machine misses, unless a test waits for its end.
+    """
     made: list[Gateway] = []
     key = base64.b64encode(os.urandom(32))
     for number in range(count):
@@ -223,7 +227,7 @@ def gateways(
         port = free_port()
         config = _CONFIG.format(
             port=port, admin=free_port(), state=state or "sqlite:///oncegate.db?synchronous=NORMAL", model=model,
-            tool=tool, more=more,
+            tool=tool, more=more, lease=lease,
         )  # fmt: skip
         (own / "oncegate.yaml").write_text(config, encoding="utf-8")
         made.append(Gateway(own, port))

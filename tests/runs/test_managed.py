@@ -57,6 +57,7 @@ class Stage:
 def stage(
     folder: Path, work: Callable[[Stage, Asked], Said | None], *, count: int = 1, state: str | None = None,
     retry: str = "{initial: 50ms, attempts: 4}", agent: str = "", policies: str = "",
+    lease: str = "60s",
 ) -> Generator[Stage]:  # fmt: skip
     """Run everything; `work` is what the invoked agent does."""
     tool, model = Tool(), ModelUpstream()
@@ -67,7 +68,7 @@ def stage(
     upstream = f"http://127.0.0.1:{model.port}/v1"
     try:
         with gateways(
-            folder, model=upstream, tool=tool.url, state=state, count=count, more=more, policies=policies
+            folder, model=upstream, tool=tool.url, state=state, count=count, more=more, policies=policies, lease=lease
         ) as made:
             key = key_of(made, "boss")
             for one in made:
@@ -151,7 +152,7 @@ def test_a_run_ends_at_once_where_asking_again_cannot_help_else_with_its_last_at
 @pytest.mark.requirement("RUN-14")
 def test_an_agent_that_cannot_be_reached_costs_no_attempt_only_the_deadline(tmp_path: Path) -> None:
     with stage(
-        tmp_path, lambda _, __: Said(), retry="{policy: constant, initial: 100ms, attempts: 1}", agent=", deadline: 2s"
+        tmp_path, lambda _, __: Said(), retry="{policy: constant, initial: 100ms, attempts: 1}", agent=", deadline: 5s"
     ) as on:
         on.worker.close()
         ended = on.ended(on.open({}))
@@ -272,7 +273,7 @@ def test_a_run_is_continued_by_another_instance_when_the_first_is_gone_nobody_as
             held.wait(60)
         return Said(body=text.encode())
 
-    with stage(tmp_path, work, count=2, state=database) as on:
+    with stage(tmp_path, work, count=2, state=database, lease="2s") as on:
         # only the first takes the run: the second is paused until it has
         on.gateways[1].pause()
         run = on.open({})

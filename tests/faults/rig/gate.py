@@ -157,7 +157,7 @@ class Gate:
 
     def wait_until_dead(self) -> None:
         """Wait until it was killed, by itself or by others."""
-        assert self.exit_status(30) == -signal.SIGKILL, self.said
+        assert self.exit_status(60) == -signal.SIGKILL, self.said
 
     def exit_status(self, seconds_max: float) -> int | None:
         """Return the status it ends with in time, `None` when it lives on."""

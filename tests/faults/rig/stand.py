@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Kind = Literal["sqlite", "postgres", "pair"]
 KINDS: Final[tuple[Kind, ...]] = ("sqlite", "postgres", "pair")
 #: a call with one gateway is over, or said to be in doubt, within this time whatever happens
-SETTLE_SECONDS_MAX: Final = 40.0
+SETTLE_SECONDS_MAX: Final = 120.0
 _ASK_AGAIN_SECONDS: Final = 0.05
 
 
