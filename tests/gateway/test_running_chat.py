@@ -14,6 +14,7 @@ from openai import OpenAI
 
 from tests.gateway.model_upstream import ModelUpstream, Script, chunk, chunks_of, completion
 from tests.gateway.running import POLICIES, RunningGateway
+from tests.mcp.stand import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -350,18 +351,12 @@ def test_planted_values_reach_the_model_as_placeholders_and_come_back_restored(
 
 @pytest.mark.requirement("GW-29")
 def test_a_broken_policy_file_keeps_the_last_good_set_and_a_good_one_takes_effect(gateway: RunningGateway) -> None:
-    def settled(wanted: str) -> dict[str, object]:
-        pause = threading.Event()
-        for _ in range(60):
-            state = cast("dict[str, object]", httpx.get(f"{gateway.url}/readyz", timeout=60).json())
-            if (wanted in state) == (wanted != "good"):
-                return state
-            pause.wait(0.1)
-        raise AssertionError(f"the policies were never {wanted}")
+    def state() -> dict[str, object]:
+        return cast("dict[str, object]", httpx.get(f"{gateway.url}/readyz", timeout=60).json())
 
     gateway.write_policies(POLICIES.replace("allow, redact=off", "alow, redact=off"))
-    state = settled("policies_last_reload")
-    assert state["ready"] is True
+    assert eventually(lambda: "policies_last_reload" in state())
+    assert state()["ready"] is True
     assert gateway.chat(ASK).status_code == 200
     assert "rules.csv:1" in gateway.log.read_text(encoding="utf-8")
     done = gateway.oncegate("serve")
@@ -370,15 +365,6 @@ def test_a_broken_policy_file_keeps_the_last_good_set_and_a_good_one_takes_effec
     gateway.write_policies(
         POLICIES.replace("p, role:clerk, acme, model/allowed", "p, role:nobody, acme, model/allowed")
     )
-    pause = threading.Event()
-    for _ in range(60):
-        if gateway.chat(ASK).status_code == 403:
-            break
-        pause.wait(0.1)
-    assert gateway.chat(ASK).status_code == 403
+    assert eventually(lambda: gateway.chat(ASK).status_code == 403)
     gateway.write_policies(POLICIES)
-    for _ in range(60):
-        if gateway.chat(ASK).status_code == 200:
-            return
-        pause.wait(0.1)
-    raise AssertionError("the good set never took effect")
+    assert eventually(lambda: gateway.chat(ASK).status_code == 200)

@@ -213,7 +213,7 @@ def test_a_killed_worker_fails_the_call_at_hand_closed_and_the_next_are_served(r
     os.kill(worker, signal.SIGSTOP)  # so that the call is surely at hand when it dies
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(running.ask, "mail ada@example.com of the killed one")
-        threading.Event().wait(0.5)
+        threading.Event().wait(2.0)  # half of what the call waits for a worker
         os.kill(worker, signal.SIGKILL)
         answer = asked.result(60)
     assert answer.status_code == 503
