@@ -143,9 +143,9 @@ async def _said(tree: object, reader: AnswerReader, ends: list[Tree] | None, red
     return not inward.blocked and left(b"".join(one.raw for one in clean).decode())
 
 
-def places(kinds: Iterable[object]) -> list[Planted]:
+def places(kinds: Iterable[object], text: str = TEXT) -> list[Planted]:
     """Return every place; of events that repeat an item or a response whole, those of the last one alone."""
-    found = [one for kind in kinds for one in Planter(TEXT).planted(kind)]
+    found = [one for kind in kinds for one in Planter(text).planted(kind)]
     again = re.compile(r"\[response\.(?:(?!completed)\w+\]\.response\b|output_item\.added\]\.item\b)")
     return [one for one in found if again.match(one.path) is None]
 

@@ -130,12 +130,14 @@ def ids(answer: httpx.Response) -> list[str]:
     return [str(one["id"]) for one in cast("list[dict[str, object]]", answer.json())]
 
 
-def shown(folder: Path, key: str) -> Iterator[tuple[str, bytes]]:
-    """Yield what the admin API, its metrics and the console show, every page of it that there is."""
+def shown(folder: Path, key: str, tool: str = "note", calls_max: int = 200) -> Iterator[tuple[str, bytes]]:
+    """Yield what the admin API, its metrics and the console show, every page of it that there is.
+
+    `tool` is the tool of `echo`; of calls the newest have their pages."""
     admin = (folder / "oncegate.yaml").read_text(encoding="utf-8").partition("admin: ")[2].partition("\n")[0]
     proof = {"authorization": f"Bearer {key}"}
     with httpx.Client(base_url=f"http://{admin}", headers=proof, timeout=60) as client:
-        runs, calls = [ids(client.get(f"/api/v1/{kind}?limit=200")) for kind in ("runs", "calls")]
+        runs, calls = [ids(client.get(f"/api/v1/{kind}?limit={calls_max}")) for kind in ("runs", "calls")]
         described = client.get("/api/v1/openapi.json").json()["paths"]
         paths = [path for path, methods in described.items() if "get" in methods]
         paths += [route.path for route in routes().routes if isinstance(route, APIRoute)]
@@ -144,7 +146,7 @@ def shown(folder: Path, key: str) -> Iterator[tuple[str, bytes]]:
             of = next((ids for name, ids in known.items() if name in path), [""])
             if path.count("{") > (of != [""]) or "explain" in path:
                 continue  # what was never asked for here: approvals; an explanation is of what is asked
-            query = "?server=echo&kind=tool&name=note" if path.endswith("/show") else ""
+            query = f"?server=echo&kind=tool&name={tool}" if path.endswith("/show") else ""
             for ident in of:
                 place = path.partition("{")[0] + ident + path.partition("}")[2] + query
                 answer = client.get(place, headers={"accept": "text/html, */*"})
