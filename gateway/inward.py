@@ -6,12 +6,12 @@ held back only as far as its segment reaches; a JSON slot (streamed tool argumen
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from gateway import body, places
 from gateway.call import Sent
+from gateway.sse import bare, says_more
 from redaction.finding import Grant, Shape
 from redaction.media import data_url, is_base64, is_text
 from redaction.stream import Segmenter
@@ -30,8 +30,6 @@ _FIXED = Shape(fixed=("*",))
 _PLAIN_MAX = 16
 #: What is shorter is a word, and no file.
 _FILE_CHARACTERS_MIN = 16
-#: A line of an event that says nothing to a program (WHATWG HTML, 9.2.6).
-_COMMENT = re.compile(rb"(?:\A|(?<=[\r\n])):[^\r\n]*(?:\r\n|\r|\n|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +106,8 @@ class Inward:
             places.put(redacted.tree, path, content)
         if unit.told is not None:
             await unit.told(redacted.tree)
-        # a comment within an event is in its bytes, not in its tree
-        if not redacted.changed and not unit.blind and _COMMENT.search(unit.raw) is None:
+        # a comment within an event, its id, or a field nobody knows is in its bytes, not in its tree
+        if not redacted.changed and not unit.blind and not says_more(unit.raw):
             return Clean(unit, unit.tree, unit.raw)
         return Clean(unit, redacted.tree, self._reader.encode(unit, redacted.tree))
 
@@ -125,7 +123,7 @@ class Inward:
                 more = self._reader.continuation(key, rest)
                 before.append(Clean(more, more.tree, more.raw))
         if unit.tree is None:
-            return [*before, Clean(unit, None, _COMMENT.sub(b"", unit.raw))]
+            return [*before, Clean(unit, None, bare(unit.raw))]
         for path in (*unit.blind, *(slot.path for slot in unit.slots)):
             places.put(unit.tree, path, None)
         tree = await self._around(unit.tree)

@@ -121,7 +121,7 @@ class ModelAnswer(ABC):
     def begin(self, status: int, headers: Headers) -> None:
         """Take the answer's head; a stream is what says it is one."""
         self._status = status
-        self._media = (header(headers, b"content-type") or b"application/json").decode("latin-1")
+        self._media = header_values.media(header(headers, b"content-type"))
         self._headers = {
             name.decode(): value.decode("latin-1")
             for name in self._kept
@@ -250,7 +250,10 @@ class ModelAnswer(ABC):
         except body.MalformedBody:
             if self._status < _ERROR:  # an error page need not be JSON, an answer must
                 raise Sent("the answer is not usable JSON") from None
-            return Unit(raw=raw, tree=self._page(raw.decode("utf-8", "replace")), hold=True, final=True)
+            page = self._page(raw.decode("utf-8", "replace"))
+            # what is no text (compressed, of another encoding) nobody has read
+            blind = () if is_utf8(raw) else (("error", "message"),)
+            return Unit(raw=raw, tree=page, blind=blind, hold=True, final=True)
         if not isinstance(tree, dict):
             return Unit(raw=raw, tree=tree, hold=True, final=True)
         whole = cast("dict[str, object]", tree)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 #: An event longer than this is not forwarded piece by piece; the stream is treated as broken.
 EVENT_BYTES_MAX = 16 * 1024 * 1024
+#: The name of an event as the protocols give it.
+_NAME: Final = "[A-Za-z_][A-Za-z_.]{0,63}"
+#: A line of an event beside its data and such a name: a comment, an id, a time, a field that nobody knows.
+_BESIDE: Final = re.compile(
+    rb"(?:\A|(?<=[\r\n]))(?!data[:\r\n]|event: ?" + _NAME.encode() + rb"[\r\n])[^\r\n]+(?:\r\n|\r|\n|\Z)"
+)
 #: Above this an event that has not ended is not looked at again from its beginning with every chunk.
 _JOINED_BYTES_MAX: Final = 64 * 1024
 
@@ -93,6 +100,25 @@ def event(data: bytes, *, name: str = "", event_id: str | None = None) -> bytes:
     if event_id is not None:
         head += f"id: {event_id}\n".encode()
     return head + b"data: " + data + b"\n\n"
+
+
+def says_more(raw: bytes) -> bool:
+    """Return whether the bytes of an event, or of a body of JSON, say more than its data and a plain name do."""
+    if raw.startswith(b"data: ") and raw.count(b"\n") == 2 and b"\r" not in raw:  # noqa: PLR2004 - the usual form
+        return False
+    if raw[:1] in {b"{", b"["} and b"\ndata" not in raw and b"\rdata" not in raw:
+        return False  # no line of a body begins so
+    return _BESIDE.search(raw) is not None
+
+
+def bare(raw: bytes) -> bytes:
+    """Return the bytes of an event without what `says_more` tells of."""
+    return _BESIDE.sub(b"", raw)
+
+
+def plain_name(name: str) -> str:
+    """Return the name of an event where it is one as the protocols give it, else none."""
+    return name if re.fullmatch(_NAME, name) else ""
 
 
 def _end_of_event(buffer: bytes, start: int, marks: tuple[bytes, ...]) -> int | None:

@@ -47,7 +47,8 @@ class Shape:
     r"""Which parts of a JSON tree are structure and which strings carry JSON themselves.
 
     Paths are dotted with `*` for any list index or key (`messages.*.role`, `messages.3.role`) and a final `**` for
-    everything below; a dot inside a key is written `\.`. `keep` is never scanned nor changed.
+    everything below; a dot inside a key is written `\.`. `keep` is never scanned nor changed, but for what stands in
+    the place of a protocol's own word (`type`, `role` …) and is no word.
     `embedded` strings are parsed as JSON, walked, and encoded again (chat tool-call arguments); one
     that does not parse is scanned as text. `fixed` strings can only pass as they are, because somebody
     signed them: they are scanned, and a find that would change one blocks the call. `sealed` strings are signatures

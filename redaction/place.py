@@ -18,19 +18,28 @@ _DOT: Final = re.compile(r"(?<!\\)\.")
 _BELOW: Final = ("**",)
 _ANY: Final = "*"
 _NOTHING: Final[frozenset[_Rest]] = frozenset()
+#: Keys under which a protocol has one of its own words, never a text, an id or a name that somebody chose.
+_WORDS: Final = frozenset({
+    "type", "role", "status", "phase", "execution", "effort", "reasoning_effort", "summary", "generate_summary",
+    "service_tier", "verbosity", "truncation", "format", "output_format", "detail", "mode", "object", "quality", "size",
+    "background", "search_context_size", "prompt_cache_retention", "finish_reason", "stop_reason", "method",
+    "jsonrpc", "resultType", "cacheScope", "reason", "encoding_format", "tool_choice",
+})  # fmt: skip
 
 
 class Place:
     """A place in a tree. `keeps`, `embeds`, `fixes`, `seals`: what its shape says of it (`redaction.finding.Shape`).
 
+    `words`: it keeps what is one of a protocol's own words, and nothing else.
     `name` is the same for places of which the same is said, of themselves and of all below them.
     """
 
-    __slots__ = ("_named", "_numbered", "_other", "_rests", "embeds", "fixes", "keeps", "name", "seals")
+    __slots__ = ("_named", "_numbered", "_other", "_rests", "embeds", "fixes", "keeps", "name", "seals", "words")
 
     def __init__(self, rests: frozenset[_Rest]) -> None:
         here = {kind for kind, rest in rests if not rest}
         self.keeps, self.embeds, self.seals = "keep" in here, "embedded" in here, "sealed" in here
+        self.words = "word" in here
         self.fixes = self.seals or "fixed" in here
         self._rests = [(kind, rest) for kind, rest in rests if rest]
         self.name = hashlib.blake2b(repr(sorted(rests)).encode(), digest_size=16).digest()
@@ -71,7 +80,11 @@ def place_of(rests: frozenset[_Rest]) -> Place:
 def root_of(shape: Shape) -> Place:
     """Return the root of a tree of this shape."""
     said = {"keep": shape.keep, "embedded": shape.embedded, "fixed": shape.fixed, "sealed": shape.sealed}
-    return place_of(frozenset((kind, _parts(path)) for kind, paths in said.items() for path in paths))
+    return place_of(frozenset(_said(kind, _parts(path)) for kind, paths in said.items() for path in paths))
+
+
+def _said(kind: str, parts: tuple[str, ...]) -> _Rest:
+    return ("word" if kind == "keep" and parts[-1] in _WORDS else kind), parts
 
 
 def _parts(path: str) -> tuple[str, ...]:

@@ -36,6 +36,8 @@ _SEALED: Final = re.compile(r"(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9+/_.:\-]+={0,2}")
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_]{1,11}")
 _KEY_WITH_DIGITS_CHARACTERS_MAX: Final = 15
 _MANY_DIGITS: Final = re.compile(r"\d{5}")
+#: A protocol's own word: `user`, `chat.completion.chunk`, `ref/prompt`, `2.0`.
+_WORD: Final = re.compile(r"(?!.*\d{9})[A-Za-z0-9][A-Za-z0-9_./\-]{0,63}")
 #: Shorter texts are no part of their own: to know them again costs what looking at them does.
 _PART_CHARACTERS_MIN: Final = 512
 #: Where the parts of a tree stand at most: a message of a chat, a tool, the arguments of a call, the result of one.
@@ -171,7 +173,9 @@ class _Walk:
     def _string(self, value: str, place: Place, path: Path, hint: str) -> object:
         if value.startswith("data:") and (url := data_url(value)) is not None:
             return self._file(value, url, place, path)
-        if not value or place.keeps or (place.seals and _SEALED.fullmatch(value) is not None):
+        if not value or place.keeps or (place.words and _WORD.fullmatch(value) is not None):
+            return value
+        if place.seals and _SEALED.fullmatch(value) is not None:
             return value
         if place.embeds and isinstance(inner := embedded_in(value), dict | list):
             changed = _Walk(self.visit).value(cast("object", inner), NOWHERE, path, hint)

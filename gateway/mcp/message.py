@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, cast
 
@@ -57,6 +58,8 @@ LISTS: Final = {
 }
 
 
+#: The name of a method is structure, in the audit as well: nothing that could be anybody's address or number.
+_METHOD: Final = re.compile(r"(?!.*\d{9})[A-Za-z0-9_.$/\-]{1,128}")
 #: `mcp/<server>/resource/<scheme>/<authority>`
 _URI_PARTS_MIN: Final = 5
 
@@ -107,8 +110,8 @@ def read_message(tree: object, headers: Headers) -> Message:
     if "method" not in message and "id" in message and ("result" in message or "error" in message):
         return Message(tree=message, kind="response", era="legacy", method="", id=ident, params={})
     method = message.get("method")
-    if not isinstance(method, str) or not method:
-        raise Unanswerable(INVALID_REQUEST, "expected a `method`", ident=ident)
+    if not isinstance(method, str) or _METHOD.fullmatch(method) is None:
+        raise Unanswerable(INVALID_REQUEST, "expected a `method` of 1 to 128 of A-Z a-z 0-9 _ . $ / -", ident=ident)
     kind: Kind = "request" if "id" in message else "notification"
     if kind == "notification" and not method.startswith("notifications/"):
         raise Unanswerable(INVALID_REQUEST, "a request needs an `id`")

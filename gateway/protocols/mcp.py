@@ -32,6 +32,7 @@ from gateway.mcp.shape import REQUEST_SHAPE
 from gateway.mcp.turn import Turn
 from gateway.mcp.unanswered import Unanswered
 from gateway.mcp.waiting import may_wait, waiting_result, without_wait
+from gateway.model_request import forwarded
 from gateway.owners import owner_user
 from gateway.protocols.mcp_answer import McpReader
 from gateway.protocols.mcp_form import challenge, enveloped, error, error_object, json_reply, shown, typed
@@ -53,7 +54,9 @@ CALL_META: Final = "dev.oncegate/call"
 
 #: Of a tool call; vendors' own `_meta` counts in the fingerprint, but is nothing an agent decides.
 _UNHASHED: Final = frozenset({("jsonrpc",), ("id",), ("params", "_meta")})
-_FORWARDED: Final = (b"accept", b"mcp-protocol-version", b"last-event-id")
+_FORWARDED: Final = frozenset({b"accept", b"mcp-protocol-version"})
+#: A server's own word, which it has to find again.
+_FOUND_AGAIN: Final = frozenset({b"last-event-id"})
 _GET_SECONDS_MAX: Final = 24 * 3600.0
 
 
@@ -142,7 +145,8 @@ class McpAdapter:
     def request(self, call: Call, tree: object, *, upstream_key: str | None) -> UpstreamRequest:
         """Return what is sent: the message, its mirrored headers made anew, the gateway's credential."""
         aim = _aim(call)
-        headers = [pair for pair in call.exchange.headers if pair[0] in _FORWARDED]
+        headers = [pair for pair in call.exchange.headers if pair[0] in _FOUND_AGAIN]
+        headers += forwarded(call.exchange, _FORWARDED)
         if aim.turn.session is not None and not aim.turn.session.nonce:
             session_id = self._links[aim.target.name].renewals.current(aim.turn.session)
             headers.append((b"mcp-session-id", session_id.encode("latin-1")))

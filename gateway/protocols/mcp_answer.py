@@ -9,7 +9,7 @@ from gateway.call import Sent, Unit, Verdict, header
 from gateway.definitions.slots import SchemaSlots
 from gateway.mcp.message import LISTS
 from gateway.mcp.resume import note_event
-from gateway.sse import EventSplitter, EventTooLong, event
+from gateway.sse import EventSplitter, EventTooLong, event, plain_name
 from redaction.finding import Shape
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class McpReader:
     def begin(self, status: int, headers: Headers) -> None:
         """Take the answer's head; a session id is sealed for its principal."""
         self._status = status
-        self._media = (header(headers, b"content-type") or b"application/json").decode("latin-1")
+        self._media = header_values.media(header(headers, b"content-type"))
         if self._media.startswith("text/event-stream"):
             self._splitter = EventSplitter()
         if (session := header(headers, b"mcp-session-id")) is not None:
@@ -136,7 +136,7 @@ class McpReader:
         if self._splitter is None:
             return encoded
         (as_it_came,) = EventSplitter().feed(unit.raw)
-        return event(encoded, name=as_it_came.name, event_id=as_it_came.id)
+        return event(encoded, name=plain_name(as_it_came.name), event_id=as_it_came.id)
 
     def continuation(self, key: Hashable, text: str) -> Unit:
         """Raise: MCP messages are whole, nothing is held between them."""

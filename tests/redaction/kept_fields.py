@@ -65,7 +65,6 @@ RESPONSES: Final = """
 .input.*[function_call].namespace
 .input.*[function_call_output].name
 .input.*[function_call_output].namespace
-.input.*[image_generation_call].size
 .input.*[mcp_approval_request].name
 .input.*[mcp_approval_request].server_label
 .input.*[mcp_call].name
@@ -79,7 +78,6 @@ RESPONSES: Final = """
 .previous_response_id
 .prompt.id
 .prompt.version
-.reasoning.mode
 .text.format[json_schema].name
 .tool_choice[custom].name
 .tool_choice[function].name
@@ -132,7 +130,6 @@ MCP_RESULTS: Final = """
 .prompts.*.name
 .protocolVersion
 .requestState
-.resultType
 .serverInfo.name
 .serverInfo.version
 .supportedVersions.*
@@ -230,7 +227,6 @@ RESPONSE: Final = """
 .output.*[function_call_output].name
 .output.*[function_call_output].namespace
 .output.*[image_generation_call].id
-.output.*[image_generation_call].size
 .output.*[local_shell_call].call_id
 .output.*[local_shell_call].id
 .output.*[local_shell_call_output].id
@@ -273,7 +269,6 @@ RESPONSE: Final = """
 .previous_response_id
 .prompt.id
 .prompt.version
-.reasoning.mode
 .text.format[json_schema].name
 .tool_choice[custom].name
 .tool_choice[function].name

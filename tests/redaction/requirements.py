@@ -100,5 +100,10 @@ REQUIREMENTS: tuple[Requirement, ...] = (
     Requirement(
         "RED-54", "A choice that was shown as what stands for it is the server's own word again when chosen.", "issue 8"
     ),
+    Requirement(
+        "RED-44",
+        "What stands around a content (lines of an event, types, methods, words, headers) is no way around redaction.",
+        "issue 8",
+    ),
     Requirement("RED-20", "A segment is its own only segment, and no longer than a detector takes.", "facts 4"),
 )
