@@ -90,8 +90,10 @@ GIVEN: Final[dict[object, Tree]] = {
     **{kind: {"uri": URI} for kind in (mcp_types.ReadResourceRequestParams, mcp_types.SubscribeRequestParams,
                                        mcp_types.UnsubscribeRequestParams)},
 }  # fmt: skip
-#: What no message of MCP has, and names that a server does not list.
-UNASKED: Final = r"\.\+|\.params\.name|\.params\.ref\[ref/prompt\]\.name"
+#: What is filled into a form that nobody has asked for.
+FILLED: Final = r"\.content\.\{\}(\.\*)?"
+#: What no message of MCP has, names that a server does not list, and what is filled into such a form.
+UNASKED: Final = rf"\.\+|\.params\.name|\.params\.ref\[ref/prompt\]\.name|\.params\.inputResponses\.\{{\}}{FILLED}"
 #: A tool or a prompt of a name that policy cannot speak of is not shown.
 UNNAMED: Final = frozenset({".tools.*.name", ".prompts.*.name"})
 #: Subjects of policy stand in the store of definitions as they were shown, and in the audit as they were asked for.
@@ -233,7 +235,8 @@ def send_to_server(route: Route) -> None:
         ident: Tree = {} if kinds is mcp_types.ClientNotification else {"id": 5}
         for kind in alternatives(kinds):
             method = method_of(kind)
-            joined, single = parted(route.samples(kind), UNASKED if method else "")
+            alone = UNASKED if method else FILLED if kind is mcp_types.ElicitResult else ""
+            joined, single = parted(route.samples(kind), alone)
             for one in (*joined, *single):
                 said = one.tree if method else {"result": one.tree}
                 answer = route.post(ECHO, {"jsonrpc": "2.0", **ident, **method, **said})

@@ -88,7 +88,7 @@ def _merged(one: object, other: object) -> object:
 
 
 def _joined(one: Tree, other: Tree) -> object:
-    if one.get("type") != other.get("type"):
+    if _kind(one) != _kind(other):
         return _COVERED
     made = dict(one)
     for name, value in other.items():
@@ -96,6 +96,12 @@ def _joined(one: Tree, other: Tree) -> object:
         if made[name] is _COVERED:
             return _COVERED
     return made
+
+
+def _kind(tree: Tree) -> tuple[object, object]:
+    """Return what an object says it is; an answer to a form says it by what was done with it."""
+    action = tree.get("action")
+    return tree.get("type"), action if isinstance(action, str) else None
 
 
 def _holds(tree: object) -> bool:
