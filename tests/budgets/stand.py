@@ -35,7 +35,9 @@ def gateway_in(folder: Path, upstream: str, budgets: str, *, more: str = "") -> 
     return gateway
 
 
-def pair_in(folder: Path, upstream: str, budgets: str, database: str) -> tuple[RunningGateway, RunningGateway]:
+def pair_in(
+    folder: Path, upstream: str, budgets: str, database: str, *, lease: str = LEASE
+) -> tuple[RunningGateway, RunningGateway]:
     """Return two gateways that share a database, keys and policies."""
     first = gateway_in(folder / "first", upstream, budgets)
     second = gateway_in(folder / "second", upstream, budgets)
@@ -45,7 +47,7 @@ def pair_in(folder: Path, upstream: str, budgets: str, database: str) -> tuple[R
     for one in (first, second):
         text = one.config.read_text(encoding="utf-8")
         text = text.replace("sqlite:///oncegate.db?synchronous=NORMAL", database)
-        one.config.write_text(f"{text}lease: {LEASE}\n", encoding="utf-8")
+        one.config.write_text(f"{text}lease: {lease}\n", encoding="utf-8")
     return first, second
 
 

@@ -104,7 +104,7 @@ def test_a_killed_gateway_leaves_its_reservation_standing(
 ) -> None:
     budget = '  - {subject: "agent:acme/billing", per: 1mo, requests: 1, usd: 5}\n'
     if shared:
-        gateway, other = pair_in(tmp_path, url(upstream), budget, database)
+        gateway, other = pair_in(tmp_path, url(upstream), budget, database, lease="8s")  # it is waited for
     else:
         gateway = other = gateway_in(tmp_path / "gateway", url(upstream), budget)
     upstream.script = lambda _: Script()

@@ -28,14 +28,22 @@ class Stand:
     provider: Provider
 
 
-def stand_in(folder: Path, provider: Provider, *, state: str | None = None, seconds: int) -> Iterator[Stand]:
+def stand_in(
+    folder: Path, provider: Provider, *, state: str | None = None, seconds: int, lease: str = "60s"
+) -> Iterator[Stand]:
     """Give running gateways, two where `state` is a database; a provider may be silent for `seconds`."""
     url = provider.emulator.url
     parts = f"{{first_byte: {seconds}s, between_bytes: {seconds}s, total: 60s}}"
     more = f'resilience: {{"model/**": {{timeout: {parts}}}}}\n'
     # nobody calls the tool's server
     made = gateways(
-        folder, model=f"{url}/v1", tool=f"{url}/mcp", state=state, count=1 if state is None else 2, more=more
+        folder,
+        model=f"{url}/v1",
+        tool=f"{url}/mcp",
+        state=state,
+        count=1 if state is None else 2,
+        more=more,
+        lease=lease,
     )
     with made as gates:
         for one in gates:

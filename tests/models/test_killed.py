@@ -41,7 +41,7 @@ def pair(
     state = None
     if request.param == "postgresql":
         state = cast("Cluster", request.getfixturevalue("cluster")).create("models_killed")
-    yield from stand_in(tmp_path_factory.mktemp("killed"), provider, state=state, seconds=60)
+    yield from stand_in(tmp_path_factory.mktemp("killed"), provider, state=state, seconds=60, lease="8s")
 
 
 def states(stand: Stand) -> list[str]:
