@@ -27,6 +27,8 @@ UNSOLICITED_MAX: Final = 1000
 WAITING_MAX: Final = 10_000
 #: How long a cancelled request may still be answered.
 CANCELLED_SECONDS_MAX: Final = 2.0
+#: How long a server may take to hear that nobody waits for its answer any more.
+TELL_SECONDS_MAX: Final = 2.0
 #: What tells of the server rather than of a request.
 _OF_THE_SESSION: Final = frozenset({
     "notifications/resources/updated", "notifications/tools/list_changed", "notifications/prompts/list_changed",
@@ -105,8 +107,10 @@ class Wire:
             return
         del self._pending[number]
         cancelled: Message = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": number}}
-        with contextlib.suppress(NotSent, Sent):  # a server that is gone needs no telling
-            await self._write(cancelled)
+        # a server that is gone needs no telling, and nobody who has stopped waiting waits for one that hangs
+        with contextlib.suppress(NotSent, Sent, TimeoutError):
+            async with asyncio.timeout(TELL_SECONDS_MAX):
+                await self._write(cancelled)
 
     async def next_unsolicited(self) -> Message | None:
         """Return the next message that belongs to no request, `None` when the line has ended."""
