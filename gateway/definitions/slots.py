@@ -143,8 +143,8 @@ def advice(slots: Slots | None, pointer: str) -> str:
     """Return what to do about a find that has no place at a JSON pointer."""
     if slots is not None and isinstance(slots.at(pointer), Unknown):
         return (
-            "the form it answers is not known any more (too large, or too old), so nothing can stand for it that "
-            "fits; leave it out, or have the server ask again"
+            "the question it answers is not known any more (too large, or too old), so nothing can stand for it "
+            "that fits; leave it out, or have the server ask again"
         )
     return "remove it and ask again"
 

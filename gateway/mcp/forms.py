@@ -1,5 +1,7 @@
 """Forms that servers ask people to fill in, kept until the answer: what stands for a value in it fits its field.
 
+The tools a server offers a client's model (sampling, SEP-1577) are forms as well: the model fills in their arguments.
+
 A question is named by what its answer will name: the request's id within its session (MCP 2025-11-25, elicitation),
 or the entry of `inputRequests` and the state of its round (MCP 2026-07-28, SEP-2322). It is written to the store
 before it is shown, under a name that only this principal's calls (of this run) can make, and read there where an
@@ -13,7 +15,7 @@ import asyncio
 import hmac
 import logging
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from durable.journal import JournalError
@@ -45,6 +47,7 @@ READS_MAX: Final = 16
 #: How long the store may take with a form: the question is not lost for it.
 STORE_SECONDS_MAX: Final = 2.0
 _ASKS: Final = "elicitation/create"
+_ASKS_MODEL: Final = "sampling/createMessage"
 
 _Name = tuple[bytes, ...]
 
@@ -67,10 +70,24 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form: its schema, `None` where it was too large, and by field what was offered for what was shown."""
+    """A form: its schema, `None` where it was too large, and by field what was offered for what was shown.
+
+    Of a question to a model `tools` are the schemas of the arguments, by the tools' names.
+    """
 
     schema: object
     offered: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, "Mapping[str, str]"])
+    tools: Mapping[str, object] = field(default_factory=dict[str, object])
+
+    def written(self) -> bytes:
+        """Return what is kept of it."""
+        return body.encode({"schema": self.schema, "offered": self.offered, "tools": self.tools})
+
+    @classmethod
+    def read(cls, content: bytes) -> Form:
+        """Return what was kept."""
+        kept = cast("Tree", body.parse(content))
+        return cls(kept["schema"], cast("Mapping[str, Mapping[str, str]]", kept["offered"]), member(kept, "tools"))
 
 
 class Forms:
@@ -84,16 +101,17 @@ class Forms:
 
     def note(self, turn: Turn, tree: Tree) -> Told | None:
         """Keep the forms that a message of the server asks for; returns what is to be told how they are shown."""
-        asked = [(name, _schema_of(params)) for name, params in _asked(turn, tree)]
-        for name, schema in asked:
-            self._put(name, Form(schema))
+        asked = [(name, _form_of(params)) for name, params in _asked(turn, tree)]
+        for name, form in asked:
+            self._put(name, form)
         if not asked:
             return None
 
         def told(shown: object) -> Awaitable[None]:
             forms: dict[_Name, Form] = {}
-            for (name, schema), (_, params) in zip(asked, _asked(turn, cast("Tree", shown)), strict=True):
-                forms[name] = Form(schema, _offered(schema, member(params, "requestedSchema")))
+            for (name, form), (_, params) in zip(asked, _asked(turn, cast("Tree", shown)), strict=True):
+                offered = _offered(form.schema, member(params, "requestedSchema"))
+                forms[name] = replace(form, offered=offered)
                 self._put(name, forms[name])
             writing = asyncio.create_task(self._write(turn, forms))
             self._writing.add(writing)
@@ -114,11 +132,12 @@ class Forms:
 
     async def recall(self, turn: Turn) -> None:
         """Learn the forms that a client's message answers and this process has not seen."""
-        unseen = [name for name, _, filled in _answers(turn) if filled is not None and name not in self._forms]
+        answered = [name for name, _, filled in _answers(turn) if filled is not None]
+        answered += dict.fromkeys(name for name, _, _, _ in _used(turn))
+        unseen = [name for name in answered if name not in self._forms]
         for name in unseen[:READS_MAX]:
             if (content := await self._read(turn, name)) is not None and name not in self._forms:
-                known = cast("Tree", body.parse(content))
-                self._put(name, Form(known["schema"], cast("Mapping[str, Mapping[str, str]]", known["offered"])))
+                self._put(name, Form.read(content))
 
     def slots(self, turn: Turn) -> list[Slots]:
         """Return what is known of the answers in a client's message."""
@@ -129,6 +148,10 @@ class Forms:
                 found.append(SchemaSlots(form.schema, place))
             elif filled is not None:
                 found.append(UnknownSlots(filled, place))
+        for name, path, tool, given in _used(turn):
+            form, place = self._forms.get(name), pointer(path)
+            schema = None if form is None else form.tools.get(tool)
+            found.append(UnknownSlots(given, place) if schema is None else SchemaSlots(schema, place))
         return found
 
     def put_back(self, turn: Turn, tree: Tree) -> Tree:
@@ -164,8 +187,7 @@ class Forms:
             async with asyncio.timeout(STORE_SECONDS_MAX):
                 key = (await self._store.run_keys(turn.owner, turn.run)).fingerprint
                 for name, form in forms.items():
-                    content = body.encode({"schema": form.schema, "offered": form.offered})
-                    await self._store.keep_form(self._server, self._kept_as(key, name), content)
+                    await self._store.keep_form(self._server, self._kept_as(key, name), form.written())
         except (JournalError, Unsealable, LookupError, TimeoutError) as error:
             _log.warning("a form of `%s` is known in this process alone: %s", self._server, error or "no answer")
 
@@ -201,14 +223,19 @@ def with_forms(forms: Forms, turn: Turn) -> Slots | None:
 
 def _asked(turn: Turn, tree: Tree) -> Iterator[tuple[_Name, Tree]]:
     """Yield name and params of each form that a message of the server asks for."""
-    if tree.get("method") == _ASKS:
+    if _is_form(tree):
         yield _in_session(turn, tree.get("id")), member(tree, "params")
         return
     result = member(tree, "result")
     for key, asked in member(result, "inputRequests").items():
         question = member({"asked": asked}, "asked")
-        if question.get("method") == _ASKS:
+        if _is_form(question):
             yield _in_round(turn, result.get("requestState"), key), member(question, "params")
+
+
+def _is_form(question: Tree) -> bool:
+    method = question.get("method")
+    return method == _ASKS or (method == _ASKS_MODEL and isinstance(member(question, "params").get("tools"), list))
 
 
 def _answers(turn: Turn) -> Iterator[tuple[_Name, tuple[str, ...], Tree | None]]:
@@ -222,6 +249,28 @@ def _answers(turn: Turn) -> Iterator[tuple[_Name, tuple[str, ...], Tree | None]]
     for key, answer in given.items():
         name = _in_round(turn, message.params.get("requestState"), key)
         yield name, ("params", "inputResponses", key, "content"), _filled(answer)
+
+
+def _used(turn: Turn) -> Iterator[tuple[_Name, tuple[str | int, ...], str, object]]:
+    """Yield the tools that a client's model wants to use: name of the question, place and tool and the arguments."""
+    message = turn.message
+    if message is None:
+        return
+    answered: list[tuple[_Name, tuple[str, ...], Tree]] = []
+    if message.kind == "response":
+        answered.append((_in_session(turn, message.id), ("result",), message.tree))
+    given = member(message.params, "inputResponses")
+    for key in given:
+        name = _in_round(turn, message.params.get("requestState"), key)
+        answered.append((name, ("params", "inputResponses", key), given))
+    for name, path, answers in answered:
+        content = member(answers, path[-1]).get("content")
+        several = isinstance(content, list)
+        for index, block in enumerate(cast("list[object]", content) if isinstance(content, list) else [content]):
+            said = member({"block": block}, "block")
+            if said.get("type") == "tool_use" and "input" in said:
+                place = (*path, "content", *((index,) if several else ()), "input")
+                yield name, place, str(said.get("name")), said["input"]
 
 
 def _filled(answer: object) -> Tree | None:
@@ -244,10 +293,15 @@ def _in_round(turn: Turn, state: object, key: str) -> _Name:
     return *of, body.encode(asked), body.encode(state), key.encode("utf-8", "surrogatepass")
 
 
-def _schema_of(params: Tree) -> object:
-    """Return the schema of a form, its own: redaction of the question must not reach it. `None`: it is too large."""
-    written = body.encode(member(params, "requestedSchema"))
-    return body.parse(written) if len(written) <= FORM_BYTES_MAX else None
+def _form_of(params: Tree) -> Form:
+    """Return a form, its own: redaction of the question must not reach it. Without a schema it is too large."""
+    offered = [member({"tool": tool}, "tool") for tool in _listed(params.get("tools"))]
+    tools = {str(tool.get("name")): member(tool, "inputSchema") for tool in offered}
+    written = body.encode({"schema": member(params, "requestedSchema"), "tools": tools})
+    if len(written) > FORM_BYTES_MAX:
+        return Form(None)
+    kept = cast("Tree", body.parse(written))
+    return Form(kept["schema"], tools=member(kept, "tools"))
 
 
 def _offered(schema: object, shown: Tree) -> dict[str, dict[str, str]]:

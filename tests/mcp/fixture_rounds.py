@@ -12,6 +12,7 @@ from mcp_types import (
     CreateMessageRequest,
     CreateMessageRequestParams,
     CreateMessageResult,
+    CreateMessageResultWithTools,
     ElicitRequest,
     ElicitRequestFormParams,
     ElicitResult,
@@ -20,6 +21,8 @@ from mcp_types import (
     ListRootsResult,
     SamplingMessage,
     TextContent,
+    Tool,
+    ToolUseContent,
 )
 
 if TYPE_CHECKING:
@@ -163,7 +166,28 @@ async def ask_contact(_: object, params: InputResponseRequestParams) -> Answer:
     return said(json.dumps(response.content))
 
 
+def offered(text: str) -> CreateMessageRequest:
+    """Return a request for the use of a tool whose arguments are those of the form for a contact."""
+    request = sampled(text, 100)
+    request.params.tools = [Tool(name="mail", input_schema=CONTACT_FORM)]
+    return request
+
+
+def mailed(result: object) -> str | None:
+    """Return the arguments with which a model uses the tool, `None` before it was asked."""
+    if not isinstance(result, CreateMessageResultWithTools):
+        return None
+    return json.dumps([block.input for block in result.content_as_list if isinstance(block, ToolUseContent)])
+
+
+async def ask_mail(_: object, params: InputResponseRequestParams) -> Answer:
+    """Ask the client's model to use a tool, in a round of its own; say how."""
+    given = mailed((params.input_responses or {}).get("mail"))
+    return InputRequiredResult(input_requests={"mail": offered("Write.")}) if given is None else said(given)
+
+
 ROUNDS: Final[dict[str, Rounds]] = {
+    "mail_in_rounds": ask_mail,
     "test_input_required_result_elicitation": ask_name,
     "test_streaming_elicitation": ask_name,
     "test_input_required_result_sampling": ask_model,
@@ -218,3 +242,8 @@ async def sample_in_stream(ctx: ServerRequestContext[Any, Any], prompt: str) -> 
     request = sampled(prompt, 100)
     result = await ctx.session.send_request(request, CreateMessageResult)
     return said(f"LLM response: {getattr(result.content, 'text', '')}")
+
+
+async def mail_in_stream(ctx: ServerRequestContext[Any, Any]) -> CallToolResult:
+    """Ask the client's model to use a tool while its call is open (the older era); say how."""
+    return said(mailed(await ctx.session.send_request(offered("Write."), CreateMessageResultWithTools)) or "")

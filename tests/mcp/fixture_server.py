@@ -44,6 +44,7 @@ from tests.mcp.fixture_rounds import (
     ROUNDS,
     Answer,
     ask_in_stream,
+    mail_in_stream,
     said,
     sample_in_stream,
 )
@@ -95,7 +96,7 @@ _PLAIN: Final = (
     "test_simple_text", "test_image_content", "test_audio_content", "test_embedded_resource",
     "test_multiple_content_types", "test_tool_with_logging", "test_logging_tool", "test_tool_with_progress",
     "test_error_handling", "test_reconnection", "test_elicitation_sep1034_defaults", "test_elicitation_sep1330_enums",
-    "test_trigger_tool_change", "test_trigger_prompt_change", "contact_in_stream",
+    "test_trigger_tool_change", "test_trigger_prompt_change", "contact_in_stream", "mail_in_stream",
 )  # fmt: skip
 
 
@@ -144,6 +145,8 @@ class Everything:
             answer = await rounds(ctx, params)
             if params.name == "contact_in_rounds" and isinstance(answer, CallToolResult):
                 self._count(f"contact {cast('TextContent', answer.content[0]).text}")
+            if params.name == "mail_in_rounds" and isinstance(answer, CallToolResult):
+                self._count(f"mail {cast('TextContent', answer.content[0]).text}")
             return answer
         if (content := _CONTENT.get(params.name)) is not None:
             return CallToolResult.model_validate({"content": content})
@@ -193,6 +196,11 @@ class Everything:
             raise
         self._count(f"contact {json.dumps(answer.content)}")
         return said("thanks")
+
+    async def _mail_in_stream(self, ctx: Context, _arguments: object) -> Answer:
+        answer = await mail_in_stream(ctx)
+        self._count(f"mail {cast('TextContent', answer.content[0]).text}")
+        return answer
 
     async def _test_reconnection(self, ctx: Context, _arguments: object) -> Answer:
         if ctx.close_sse_stream is not None:

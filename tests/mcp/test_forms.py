@@ -11,7 +11,14 @@ import pytest
 from anyio import to_thread
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
-from mcp_types import ElicitRequestFormParams, ElicitResult
+from mcp_types import (
+    CreateMessageResultWithTools,
+    ElicitRequestFormParams,
+    ElicitResult,
+    SamplingCapability,
+    SamplingToolsCapability,
+    ToolUseContent,
+)
 
 from tests.mcp.stand import eventually
 from tests.mcp.test_clients import SECONDS_MAX, text_of
@@ -79,6 +86,28 @@ async def test_what_is_filled_into_a_form_fits_it_for_clients_and_servers_of_eve
     running: Stand, server: str, mode: Mode, tool: str
 ) -> None:
     demand_fitting(await filled(running, server, mode, tool))
+
+
+@pytest.mark.requirement("RED-55")
+@pytest.mark.parametrize(("server", "mode", "tool"), CROSSED)
+async def test_what_a_clients_model_fills_into_a_servers_tool_fits_it_for_clients_and_servers_of_every_era(
+    running: Stand, server: str, mode: Mode, tool: str
+) -> None:
+    async def sampled(context: object, params: object) -> CreateMessageResultWithTools:
+        del context, params
+        given = {name: value for name, value in FILLED.items() if name != "cc"}
+        use = ToolUseContent(id="use_1", name="mail", input=given)
+        return CreateMessageResultWithTools(role="assistant", content=[use], model="m", stop_reason="toolUse")
+
+    tools = SamplingCapability(tools=SamplingToolsCapability())
+    async with Client(
+        running.server(server), mode=mode, read_timeout_seconds=SECONDS_MAX, sampling_callback=sampled,
+        sampling_capabilities=tools,
+    ) as client:  # fmt: skip
+        result = await client.call_tool(tool.replace("contact", "mail"))
+    assert not result.is_error, text_of(result.content)
+    (used,) = json.loads([line for line in running.counted() if line.startswith("mail ")][-1].removeprefix("mail "))
+    demand_fitting(json.dumps({**used, "cc": "grace@example.com"}))
 
 
 @pytest.mark.requirement("RED-38")

@@ -101,6 +101,11 @@ REQUIREMENTS: tuple[Requirement, ...] = (
         "RED-54", "A choice that was shown as what stands for it is the server's own word again when chosen.", "issue 8"
     ),
     Requirement(
+        "RED-55",
+        "What a client's model fills into a server's tools (sampling) fits their schemas, or is blocked.",
+        "issue 8",
+    ),
+    Requirement(
         "RED-44",
         "What stands around a content (lines of an event, types, methods, words, headers) is no way around redaction.",
         "issue 8",

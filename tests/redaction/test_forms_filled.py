@@ -129,6 +129,68 @@ def test_where_nothing_fits_a_field_of_a_form_the_answer_is_blocked_by_entity_an
     assert redact(tree, with_forms(forms, turn(tree))).blocked == ((entity, place),)
 
 
+def to_model(*tools: tuple[str, Tree]) -> Tree:
+    """Return a question to a client's model that offers it tools."""
+    offered = [{"name": name, "inputSchema": schema} for name, schema in tools]
+    return {"method": "sampling/createMessage", "params": {"messages": [], "maxTokens": 9, "tools": offered}}
+
+
+def used(*uses: tuple[str, Tree]) -> Tree:
+    """Return a model's answer that uses tools, besides a text."""
+    blocks = [{"type": "tool_use", "id": "t", "name": name, "input": given} for name, given in uses]
+    return {"role": "assistant", "model": "m", "content": [{"type": "text", "text": "well"}, *blocks]}
+
+
+@pytest.mark.requirement("RED-55")
+@pytest.mark.parametrize(("key", "schema", "value"), TYPED)
+def test_what_a_clients_model_fills_into_a_servers_tool_fits_the_tool_in_both_eras(
+    key: str, schema: Tree, value: object
+) -> None:
+    forms, model = Forms(), to_model(("other", asked_of(key, {"type": "null"})), ("mail", asked_of(key, schema)))
+    forms.note(turn(called()), {"jsonrpc": "2.0", "id": 7, **model})
+    result: Tree = {"resultType": "input_required", "inputRequests": {"a/b": model}, "requestState": "r"}
+    forms.note(turn(called()), {"jsonrpc": "2.0", "id": 1, "result": result})
+    said = used(("mail", {key: value}))
+    streamed_answer: Tree = {"jsonrpc": "2.0", "id": 7, "result": said}
+    for tree, place in (
+        (streamed_answer, "/result/content/1/input"),
+        (called(inputResponses={"a/b": said}, requestState="r"), "/params/inputResponses/a~1b/content/1/input"),
+    ):
+        slots = with_forms(forms, turn(tree))
+        assert slots is not None
+        after = redact(tree, slots)
+        slot, made = slots.at(f"{place}/{key}"), value_at(after.tree, f"{place}/{key}")
+        assert slot is not None
+        assert slot.fits(made)
+        assert (made != value, type(made)) == (True, type(value))
+        assert not after.blocked
+
+
+@pytest.mark.requirement("RED-55")
+def test_what_a_model_fills_into_a_tool_that_nobody_knows_is_blocked_where_something_is_found() -> None:
+    forms = Forms()
+    forms.note(turn(called()), {"jsonrpc": "2.0", "id": 7, **to_model(("mail", asked_of("to", {"type": "string"})))})
+    many = to_model(("large", {"description": "x" * FORM_BYTES_MAX}))
+    forms.note(turn(called()), {"jsonrpc": "2.0", "id": 8, **many})
+    for ident, name in ((7, "unknown"), (8, "large"), (9, "never asked")):
+        one: Tree = {"jsonrpc": "2.0", "id": ident, "result": used((name, {"to": "ada@example.com"}), ("mail", {}))}
+        assert redact(one, with_forms(forms, turn(one))).blocked == (("EMAIL", "/result/content/1/input/to"),)
+        plain: Tree = {"jsonrpc": "2.0", "id": ident, "result": used((name, {"to": "everybody"}))}
+        assert redact(plain, with_forms(forms, turn(plain))).tree == plain
+    alone: Tree = {"jsonrpc": "2.0", "id": 7, "result": used(("mail", {"to": "ada@example.com"}))}
+    cast("Tree", alone["result"])["content"] = cast("list[Tree]", cast("Tree", alone["result"])["content"])[1]
+    after = redact(alone, with_forms(forms, turn(alone)))
+    assert (after.blocked, value_at(after.tree, "/result/content/input/to") != "ada@example.com") == ((), True)
+
+
+def value_at(tree: object, pointer: str) -> object:
+    """Return what stands at a JSON pointer."""
+    for part in pointer.split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        tree = cast("list[object]", tree)[int(name)] if isinstance(tree, list) else cast("Tree", tree)[name]
+    return tree
+
+
 @pytest.mark.requirement("RED-38")
 def test_several_choices_are_the_servers_own_words_or_block_the_answer() -> None:
     forms = Forms()
@@ -192,7 +254,7 @@ def test_an_answer_to_a_form_nobody_knows_passes_as_it_is_or_is_blocked_with_wha
             assert (after.tree, after.blocked) == (tree, ())
             continue
         assert after.blocked == ((blocked[0], prefix + blocked[1]),)
-        assert "the form it answers is not known any more" in advice(slots, after.blocked[0][1])
+        assert "the question it answers is not known any more" in advice(slots, after.blocked[0][1])
     streamed(forms, asked_of("to", {"enum": ["Hopper"]}))
     assert advice(with_forms(forms, turn(told)), "/result/content/to") == "remove it and ask again"
 
