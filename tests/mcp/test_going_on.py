@@ -64,7 +64,8 @@ def test_a_session_that_its_server_forgot_is_opened_again(running: Stand) -> Non
     assert "result" in post(url, subscribed, headers).last
     first = seen(post(url, old_call("echo"), headers))["headers"]["mcp-session-id"]
     for _ in range(2):
-        httpx.delete(running.direct, headers=headers | {"mcp-session-id": first}, timeout=60).raise_for_status()
+        ended = httpx.delete(running.direct, headers=headers | {"mcp-session-id": first}, timeout=60)
+        assert ended.status_code in {200, 404}  # the server has forgotten it either way: now, or by itself before
         second = seen(post(url, old_call("echo"), headers))["headers"]["mcp-session-id"]
         assert second != first
         first = second
